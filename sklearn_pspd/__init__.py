@@ -1,0 +1,39 @@
+"""Pseudoprogression or progression in glioblastoma: a CNN-LSTM study as scikit-learn estimators."""
+
+from importlib import import_module
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "CNNLSTMClassifier": "classifiers",
+    "ClinicalMinMaxScaler": "clinical",
+    "FOVNormalizer": "preprocessing",
+    "ModelComparison": "model_selection",
+    "SliceStackLoader": "loading",
+    "SliceStandardizer": "preprocessing",
+    "StackFlattener": "preprocessing",
+    "check_cohort": "cohort",
+    "compare_models": "model_selection",
+    "jang2018": "pipelines",
+    "make_clinical_pipeline": "pipelines",
+    "make_cohort": "datasets",
+    "make_fusion_pipeline": "pipelines",
+    "make_image_pipeline": "pipelines",
+    "read_cohort": "cohort",
+    "split_xy": "cohort",
+}
+
+__all__ = ["__version__", *_HOMES]
+
+
+def __getattr__(name):
+    """Import a public name from its module when it is first asked for, so that this import stays light."""
+    if name in _HOMES:
+        value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,204 @@
+"""Validation of several models on the same folds and on a held-out site."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+from sklearn.base import clone
+from sklearn.model_selection import StratifiedKFold, check_cv
+from sklearn.utils import _safe_indexing
+
+from .metrics import score_table
+
+CROSS_VALIDATION = "cross-validation"
+EXTERNAL = "external"
+
+
+@dataclass(frozen=True)
+class ModelComparison:
+    """Scores of several models on the same patients.
+
+    Attributes
+    ----------
+    scores : DataFrame
+        One row for each model and scored patient: ``model``, ``evaluation`` ("cross-validation" or "external"),
+        ``fold`` (0 for external), ``patient_id``, ``y_true`` (1 = PsPD), ``y_score`` (probability of PsPD) and
+        ``threshold``, the share of PsPD among the rows that the scoring model was trained on.
+    """
+
+    scores: pd.DataFrame
+
+    def frame(self, *, confidence_level=0.95, random_state=0):
+        """Summarise the scores of every model.
+
+        Cross-validation scores are pooled over folds, which every patient enters once; "auc_fold_mean" is the mean of
+        the folds' own AUCs, without an interval, since folds share their training rows.
+
+        Parameters
+        ----------
+        confidence_level : float, default=0.95
+            Coverage of the intervals, in (0, 1).
+        random_state : int, default=0
+            Seed of the bootstrap intervals.
+
+        Returns
+        -------
+        DataFrame
+            Columns ``model``, ``evaluation``, ``metric``, ``class``, ``value``, ``low``, ``high``, ``method``.
+        """
+        tables = []
+        for (model, evaluation), scores in self.scores.groupby(["model", "evaluation"], sort=False):
+            table = score_table(
+                scores["y_true"].to_numpy(),
+                scores["y_score"].to_numpy(),
+                threshold=scores["threshold"].to_numpy(),
+                confidence_level=confidence_level,
+                random_state=random_state,
+            )
+            if evaluation == CROSS_VALIDATION:
+                table = pd.concat([table, _fold_mean(scores)], ignore_index=True)
+            table.insert(0, "evaluation", evaluation)
+            table.insert(0, "model", model)
+            tables.append(table)
+        return pd.concat(tables, ignore_index=True)
+
+
+def compare_models(
+    models, X, y, *, cv=10, X_test=None, y_test=None, random_state=None, n_jobs=None, on_progress=None
+):
+    """Validate several models on the same folds, and once on an external set.
+
+    Each fit sees the rows of its training fold and nothing else; the external set is scored by models that were trained
+    on all of X. A patient is called PsPD where the probability reaches the share of PsPD among the rows that the model
+    was trained on: a threshold that needs neither test rows nor a second fit (ours; the paper took one from the test
+    set).
+
+    Parameters
+    ----------
+    models : dict of str to estimator
+        Classifiers of X with ``predict_proba``, by the name that tables and figures show.
+    X : DataFrame of shape (n_patients, n_columns)
+        Cohort table of the training site(s), as :func:`~sklearn_pspd.cohort.split_xy` gives it.
+    y : array-like of shape (n_patients,)
+        0 = PD, 1 = PsPD.
+    cv : int or splitter, default=10
+        Number of stratified, shuffled folds [1]_, or a scikit-learn splitter.
+    X_test : DataFrame, default=None
+        Cohort table of the external site.
+    y_test : array-like, default=None
+        Its outcomes.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the folds.
+    n_jobs : int, default=None
+        Fits at once, in processes.
+    on_progress : callable, default=None
+        Called after each fit with its number, the number of all fits, and its description.
+
+    Returns
+    -------
+    ModelComparison
+        Out-of-fold and external scores.
+
+    Raises
+    ------
+    ValueError
+        If a class has fewer patients than there are folds, y holds anything but 0 and 1, or a patient is in X and in
+        X_test.
+
+    References
+    ----------
+    .. [1] Jang BS et al., Sci Rep 8, 12516 (2018), doi:10.1038/s41598-018-31007-2.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn_pspd import compare_models
+    >>> rng = np.random.default_rng(0)
+    >>> y = np.arange(40) % 2
+    >>> X = pd.DataFrame({"a": rng.normal(size=40) + y, "b": rng.normal(size=40)})
+    >>> comparison = compare_models({"logistic": LogisticRegression()}, X, y, cv=4, random_state=0)
+    >>> comparison.scores.shape
+    (40, 7)
+    """
+    y = _check_outcomes(y, "y")
+    X_test, y_test = _check_external(X, X_test, y_test)
+    splits = list(_splitter(cv, y, random_state).split(X, y))
+    tasks = [(name, fold, train, test) for name in models for fold, (train, test) in enumerate(splits, start=1)]
+    if X_test is not None:
+        tasks += [(name, 0, np.arange(len(y)), None) for name in models]
+    results = Parallel(n_jobs=n_jobs, return_as="generator")(
+        delayed(_score)(clone(models[name]), name, fold, X, y, train, test, X_test, y_test)
+        for name, fold, train, test in tasks
+    )
+    scores = []
+    for done, ((name, fold, _, _), result) in enumerate(zip(tasks, results, strict=True), start=1):
+        scores.append(result)
+        if on_progress is not None:
+            on_progress(done, len(tasks), f"{name}, {f'fold {fold} of {len(splits)}' if fold else 'external set'}")
+    return ModelComparison(pd.concat(scores, ignore_index=True))
+
+
+def _score(model, name, fold, X, y, train, test, X_test, y_test):
+    model.fit(_safe_indexing(X, train), y[train])
+    if fold:
+        X_test, y_test = _safe_indexing(X, test), y[test]
+    return pd.DataFrame(
+        {
+            "model": name,
+            "evaluation": CROSS_VALIDATION if fold else EXTERNAL,
+            "fold": fold,
+            "patient_id": _patient_ids(X_test),
+            "y_true": y_test,
+            "y_score": model.predict_proba(X_test)[:, 1],
+            "threshold": y[train].mean(),
+        }
+    )
+
+
+def _fold_mean(scores):
+    folds = [fold for _, fold in scores.groupby("fold") if fold["y_true"].nunique() == 2]
+    aucs = [_auc(fold["y_true"].to_numpy(), fold["y_score"].to_numpy()) for fold in folds]
+    row = {"metric": "auc_fold_mean", "class": "", "value": np.mean(aucs) if aucs else np.nan}
+    return pd.DataFrame([{**row, "low": np.nan, "high": np.nan, "method": f"mean of {len(aucs)} folds"}])
+
+
+def _auc(y_true, y_score):
+    positive, negative = y_score[y_true == 1], y_score[y_true == 0]
+    difference = positive[:, np.newaxis] - negative
+    return np.mean((difference > 0) + 0.5 * (difference == 0))
+
+
+def _splitter(cv, y, random_state):
+    if not isinstance(cv, int):
+        return check_cv(cv, y, classifier=True)
+    counts = np.bincount(y, minlength=2)
+    if counts.min() < cv:
+        raise ValueError(
+            f"cv={cv} folds need {cv} patients of each class; there are {counts[0]} with PD (0) and {counts[1]} with "
+            "PsPD (1)"
+        )
+    return StratifiedKFold(cv, shuffle=True, random_state=random_state)
+
+
+def _check_outcomes(y, name):
+    y = np.asarray(y)
+    if y.ndim != 1 or not np.isin(y, (0, 1)).all():
+        raise ValueError(f"{name} holds 0 (PD) and 1 (PsPD), one value a patient; got {np.unique(y)[:5]}, {y.ndim}-D")
+    return y.astype(np.int64)
+
+
+def _check_external(X, X_test, y_test):
+    if (X_test is None) != (y_test is None):
+        raise ValueError("X_test and y_test come together; one of them is None")
+    if X_test is None:
+        return None, None
+    shared = set(_patient_ids(X)) & set(_patient_ids(X_test))
+    if shared and "patient_id" in X:
+        raise ValueError(f"patients of the external set are in the training set too: {', '.join(sorted(shared))}")
+    return X_test, _check_outcomes(y_test, "y_test")
+
+
+def _patient_ids(X):
+    return X["patient_id"].to_numpy() if "patient_id" in X else X.index.to_numpy()

@@ -1,0 +1,336 @@
+"""The CNN-LSTM network: its layers, its initial weights and a process-wide pool of compiled copies."""
+
+import contextlib
+import random
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+STACK_INPUT = "stack"
+CLINICAL_INPUT = "clinical"
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """Everything that shapes a compiled network; equal specifications share one compiled copy.
+
+    The learning rate and the seed are not part of it: both are plain values that a compiled network takes anew at each fit.
+
+    Parameters
+    ----------
+    stack_shape : tuple of int or None
+        (n_slices, height, width) of one patient's slice stack; None for no image branch.
+    n_clinical : int
+        Number of clinical columns; 0 for no clinical branch.
+    filters : tuple of int
+        Filters of the convolution blocks, in order.
+    kernel_size : int
+        Side of the square convolution kernels, in pixels.
+    batch_norm : {"before", "after", "none"}
+        Place of batch normalisation in a block: before the convolution (released script), after its ReLU (paper), or none.
+    batch_norm_momentum : float
+        Momentum of the moving mean and variance that inference uses.
+    pooling : {"flatten", "average"}
+        How the last feature maps of a slice become one vector for the LSTM.
+    lstm_units : int
+        Memory cells.
+    lstm_activation : {"tanh", "sigmoid"}
+        Activation of the cell; "sigmoid" goes with the released script's hard-sigmoid gates.
+    dense_units : tuple of int
+        Dense ReLU layers after the LSTM.
+    clinical_units : tuple of int
+        Dense ReLU layers of the clinical branch.
+    dropout : float
+        Share of the fused features that is dropped while training.
+    optimizer : {"sgd", "adam"}
+        Rule of the weight updates.
+    momentum : float
+        Momentum of "sgd".
+    precision : {"float32", "float64", "mixed_bfloat16"}
+        Keras dtype policy of every layer.
+    """
+
+    stack_shape: tuple[int, int, int] | None
+    n_clinical: int
+    filters: tuple[int, ...]
+    kernel_size: int
+    batch_norm: str
+    batch_norm_momentum: float
+    pooling: str
+    lstm_units: int
+    lstm_activation: str
+    dense_units: tuple[int, ...]
+    clinical_units: tuple[int, ...]
+    dropout: float
+    optimizer: str
+    momentum: float
+    precision: str
+
+
+def build_cnn_lstm(spec: NetworkSpec) -> keras.Model:
+    """Build and compile the network of Jang et al. (2018), figure 1.
+
+    Slices are merged with patients before the shared convolutions, which computes the same as a time-distributed
+    convolution in one call.
+
+    Parameters
+    ----------
+    spec : NetworkSpec
+        Shapes and hyper-parameters.
+
+    Returns
+    -------
+    keras.Model
+        Compiled model with inputs "stack" of shape (n_patients, n_slices, height, width) and "clinical" of shape
+        (n_patients, n_clinical), whichever the specification has, and one sigmoid output, the probability of
+        class 1.
+
+    Raises
+    ------
+    ValueError
+        If the specification has neither branch, or the slices are too small for the number of pooling steps.
+
+    References
+    ----------
+    .. [1] Jang BS et al., Sci Rep 8, 12516 (2018), doi:10.1038/s41598-018-31007-2.
+
+    Examples
+    --------
+    >>> from sklearn_pspd.networks import NetworkSpec, build_cnn_lstm
+    >>> spec = NetworkSpec(
+    ...     stack_shape=(3, 8, 8), n_clinical=7, filters=(2, 4), kernel_size=2, batch_norm="before",
+    ...     batch_norm_momentum=0.99, pooling="flatten", lstm_units=3, lstm_activation="tanh", dense_units=(4,),
+    ...     clinical_units=(4, 4), dropout=0.0, optimizer="sgd", momentum=0.0, precision="float32",
+    ... )
+    >>> build_cnn_lstm(spec).output_shape
+    (None, 1)
+    """
+    io_dtype = "float64" if spec.precision == "float64" else "float32"
+    inputs, features = {}, []
+    if spec.stack_shape is not None:
+        inputs[STACK_INPUT] = keras.Input(spec.stack_shape, name=STACK_INPUT, dtype=io_dtype)
+        features.append(_stack_branch(inputs[STACK_INPUT], spec))
+    if spec.n_clinical:
+        inputs[CLINICAL_INPUT] = keras.Input((spec.n_clinical,), name=CLINICAL_INPUT, dtype=io_dtype)
+        features.append(_dense_layers(inputs[CLINICAL_INPUT], spec.clinical_units, "clinical_dense", spec.precision))
+    if not inputs:
+        raise ValueError("the network needs slice stacks, clinical columns or both; neither was given")
+    fused = features[0]
+    if len(features) > 1:
+        fused = keras.layers.Concatenate(name="fusion", dtype=spec.precision)(features)
+    if spec.dropout:
+        fused = keras.layers.Dropout(spec.dropout, seed=0, name="dropout", dtype=spec.precision)(fused)
+    head = keras.layers.Dense(1, activation="sigmoid", name="head", dtype=io_dtype)(fused)
+    network = keras.Model(inputs, head, name="cnn_lstm")
+    network.compile(
+        optimizer=_make_optimizer(spec),
+        loss=keras.losses.BinaryCrossentropy(reduction="mean_with_sample_weight", dtype=io_dtype),
+        jit_compile=False,
+    )
+    return network
+
+
+def initial_weights(network: keras.Model, seed: int) -> list[np.ndarray]:
+    """Draw fresh weights for a network from one seed.
+
+    Kernels are Glorot uniform, recurrent kernels orthogonal, biases zero but for the LSTM's unit forget bias, and
+    batch normalisation starts as the identity: the Keras defaults of the released script, drawn with NumPy so that
+    every backend starts from the same numbers and no global random state is read or written.
+
+    Parameters
+    ----------
+    network : keras.Model
+        A network of `build_cnn_lstm`.
+    seed : int
+        Seed of the draw.
+
+    Returns
+    -------
+    list of ndarray
+        In the order of ``network.weights``.
+    """
+    rng = np.random.default_rng(seed)
+    return [_initial_weight(weight.path, tuple(weight.shape), str(weight.dtype), rng) for weight in network.weights]
+
+
+def reset_network(network: keras.Model, weights: Sequence[np.ndarray], *, learning_rate: float, seed: int) -> None:
+    """Bring a compiled network to the start of a fit: weights, optimiser state, learning rate, dropout seed.
+
+    Parameters
+    ----------
+    network : keras.Model
+        A compiled network, used before or not.
+    weights : sequence of ndarray
+        In the order of ``network.weights``.
+    learning_rate : float
+        Step size of the fit to come.
+    seed : int
+        Seed of the dropout masks.
+    """
+    network.set_weights(weights)
+    optimizer = network.optimizer
+    if not optimizer.built:
+        optimizer.build(network.trainable_variables)
+    for variable in optimizer.variables:
+        variable.assign(np.zeros(variable.shape, dtype=variable.dtype))
+    optimizer.learning_rate = learning_rate
+    for variable in network.variables:
+        if variable.path.endswith("seed_generator_state"):
+            variable.assign(np.array([seed % 2**32, 0], dtype=variable.dtype))
+    network.stop_training = False
+
+
+class NetworkPool:
+    """A few compiled networks, shared by every estimator of the process.
+
+    Building and tracing a network costs seconds and, on TensorFlow, memory that is never returned; resetting its weights
+    costs neither. One lock guards all of them, so that a fit or a prediction has its network for itself, also under
+    threads.
+
+    Parameters
+    ----------
+    max_networks : int, default=8
+        The least recently used network beyond this number is dropped.
+    """
+
+    def __init__(self, max_networks: int = 8) -> None:
+        self.max_networks = max_networks
+        self._lock = threading.RLock()
+        self._networks: OrderedDict[NetworkSpec, keras.Model] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._networks)
+
+    @contextlib.contextmanager
+    def borrow(self, spec: NetworkSpec) -> Iterator[keras.Model]:
+        """Lend the compiled network of a specification for the length of a ``with`` block.
+
+        Parameters
+        ----------
+        spec : NetworkSpec
+            What to lend; built at its first use.
+
+        Yields
+        ------
+        keras.Model
+            With whatever weights the last borrower left in it. It must not be kept after the block.
+        """
+        with self._lock:
+            network = self._networks.pop(spec, None)
+            if network is None:
+                # Keras draws seeds for its initialisers, which are not used, from Python's global generator.
+                state = random.getstate()
+                network = build_cnn_lstm(spec)
+                random.setstate(state)
+            yield network
+            # Only reached when the borrower succeeded: a broken or interrupted network is not lent again.
+            self._networks[spec] = network
+            while len(self._networks) > self.max_networks:
+                self._networks.popitem(last=False)
+
+
+NETWORK_POOL = NetworkPool()
+
+
+@contextlib.contextmanager
+def deterministic_ops() -> Iterator[None]:
+    """Let TensorFlow use deterministic kernels only, and restore the process' setting afterwards."""
+    if keras.backend.backend() != "tensorflow":
+        yield
+        return
+    from tensorflow.python.framework import config
+
+    was_enabled = config.is_op_determinism_enabled()
+    config.enable_op_determinism()
+    try:
+        yield
+    finally:
+        if not was_enabled:
+            config.disable_op_determinism()
+
+
+@keras.saving.register_keras_serializable(package="sklearn_pspd")
+def hard_sigmoid_keras2(x):
+    """Return min(1, max(0, 0.2 x + 0.5)), the hard sigmoid of Keras 2; Keras 3 has another slope."""
+    return keras.ops.clip(0.2 * x + 0.5, 0.0, 1.0)
+
+
+def _stack_branch(stack, spec):
+    n_slices, height, width = spec.stack_shape
+    smallest = 2 ** len(spec.filters)
+    if min(height, width) < smallest and spec.stack_shape[1:] != (1, 1):
+        raise ValueError(
+            f"slices of {height} x {width} px are too small for {len(spec.filters)} pooling steps; "
+            f"they need at least {smallest} x {smallest} px, or fewer filters"
+        )
+    maps = keras.ops.reshape(stack, (-1, height, width, 1))
+    for step, n_filters in enumerate(spec.filters, start=1):
+        maps = _convolution_block(maps, n_filters, step, spec)
+    if spec.pooling == "average":
+        slices = keras.layers.GlobalAveragePooling2D(name="average", dtype=spec.precision)(maps)
+    else:
+        slices = keras.layers.Flatten(name="flatten", dtype=spec.precision)(maps)
+    sequence = keras.ops.reshape(slices, (-1, n_slices, slices.shape[-1]))
+    gates = hard_sigmoid_keras2 if spec.lstm_activation == "sigmoid" else "sigmoid"
+    memory = keras.layers.LSTM(
+        spec.lstm_units,
+        activation=spec.lstm_activation,
+        recurrent_activation=gates,
+        name="lstm",
+        dtype=spec.precision,
+    )(sequence)
+    return _dense_layers(memory, spec.dense_units, "dense", spec.precision)
+
+
+def _convolution_block(maps, n_filters, step, spec):
+    def normalise(maps):
+        return keras.layers.BatchNormalization(
+            momentum=spec.batch_norm_momentum, name=f"batch_norm_{step}", dtype=spec.precision
+        )(maps)
+
+    if spec.batch_norm == "before":
+        maps = normalise(maps)
+    maps = keras.layers.Conv2D(
+        n_filters, spec.kernel_size, padding="same", activation="relu", name=f"conv_{step}", dtype=spec.precision
+    )(maps)
+    if spec.batch_norm == "after":
+        maps = normalise(maps)
+    # "same" padding leaves a single pixel as it is, which lets estimator checks send plain tables through this branch.
+    padding = "same" if spec.stack_shape[1:] == (1, 1) else "valid"
+    return keras.layers.MaxPooling2D(2, padding=padding, name=f"pool_{step}", dtype=spec.precision)(maps)
+
+
+def _dense_layers(features, units, name, precision):
+    for step, n_units in enumerate(units, start=1):
+        features = keras.layers.Dense(n_units, activation="relu", name=f"{name}_{step}", dtype=precision)(features)
+    return features
+
+
+def _make_optimizer(spec):
+    if spec.optimizer == "adam":
+        return keras.optimizers.Adam()
+    return keras.optimizers.SGD(momentum=spec.momentum)
+
+
+def _initial_weight(path, shape, dtype, rng):
+    name = path.rsplit("/", 1)[-1]
+    if name == "kernel":
+        receptive = int(np.prod(shape[:-2]))
+        limit = np.sqrt(6.0 / (receptive * (shape[-2] + shape[-1])))
+        return ((2.0 * rng.random(shape, dtype=np.float32) - 1.0) * np.float32(limit)).astype(dtype)
+    if name == "recurrent_kernel":
+        return _orthogonal(shape, rng).astype(dtype)
+    if name == "bias" and "/lstm_cell/" in path:
+        n_units = shape[0] // 4
+        return np.repeat([0.0, 1.0, 0.0, 0.0], n_units).astype(dtype)
+    return np.full(shape, 1.0 if name in ("gamma", "moving_variance") else 0.0, dtype=dtype)
+
+
+def _orthogonal(shape, rng):
+    q, r = np.linalg.qr(rng.standard_normal((max(shape), min(shape))))
+    q = q * np.sign(np.diag(r))
+    return q if shape[0] >= shape[1] else q.T
