@@ -87,10 +87,7 @@ def _run(options, workspace):
     from .cohort import read_cohort, split_xy
 
     synthetic = options.cohort is None
-    if synthetic:
-        cohort = _make_phantom(options, workspace)
-    else:
-        cohort = read_cohort(options.cohort)
+    cohort = _make_phantom(options, workspace) if synthetic else read_cohort(options.cohort)
     training, external, site = _split_sites(cohort, options)
     options.out.mkdir(parents=True, exist_ok=True)
     _send_native_messages_to(options.out / "tensorflow.log")

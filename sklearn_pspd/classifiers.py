@@ -1,6 +1,7 @@
 """The CNN-LSTM as a scikit-learn classifier."""
 
 from numbers import Integral, Real
+from typing import ClassVar
 
 import keras
 import numpy as np
@@ -136,7 +137,7 @@ class CNNLSTMClassifier(ClassifierMixin, BaseEstimator):
     (12, 2)
     """
 
-    _parameter_constraints: dict = {
+    _parameter_constraints: ClassVar[dict] = {
         "stack_shape": ["array-like", None],
         "filters": ["array-like"],
         "kernel_size": [Interval(Integral, 1, None, closed="left")],

@@ -128,7 +128,7 @@ def check_cohort(cohort):
     >>> check_cohort(pd.DataFrame({"patient_id": ["a", "a"]}))
     Traceback (most recent call last):
         ...
-    ValueError: the cohort table has 12 problems:
+    ValueError: the cohort table has 11 problems:
     ...
     """
     problems = [
@@ -311,4 +311,6 @@ def _is_medical_image(path):
 
 
 def _is_missing(value):
-    return value is None or (isinstance(value, float) and math.isnan(value)) or value is pd.NA or str(value).strip() == ""
+    return (
+        value is None or (isinstance(value, float) and math.isnan(value)) or value is pd.NA or str(value).strip() == ""
+    )

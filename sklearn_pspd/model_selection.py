@@ -64,9 +64,7 @@ class ModelComparison:
         return pd.concat(tables, ignore_index=True)
 
 
-def compare_models(
-    models, X, y, *, cv=10, X_test=None, y_test=None, random_state=None, n_jobs=None, on_progress=None
-):
+def compare_models(models, X, y, *, cv=10, X_test=None, y_test=None, random_state=None, n_jobs=None, on_progress=None):
     """Validate several models on the same folds, and once on an external set.
 
     Each fit sees the rows of its training fold and nothing else; the external set is scored by models that were trained

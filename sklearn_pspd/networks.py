@@ -18,7 +18,7 @@ CLINICAL_INPUT = "clinical"
 class NetworkSpec:
     """Everything that shapes a compiled network; equal specifications share one compiled copy.
 
-    The learning rate and the seed are not part of it: both are plain values that a compiled network takes anew at each fit.
+    The learning rate and the seed are not part of it: a compiled network takes both anew at each fit.
 
     Parameters
     ----------
@@ -31,7 +31,8 @@ class NetworkSpec:
     kernel_size : int
         Side of the square convolution kernels, in pixels.
     batch_norm : {"before", "after", "none"}
-        Place of batch normalisation in a block: before the convolution (released script), after its ReLU (paper), or none.
+        Place of batch normalisation in a block: before the convolution (released script), after its ReLU (paper) or
+        nowhere.
     batch_norm_momentum : float
         Momentum of the moving mean and variance that inference uses.
     pooling : {"flatten", "average"}
@@ -187,9 +188,9 @@ def reset_network(network: keras.Model, weights: Sequence[np.ndarray], *, learni
 class NetworkPool:
     """A few compiled networks, shared by every estimator of the process.
 
-    Building and tracing a network costs seconds and, on TensorFlow, memory that is never returned; resetting its weights
-    costs neither. One lock guards all of them, so that a fit or a prediction has its network for itself, also under
-    threads.
+    Building and tracing a network costs seconds and, on TensorFlow, memory that is never returned; resetting its
+    weights costs neither. One lock guards all of them, so that a fit or a prediction has its network for itself, also
+    under threads.
 
     Parameters
     ----------

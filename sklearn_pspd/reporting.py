@@ -4,6 +4,7 @@ import math
 
 from .plotting import ComparisonDisplay
 
+
 def comparison_text(comparison, *, title=None):
     """Lay out a comparison of models as plain text.
 

@@ -11,6 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from sklearn_pspd import CNNLSTMClassifier, make_cohort
+
+N_SLICES, SIZE_PX = 3, 8
+
 
 @pytest.fixture(scope="session")
 def shared_data():
@@ -19,3 +23,19 @@ def shared_data():
     if not folder.is_dir():
         pytest.skip("the folder of real sample data is absent")
     return folder
+
+
+@pytest.fixture(scope="session")
+def cohort_folder(tmp_path_factory):
+    """A synthetic cohort of 30 patients on disk."""
+    folder = tmp_path_factory.mktemp("cohort")
+    make_cohort(folder, 30, matrix_px=(128,), n_native_slices=10, random_state=0)
+    return folder
+
+
+@pytest.fixture
+def tiny_network():
+    """A network for stacks of 3 slices of 8 x 8 px that trains in a moment."""
+    return CNNLSTMClassifier(
+        (N_SLICES, SIZE_PX, SIZE_PX), filters=(2, 4), lstm_units=4, epochs=2, dense_units=(4,), random_state=0
+    )

@@ -1,0 +1,239 @@
+"""The classifier: what scikit-learn expects of it, and what a fit may not touch."""
+
+import pickle
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import keras
+import numpy as np
+import pytest
+from sklearn.base import clone, is_classifier
+from sklearn.exceptions import NotFittedError
+from sklearn.metrics import roc_auc_score
+
+from sklearn_pspd import CNNLSTMClassifier
+
+STACK_SHAPE = (3, 8, 9)
+N_PIXELS = 3 * 8 * 9
+
+
+@pytest.fixture
+def data():
+    rng = np.random.default_rng(0)
+    y = np.array([0, 1] * 10)
+    stacks = rng.normal(size=(20, N_PIXELS)) + y[:, np.newaxis]
+    clinical = np.clip(rng.random((20, 7)) + 0.2 * y[:, np.newaxis], 0, 1)
+    return np.hstack([stacks, clinical]).astype(np.float32), y
+
+
+@pytest.fixture
+def network():
+    return CNNLSTMClassifier(STACK_SHAPE, filters=(2, 4), lstm_units=4, dense_units=(4,), epochs=2, random_state=0)
+
+
+def test_is_a_classifier(network):
+    assert is_classifier(network)
+    assert network.__sklearn_tags__().classifier_tags.multi_class is False
+
+
+@pytest.mark.parametrize(
+    ("columns", "stack_shape"),
+    [(slice(None), STACK_SHAPE), (slice(N_PIXELS), STACK_SHAPE), (slice(N_PIXELS, None), None)],
+    ids=["fusion", "image", "clinical"],
+)
+def test_learns_with_either_branch_and_both(data, network, columns, stack_shape):
+    X, y = data
+    # Four ReLU units, as published, may all be dead from the start.
+    network.set_params(stack_shape=stack_shape, epochs=60, learning_rate=0.1, momentum=0.9, clinical_units=(16, 16))
+    network.fit(X[:, columns], y)
+    assert network.n_iter_ == 60
+    assert network.history_["loss"][-1] < network.history_["loss"][0]
+    assert roc_auc_score(y, network.predict_proba(X[:, columns])[:, 1]) > 0.9
+
+
+def test_probabilities_are_two_columns_for_one_row_and_for_text_labels(data, network):
+    X, y = data
+    names = np.array(["PD", "PsPD"])[y]
+    network.fit(X, names)
+    assert list(network.classes_) == ["PD", "PsPD"]
+    probabilities = network.predict_proba(X)
+    assert probabilities.shape == (20, 2)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+    np.testing.assert_allclose(network.predict_proba(X[:1]), probabilities[:1], atol=1e-6)
+    assert set(network.predict(X)) <= {"PD", "PsPD"}
+    np.testing.assert_array_equal(network.predict_proba(X), clone(network).fit(X, y).predict_proba(X))
+
+
+def test_same_seed_same_weights_also_in_another_process(data, network, tmp_path):
+    X, y = data
+    network.set_params(dropout=0.3)
+    first = network.fit(X, y).weights_
+    again = clone(network).fit(X, y).weights_
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    other = clone(network).set_params(random_state=1).fit(X, y).weights_
+    assert not all(np.array_equal(a, b) for a, b in zip(first, other, strict=True))
+    np.savez(tmp_path / "data.npz", X=X, y=y)
+    (tmp_path / "network.pkl").write_bytes(pickle.dumps(clone(network)))
+    code = """
+import pickle, sys
+from pathlib import Path
+import numpy as np
+folder = Path(sys.argv[1])
+data = np.load(folder / "data.npz")
+network = pickle.loads((folder / "network.pkl").read_bytes()).fit(data["X"], data["y"])
+np.savez(folder / "weights.npz", *network.weights_)
+"""
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, capture_output=True)
+    with np.load(tmp_path / "weights.npz") as elsewhere:
+        assert all(np.array_equal(a, elsewhere[name]) for a, name in zip(first, elsewhere.files, strict=True))
+
+
+def test_a_fit_leaves_the_global_random_state_alone():
+    """In a process of its own, since the first fit of a process is the one that could leak."""
+    code = """
+import random
+import numpy as np, keras, tensorflow as tf
+from tensorflow.python.framework import config
+from sklearn_pspd import CNNLSTMClassifier
+rng = np.random.default_rng(0)
+X, y = rng.random((8, 7), dtype=np.float32), np.array([0, 1] * 4)
+tf.random.set_seed(3)
+tf.random.uniform([])
+def state():
+    return random.getstate(), [str(part) for part in np.random.get_state()]
+before, expected = state(), None
+CNNLSTMClassifier(None, epochs=1, dropout=0.5, early_stopping=True, random_state=0).fit(X, y).predict_proba(X)
+assert before == state()
+assert not config.is_op_determinism_enabled()
+after_fit = tf.random.uniform([]).numpy()
+tf.random.set_seed(3)
+tf.random.uniform([])
+assert after_fit == tf.random.uniform([]).numpy()
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_without_a_seed_numpys_global_state_decides(data, network):
+    X, y = data
+    network.set_params(random_state=None)
+    weights = []
+    state = np.random.get_state()  # noqa: NPY002 - scikit-learn's convention for random_state=None
+    for _ in range(2):
+        np.random.seed(5)  # noqa: NPY002
+        weights.append(network.fit(X, y).weights_)
+    np.random.set_state(state)  # noqa: NPY002
+    assert all(np.array_equal(a, b) for a, b in zip(*weights, strict=True))
+
+
+def test_two_fitted_classifiers_share_a_network_and_not_their_weights(data, network):
+    X, y = data
+    one, two = clone(network).fit(X, y), clone(network).set_params(random_state=1, learning_rate=0.2).fit(X, y)
+    first = one.predict_proba(X)
+    assert not np.array_equal(first, two.predict_proba(X))
+    np.testing.assert_array_equal(one.predict_proba(X), first)
+
+
+def test_threads_take_turns(data, network):
+    X, y = data
+    alone = [clone(network).set_params(random_state=seed).fit(X, y).predict_proba(X) for seed in range(3)]
+    with ThreadPoolExecutor(3) as threads:
+        together = list(
+            threads.map(lambda seed: clone(network).set_params(random_state=seed).fit(X, y).predict_proba(X), range(3))
+        )
+    np.testing.assert_array_equal(alone, together)
+
+
+def test_pickle_keeps_the_probabilities(data, network):
+    X, y = data
+    network.fit(X, y)
+    restored = pickle.loads(pickle.dumps(network))
+    np.testing.assert_array_equal(restored.predict_proba(X), network.predict_proba(X))
+    assert not any(isinstance(value, keras.Model) for value in vars(network).values())
+
+
+def test_weights_of_rows(data, network):
+    """A row of weight zero takes no part; a weight of two is the row twice."""
+    X, y = data
+    network.set_params(batch_size=64, batch_norm="none", precision="float64", shuffle=False, epochs=5)
+    weights = np.ones(len(y))
+    weights[3], weights[4] = 0, 2
+    rows = [*range(3), 4, 4, *range(5, 20)]
+    weighted = clone(network).fit(X, y, sample_weight=weights)
+    repeated = clone(network).fit(X[rows], y[rows])
+    np.testing.assert_allclose(weighted.predict_proba(X), repeated.predict_proba(X), atol=1e-9)
+    np.testing.assert_array_equal(weights[3:5], [0, 2])
+
+
+def test_class_weight_is_oversampling(data, network):
+    X, y = data
+    rows = [*range(0, 20, 2), 1, 3, 5, 7, 9]
+    X, y = X[rows], y[rows]
+    network.set_params(batch_size=64, batch_norm="none", precision="float64", shuffle=False, epochs=5)
+    weighted = clone(network).set_params(class_weight="balanced").fit(X, y)
+    doubled = [*range(10), *range(10, 15), *range(10, 15)]
+    np.testing.assert_allclose(
+        weighted.predict_proba(X), clone(network).fit(X[doubled], y[doubled]).predict_proba(X), atol=1e-9
+    )
+
+
+def test_early_stopping_holds_out_rows_and_keeps_the_best_weights(data, network):
+    X, y = data
+    network.set_params(early_stopping=True, n_iter_no_change=2, epochs=50, learning_rate=0.5, momentum=0.9)
+    network.fit(X, y)
+    losses = network.history_["val_loss"]
+    assert network.n_iter_ == len(losses)
+    assert network.n_iter_ == 50 or int(np.argmin(losses)) == network.n_iter_ - 3
+    assert "val_loss" not in clone(network).set_params(early_stopping=False, epochs=1).fit(X, y).history_
+
+
+def test_warm_start_goes_on(data, network):
+    X, y = data
+    network.set_params(warm_start=True, epochs=1, batch_norm="none")
+    first = network.fit(X, y).history_["loss"][0]
+    for _ in range(20):
+        network.fit(X, y)
+    assert network.history_["loss"][0] < first
+    with pytest.raises(ValueError, match="warm_start: the last fit knew the classes"):
+        network.fit(X, np.where(y == 1, "PsPD", "PD"))
+
+
+def test_refusals(data, network):
+    X, y = data
+    with pytest.raises(NotFittedError):
+        network.predict_proba(X)
+    with pytest.raises(ValueError, match=r"asks for 216 pixel columns, then clinical columns; X has 100 columns"):
+        network.fit(X[:, :100], y)
+    with pytest.raises(ValueError, match="one class"):
+        network.fit(X, np.zeros(len(y)))
+    with pytest.raises(ValueError, match="Only binary classification is supported"):
+        network.fit(X, np.arange(len(y)) % 3)
+    with pytest.raises(ValueError, match="one class"):
+        network.fit(X, y, sample_weight=y)
+    with pytest.raises(ValueError, match="NaN"):
+        network.fit(np.where(np.arange(len(X))[:, np.newaxis] == 3, np.nan, X), y)
+    with pytest.raises(ValueError, match="three numbers above zero"):
+        clone(network).set_params(stack_shape=(8, 9)).fit(X, y)
+    network.fit(X, y)
+    with pytest.raises(ValueError, match="expecting 223 features"):
+        network.predict_proba(X[:, 1:])
+
+
+def test_the_input_is_left_alone(data, network):
+    X, y = data
+    X.flags.writeable = False
+    before = X.copy()
+    network.fit(X, y).predict_proba(X)
+    np.testing.assert_array_equal(X, before)
+
+
+def test_repeated_fits_reuse_one_network(data, network):
+    """The pool keeps one compiled copy whatever the learning rate, seed or epochs."""
+    from sklearn_pspd.networks import NETWORK_POOL
+
+    X, y = data
+    network.fit(X, y)
+    size = len(NETWORK_POOL)
+    for seed in range(3):
+        clone(network).set_params(random_state=seed, learning_rate=0.1 / (seed + 1), epochs=1).fit(X, y)
+    assert len(NETWORK_POOL) == size
