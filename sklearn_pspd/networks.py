@@ -314,7 +314,7 @@ def _dense_layers(features, units, name, precision):
 def _make_optimizer(spec):
     if spec.optimizer == "adam":
         return keras.optimizers.Adam()
-    return keras.optimizers.SGD(momentum=spec.momentum)
+    return keras.optimizers.SGD(momentum=float(spec.momentum))
 
 
 def _initial_weight(path, shape, dtype, rng):

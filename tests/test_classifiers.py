@@ -45,7 +45,7 @@ def test_is_a_classifier(network):
 def test_learns_with_either_branch_and_both(data, network, columns, stack_shape):
     X, y = data
     # Four ReLU units, as published, may all be dead from the start.
-    network.set_params(stack_shape=stack_shape, epochs=60, learning_rate=0.1, momentum=0.9, clinical_units=(16, 16))
+    network.set_params(stack_shape=stack_shape, epochs=60, learning_rate=0.05, momentum=0.5, clinical_units=(16, 16))
     network.fit(X[:, columns], y)
     assert network.n_iter_ == 60
     assert network.history_["loss"][-1] < network.history_["loss"][0]
