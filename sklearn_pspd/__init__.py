@@ -7,19 +7,23 @@ __version__ = "0.1.0"
 _HOMES = {
     "CNNLSTMClassifier": "classifiers",
     "ClinicalMinMaxScaler": "clinical",
+    "CharacteristicsTable": "characteristics",
     "FOVNormalizer": "preprocessing",
     "ModelComparison": "model_selection",
     "SliceStackLoader": "loading",
     "SliceStandardizer": "preprocessing",
     "StackFlattener": "preprocessing",
+    "characteristics_table": "characteristics",
     "check_cohort": "cohort",
     "compare_models": "model_selection",
     "jang2018": "pipelines",
+    "load_pipeline": "persistence",
     "make_clinical_pipeline": "pipelines",
     "make_cohort": "datasets",
     "make_fusion_pipeline": "pipelines",
     "make_image_pipeline": "pipelines",
     "read_cohort": "cohort",
+    "save_pipeline": "persistence",
     "split_xy": "cohort",
 }
 

@@ -1,14 +1,15 @@
 """The CNN-LSTM as a scikit-learn classifier."""
 
+import contextlib
+import copy
+import dataclasses
 from numbers import Integral, Real
 from typing import ClassVar
 
 import keras
 import numpy as np
-from scikeras.wrappers import KerasClassifier
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.model_selection import train_test_split
-from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.class_weight import compute_sample_weight
@@ -16,17 +17,24 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from .networks import (
-    CLINICAL_INPUT,
     NETWORK_POOL,
-    STACK_INPUT,
     NetworkSpec,
+    build_cnn_lstm,
     deterministic_ops,
+    has_native_bfloat16,
     initial_weights,
+    optimizer_state,
     reset_network,
 )
+from .persistence import read_classifier, write_classifier
+from .progress import CallbackSupportMixin, EpochTasks
+from .training import BatchTrainer, split_inputs
+
+VALIDATION_ATTRIBUTES = ("n_features_in_", "feature_names_in_")
+LEARNED_ATTRIBUTES = ("classes_", "history_", "n_iter_", "precision_")
 
 
-class CNNLSTMClassifier(ClassifierMixin, BaseEstimator):
+class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     """Pseudoprogression from slice stacks and clinical features by a CNN-LSTM.
 
     One table row is one patient: the flattened slice stack first, then the clinical columns. With both it is the
@@ -83,12 +91,16 @@ class CNNLSTMClassifier(ClassifierMixin, BaseEstimator):
         Epochs without a lower validation loss after which `early_stopping` stops.
     warm_start : bool, default=False
         Whether `fit` goes on from the weights of the last fit.
-    precision : {"float32", "float64", "mixed_bfloat16"}, default="float32"
-        Arithmetic of the network. "mixed_bfloat16" computes in bfloat16 and keeps float32 weights.
+    precision : {"auto", "float32", "float64", "mixed_bfloat16"}, default="auto"
+        Arithmetic of the network. "mixed_bfloat16" computes in bfloat16 and keeps float32 weights; "auto" does so where
+        the device has instructions for it (AVX512-BF16 or AMX, NVIDIA cards from Ampere on), else "float32".
     random_state : int, RandomState instance or None, default=None
         Initial weights, row order, dropout masks and the held-out rows. An int makes fits bit-identical on one machine.
     verbose : {0, 1, 2}, default=0
-        Nothing, a progress bar, or one line an epoch.
+        Nothing, a progress bar, or one line an epoch. From scikit-learn 1.9 on, ``set_callbacks(ProgressBar())`` also
+        works, with one task an epoch.
+    callbacks : list of keras.callbacks.Callback, default=None
+        Keras callbacks; each fit works on copies of them.
 
     Attributes
     ----------
@@ -100,10 +112,15 @@ class CNNLSTMClassifier(ClassifierMixin, BaseEstimator):
         Their names, where X had any.
     weights_ : list of ndarray
         The network's weights.
+    network_ : keras.Model
+        A network of its own with these weights, built when first asked for.
     history_ : dict of str to list of float
-        "loss", and "val_loss" with `early_stopping`, one value an epoch of the last fit.
+        "loss", and "val_loss" with `early_stopping`, one value an epoch of the last fit and of each :meth:`partial_fit`
+        since.
     n_iter_ : int
-        Epochs of the last fit.
+        Their number of epochs.
+    precision_ : {"float32", "float64", "mixed_bfloat16"}
+        What "auto" came to.
 
     Raises
     ------
@@ -115,6 +132,9 @@ class CNNLSTMClassifier(ClassifierMixin, BaseEstimator):
     Compiled networks are shared by all classifiers of a process, so that only the first fit of an architecture pays for
     building it; a fitted classifier holds nothing but arrays. Fits and predictions of one process take turns; for
     parallel folds use processes (``n_jobs`` with joblib's default backend).
+
+    A weight of two counts a patient twice, in the loss and in the statistics of batch normalisation; it equals a
+    repeated row if all rows are in one batch.
 
     Research software, not a medical device.
 
@@ -160,9 +180,10 @@ class CNNLSTMClassifier(ClassifierMixin, BaseEstimator):
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "warm_start": ["boolean"],
-        "precision": [StrOptions({"float32", "float64", "mixed_bfloat16"})],
+        "precision": [StrOptions({"auto", "float32", "float64", "mixed_bfloat16"})],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
+        "callbacks": [list, tuple, None],
     }
 
     def __init__(
@@ -190,9 +211,10 @@ class CNNLSTMClassifier(ClassifierMixin, BaseEstimator):
         validation_fraction=0.2,
         n_iter_no_change=5,
         warm_start=False,
-        precision="float32",
+        precision="auto",
         random_state=None,
         verbose=0,
+        callbacks=None,
     ):
         self.stack_shape = stack_shape
         self.filters = filters
@@ -219,6 +241,7 @@ class CNNLSTMClassifier(ClassifierMixin, BaseEstimator):
         self.precision = precision
         self.random_state = random_state
         self.verbose = verbose
+        self.callbacks = callbacks
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None):
@@ -244,40 +267,88 @@ class CNNLSTMClassifier(ClassifierMixin, BaseEstimator):
             If the columns do not fit `stack_shape`, y does not have two classes, or a class is too small to hold out
             `validation_fraction` of it.
         """
-        X, y = validate_data(self, X, y, dtype=self._dtype())
-        check_classification_targets(y)
-        sample_weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-        if not np.all(sample_weight > 0):
-            X, y, sample_weight = (array[sample_weight > 0] for array in (X, y, sample_weight))
-        classes, codes = np.unique(y, return_inverse=True)
-        self._check_classes(y, classes)
-        if self.class_weight is not None:
-            sample_weight = sample_weight * compute_sample_weight(self.class_weight, y)
-        weights_before = self._weights_to_go_on_from(classes)
-        spec = self._spec(X.shape[1])
-
-        rng = check_random_state(self.random_state)
-        seed = int(rng.randint(0, 2**31 - 1))
-        rows, validation_rows = self._split_rows(codes, seed)
-        with NETWORK_POOL.borrow(spec) as network, deterministic_ops():
-            start = initial_weights(network, seed) if weights_before is None else weights_before
-            reset_network(network, start, learning_rate=self.learning_rate, seed=seed)
-            trainer = self._trainer(network)
-            trainer.fit(
+        with self._all_or_nothing():
+            X, y, sample_weight = self._check_rows(X, y, sample_weight)
+            classes, rows = self._classes_of(y, sample_weight)
+            start = self._weights_to_go_on_from(classes)
+            context = self._init_callback_context(max_subtasks=self.epochs)
+            context.call_on_fit_task_begin(estimator=self, X=X, y=y, metadata={"sample_weight": sample_weight})
+            if self.class_weight is not None:
+                sample_weight[rows] *= compute_sample_weight(self.class_weight, y[rows])
+            learned = self._train(
                 X,
-                codes,
-                sample_weight=sample_weight,
-                spec=spec,
+                np.searchsorted(classes, y),
+                sample_weight,
                 rows=rows,
-                validation_rows=validation_rows,
-                rng=np.random.default_rng(seed) if self.shuffle else None,
+                seed=int(check_random_state(self.random_state).randint(0, 2**31 - 1)),
+                start=start,
+                context=context,
+                classes=classes,
             )
-            weights = network.get_weights()
-        self.classes_ = classes
-        self.weights_ = weights
-        self.history_ = {name: [float(value) for value in values] for name, values in trainer.history_.items()}
-        self.n_iter_ = len(self.history_["loss"])
-        self._fitted_spec = spec
+        vars(self).pop("_network", None)
+        vars(self).pop("_optimizer_state", None)
+        vars(self).update(learned)
+        context.call_on_fit_task_end(estimator=self, X=X, y=y)
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """Pass once over some rows, from where the last fit or pass ended.
+
+        `epochs`, `early_stopping` and `warm_start` have no part in it.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_patients, n_features), float32
+            Columns as in :meth:`fit`.
+        y : array-like of shape (n_patients,)
+            Entries of `classes`.
+        classes : array-like of shape (2,), default=None
+            Both labels; needed at the first call if y does not hold both.
+        sample_weight : array-like of shape (n_patients,), default=None
+            Weights of the patients.
+
+        Returns
+        -------
+        CNNLSTMClassifier
+            The classifier after this pass.
+
+        Raises
+        ------
+        ValueError
+            If the columns do not fit `stack_shape` or the last fit, y holds another label, there are not two classes,
+            or `class_weight` is "balanced" or `early_stopping` is set, which need all rows at once.
+        """
+        if self.class_weight == "balanced" or self.early_stopping:
+            raise ValueError(
+                f"partial_fit sees a part of the rows; class_weight={self.class_weight!r} and "
+                f"early_stopping={self.early_stopping} need all of them: give sample_weight, or call fit"
+            )
+        is_first = not hasattr(self, "weights_")
+        with self._all_or_nothing():
+            X, y, sample_weight = self._check_rows(X, y, sample_weight, reset=is_first)
+            classes, rows = self._classes_of_pass(y, classes, sample_weight)
+            if self.class_weight is not None:
+                sample_weight[rows] *= compute_sample_weight(self.class_weight, y[rows])
+            seed = int(check_random_state(self.random_state).randint(0, 2**31 - 1))
+            learned = self._train(
+                X,
+                np.searchsorted(classes, y),
+                sample_weight,
+                rows=rows,
+                # Another order and other dropout masks in each pass.
+                seed=seed if is_first else (seed + self.n_iter_) % 2**31,
+                start=None if is_first else self.weights_,
+                classes=classes,
+                epochs=1,
+                state=getattr(self, "_optimizer_state", None),
+                keeps_state=True,
+            )
+        if not is_first:
+            learned["history_"] = {name: self.history_.get(name, []) + new for name, new in learned["history_"].items()}
+            learned["n_iter_"] += self.n_iter_
+        vars(self).pop("_network", None)
+        vars(self).update(learned)
         return self
 
     def predict_proba(self, X):
@@ -299,7 +370,7 @@ class CNNLSTMClassifier(ClassifierMixin, BaseEstimator):
             network.set_weights(self.weights_)
             positive = np.concatenate(
                 [
-                    np.asarray(network.predict_on_batch(_split_inputs(X[rows], self._fitted_spec)))[:, 0]
+                    np.asarray(network.predict_on_batch(split_inputs(X[rows], self._fitted_spec)))[:, 0]
                     for rows in _row_blocks(len(X), self.batch_size)
                 ]
             )
@@ -322,6 +393,93 @@ class CNNLSTMClassifier(ClassifierMixin, BaseEstimator):
         probabilities = self.predict_proba(X)
         return self.classes_[np.argmax(probabilities, axis=1)]
 
+    @property
+    def network_(self):
+        """Build a network of one's own with the fitted weights."""
+        check_is_fitted(self)
+        if "_network" not in vars(self):
+            self._network = build_cnn_lstm(self._fitted_spec)
+            self._network.set_weights(self.weights_)
+        return self._network
+
+    def summary(self):
+        """Describe the fitted network layer by layer.
+
+        Returns
+        -------
+        str
+            A table of layers with their output shapes and numbers of weights.
+        """
+        lines = []
+        self.network_.summary(print_fn=lambda line, **_: lines.append(line), line_length=100)
+        return "\n".join(lines)
+
+    def save(self, path):
+        """Write the fitted classifier to one file without pickle.
+
+        Parameters
+        ----------
+        path : path-like
+            The file to write: a zip of the network in Keras' format (which :func:`keras.models.load_model` opens once
+            this library is imported) and of a JSON file with everything else.
+
+        Raises
+        ------
+        ValueError
+            If a parameter, such as `callbacks`, cannot be written without pickle.
+        """
+        check_is_fitted(self)
+        names = [name for name in (*LEARNED_ATTRIBUTES, *VALIDATION_ATTRIBUTES) if hasattr(self, name)]
+        write_classifier(
+            path,
+            parameters=self.get_params(deep=False),
+            learned={name: getattr(self, name) for name in names},
+            spec=self._fitted_spec,
+            weights=self.weights_,
+        )
+
+    @classmethod
+    def load(cls, path):
+        """Read a file of :meth:`save`. Nothing in it is run.
+
+        Parameters
+        ----------
+        path : path-like
+            The file.
+
+        Returns
+        -------
+        CNNLSTMClassifier
+            The fitted classifier, with identical probabilities.
+
+        Raises
+        ------
+        ValueError
+            If the file is foreign or damaged, or of a version that this one does not understand; the text says which.
+        FileNotFoundError
+            If there is no such file.
+        """
+        parameters, learned, spec, weights = read_classifier(path)
+        strange = sorted(set(parameters) - set(cls().get_params())) + sorted(
+            set(learned) - {*LEARNED_ATTRIBUTES, *VALIDATION_ATTRIBUTES}
+        )
+        if strange:
+            raise ValueError(
+                f"{path}: written by another version, with parts unknown to this one: {', '.join(strange)}"
+            )
+        classifier = cls(**parameters)
+        vars(classifier).update(learned, weights_=weights, _fitted_spec=spec)
+        return classifier
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "weights_")
+
+    def __getstate__(self):
+        state = dict(super().__getstate__())
+        # It is built from the rest when asked for.
+        state.pop("_network", None)
+        return state
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_class = False
@@ -331,16 +489,111 @@ class CNNLSTMClassifier(ClassifierMixin, BaseEstimator):
     def _dtype(self):
         return np.float64 if self.precision == "float64" else np.float32
 
+    @contextlib.contextmanager
+    def _all_or_nothing(self):
+        """Leave a failed or interrupted fit's traces nowhere: what was learned before still goes together."""
+        before = {name: vars(self)[name] for name in VALIDATION_ATTRIBUTES if name in vars(self)}
+        try:
+            yield
+        except BaseException:
+            for name in VALIDATION_ATTRIBUTES:
+                vars(self).pop(name, None)
+            vars(self).update(before)
+            raise
+
+    def _check_rows(self, X, y, sample_weight, *, reset=True):
+        X, y = validate_data(self, X, y, dtype=self._dtype(), reset=reset)
+        check_classification_targets(y)
+        weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True, copy=True)
+        return X, y, weights
+
+    def _classes_of(self, y, sample_weight):
+        """Return the two classes and the rows of any weight."""
+        rows = np.flatnonzero(sample_weight > 0)
+        classes = np.unique(y[rows])
+        self._check_classes(y, classes)
+        return classes, rows
+
+    def _classes_of_pass(self, y, classes, sample_weight):
+        if hasattr(self, "classes_"):
+            if classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+                raise ValueError(
+                    f"classes={np.asarray(classes).tolist()} differ from those known so far, {self.classes_.tolist()}"
+                )
+            classes = self.classes_
+        elif classes is None:
+            return self._classes_of(y, sample_weight)
+        classes = np.unique(classes)
+        self._check_classes(classes, classes)
+        if strange := np.setdiff1d(y, classes).tolist():
+            raise ValueError(f"y holds {strange[:5]}; the classes are {classes.tolist()}")
+        return classes, np.flatnonzero(sample_weight > 0)
+
+    def _train(
+        self,
+        X,
+        codes,
+        sample_weight,
+        *,
+        rows,
+        seed,
+        start,
+        classes,
+        context=None,
+        epochs=None,
+        state=None,
+        keeps_state=False,
+    ):
+        """Train a borrowed network and return what was learned, by attribute name."""
+        precision = self._resolve_precision()
+        spec = self._spec(X.shape[1], precision)
+        # Equal weights, whatever they are, need no weighted statistics.
+        is_weighted = spec.stack_shape is not None and spec.batch_norm != "none" and np.ptp(sample_weight[rows]) > 0
+        rows, validation_rows = self._split_rows(rows, codes, seed)
+
+        def learned(network):
+            return {
+                "classes_": classes,
+                "weights_": network.get_weights(),
+                "precision_": precision,
+                "_fitted_spec": spec,
+            }
+
+        with NETWORK_POOL.borrow(dataclasses.replace(spec, weighted=is_weighted)) as network, deterministic_ops():
+            start = initial_weights(network, seed) if start is None else start
+            reset_network(network, start, learning_rate=self.learning_rate, seed=seed, state=state)
+            tasks = [] if context is None else [EpochTasks(self, context, learned)]
+            trainer = self._trainer(network, self.epochs if epochs is None else epochs, tasks)
+            trainer.fit(
+                X,
+                codes,
+                sample_weight=sample_weight,
+                spec=dataclasses.replace(spec, weighted=is_weighted),
+                rows=rows,
+                validation_rows=validation_rows,
+                rng=np.random.default_rng(seed) if self.shuffle else None,
+            )
+            attributes = learned(network)
+            if keeps_state:
+                attributes["_optimizer_state"] = optimizer_state(network)
+        history = {name: [float(value) for value in values] for name, values in trainer.history_.items()}
+        return {**attributes, "history_": history, "n_iter_": len(history["loss"])}
+
+    def _resolve_precision(self):
+        if self.precision != "auto":
+            return self.precision
+        return "mixed_bfloat16" if has_native_bfloat16() else "float32"
+
     def _check_classes(self, y, classes):
         if len(classes) > 2:
             raise ValueError(
                 f"Only binary classification is supported. The type of the target is {type_of_target(y)}: "
-                f"{len(classes)} classes, {list(classes[:5])}."
+                f"{len(classes)} classes, {classes[:5].tolist()}."
             )
         if len(classes) < 2:
             raise ValueError(
                 f"{type(self).__name__} needs rows of two classes; y (where its weight is not zero) has one class: "
-                f"{list(classes)}"
+                f"{classes.tolist()}"
             )
 
     def _weights_to_go_on_from(self, classes):
@@ -350,7 +603,7 @@ class CNNLSTMClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(f"warm_start: the last fit knew the classes {self.classes_}, now y has {classes}")
         return self.weights_
 
-    def _spec(self, n_features):
+    def _spec(self, n_features, precision=None):
         stack_shape = None if self.stack_shape is None else tuple(int(side) for side in self.stack_shape)
         n_pixels = 0 if stack_shape is None else int(np.prod(stack_shape))
         if stack_shape is not None and (len(stack_shape) != 3 or min(stack_shape) < 1):
@@ -375,97 +628,26 @@ class CNNLSTMClassifier(ClassifierMixin, BaseEstimator):
             dropout=self.dropout,
             optimizer=self.optimizer,
             momentum=self.momentum,
-            precision=self.precision,
+            precision=self._resolve_precision() if precision is None else precision,
         )
 
-    def _split_rows(self, codes, seed):
-        rows = np.arange(len(codes))
+    def _split_rows(self, rows, codes, seed):
         if not self.early_stopping:
             return rows, None
-        return train_test_split(rows, test_size=self.validation_fraction, stratify=codes, random_state=seed)
+        return train_test_split(rows, test_size=self.validation_fraction, stratify=codes[rows], random_state=seed)
 
-    def _trainer(self, network):
-        callbacks = []
+    def _trainer(self, network, epochs, callbacks):
+        callbacks = [*callbacks, *copy.deepcopy(list(self.callbacks or []))]
         if self.early_stopping:
             callbacks.append(keras.callbacks.EarlyStopping(patience=self.n_iter_no_change, restore_best_weights=True))
-        return _BatchKerasClassifier(
+        return BatchTrainer(
             network,
             batch_size=self.batch_size,
-            epochs=self.epochs,
+            epochs=epochs,
             verbose=int(self.verbose),
             callbacks=callbacks,
             shuffle=False,
         )
-
-
-class _BatchKerasClassifier(KerasClassifier):
-    """SciKeras' training of a compiled network, with patients drawn in batches by a generator of our own.
-
-    SciKeras and Keras would shuffle by seeding the global random state of Python, NumPy and TensorFlow.
-    """
-
-    @property
-    def feature_encoder(self):
-        """Pass X on as it is; the batches split it."""
-        return FunctionTransformer()
-
-    def _validate_data(self, X=None, y=None, reset=False, y_numeric=False):  # noqa: ARG002
-        # The classifier has done it, and another scan of the pixels costs as much.
-        self.target_type_, self.y_dtype_, self.y_ndim_ = "binary", y.dtype, y.ndim
-        self.n_features_in_ = X.shape[1]
-        return X, y
-
-    def _validate_sample_weight(self, X, y, sample_weight):
-        return X, y, sample_weight
-
-    def _fit_keras_model(self, X, y, sample_weight, *, spec, rows, validation_rows, rng, **kwargs):
-        def batches(rows, rng=None):
-            return _PatientBatches(X, y, sample_weight, rows=rows, batch_size=self.batch_size, spec=spec, rng=rng)
-
-        super()._fit_keras_model(
-            batches(rows, rng),
-            None,
-            sample_weight=None,
-            batch_size=None,
-            validation_data=None if validation_rows is None else batches(validation_rows),
-            **kwargs,
-        )
-
-
-class _PatientBatches(keras.utils.PyDataset):
-    """Batches of patients, read from X as they are needed, in a new order at each epoch where `rng` is given."""
-
-    def __init__(self, X, y, sample_weight, *, rows, batch_size, spec, rng=None):
-        super().__init__()
-        self.X, self.y, self.sample_weight = X, y, sample_weight
-        self.rows, self.batch_size, self.spec, self.rng = rows, batch_size, spec, rng
-        self._draw_order()
-
-    def __len__(self):
-        return -(-len(self.rows) // self.batch_size)
-
-    def __getitem__(self, index):
-        rows = self.order[index * self.batch_size : (index + 1) * self.batch_size]
-        targets = np.asarray(self.y)[rows].reshape(-1, 1).astype(self.X.dtype)
-        weights = self.sample_weight[rows].astype(self.X.dtype)
-        return _split_inputs(self.X[rows], self.spec), targets, weights
-
-    def on_epoch_end(self):
-        self._draw_order()
-
-    def _draw_order(self):
-        self.order = self.rows if self.rng is None else self.rng.permutation(self.rows)
-
-
-def _split_inputs(X, spec):
-    """Return the network's inputs, views of rows of X."""
-    n_pixels = 0 if spec.stack_shape is None else int(np.prod(spec.stack_shape))
-    inputs = {}
-    if spec.stack_shape is not None:
-        inputs[STACK_INPUT] = X[:, :n_pixels].reshape(len(X), *spec.stack_shape)
-    if spec.n_clinical:
-        inputs[CLINICAL_INPUT] = X[:, n_pixels:]
-    return inputs
 
 
 def _row_blocks(n_rows, block_size):

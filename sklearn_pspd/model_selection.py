@@ -9,7 +9,7 @@ from sklearn.base import clone
 from sklearn.model_selection import StratifiedKFold, check_cv
 from sklearn.utils import _safe_indexing
 
-from .metrics import score_table
+from .tables import fold_table, score_table
 
 CROSS_VALIDATION = "cross-validation"
 EXTERNAL = "external"
@@ -156,16 +156,10 @@ def _score(model, name, fold, X, y, train, test, X_test, y_test):
 
 
 def _fold_mean(scores):
-    folds = [fold for _, fold in scores.groupby("fold") if fold["y_true"].nunique() == 2]
-    aucs = [_auc(fold["y_true"].to_numpy(), fold["y_score"].to_numpy()) for fold in folds]
-    row = {"metric": "auc_fold_mean", "class": "", "value": np.mean(aucs) if aucs else np.nan}
-    return pd.DataFrame([{**row, "low": np.nan, "high": np.nan, "method": f"mean of {len(aucs)} folds"}])
-
-
-def _auc(y_true, y_score):
-    positive, negative = y_score[y_true == 1], y_score[y_true == 0]
-    difference = positive[:, np.newaxis] - negative
-    return np.mean((difference > 0) + 0.5 * (difference == 0))
+    table = fold_table(scores["y_true"], scores["y_score"], scores["fold"]).set_index("fold")
+    value, n_folds = table.loc["mean", "auc"], table["auc"].drop(["mean", "pooled"]).count()
+    row = {"metric": "auc_fold_mean", "class": "", "value": value, "low": np.nan, "high": np.nan}
+    return pd.DataFrame([{**row, "method": f"mean of {n_folds} folds"}])
 
 
 def _splitter(cv, y, random_state):

@@ -1,17 +1,23 @@
 """The CNN-LSTM network: its layers, its initial weights and a process-wide pool of compiled copies."""
 
 import contextlib
+import functools
+import os
 import random
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import keras
 import numpy as np
 
+from .layers import PooledConv2D, SliceLSTM, WeightedBatchNormalization, hard_sigmoid_keras2
+
 STACK_INPUT = "stack"
 CLINICAL_INPUT = "clinical"
+WEIGHT_INPUT = "weight"
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,8 @@ class NetworkSpec:
         Momentum of "sgd".
     precision : {"float32", "float64", "mixed_bfloat16"}
         Keras dtype policy of every layer.
+    weighted : bool
+        Whether the network reads patients' weights, by which batch normalisation counts them while training.
     """
 
     stack_shape: tuple[int, int, int] | None
@@ -70,6 +78,7 @@ class NetworkSpec:
     optimizer: str
     momentum: float
     precision: str
+    weighted: bool = False
 
 
 def build_cnn_lstm(spec: NetworkSpec) -> keras.Model:
@@ -86,9 +95,9 @@ def build_cnn_lstm(spec: NetworkSpec) -> keras.Model:
     Returns
     -------
     keras.Model
-        Compiled model with inputs "stack" of shape (n_patients, n_slices, height, width) and "clinical" of shape
-        (n_patients, n_clinical), whichever the specification has, and one sigmoid output, the probability of
-        class 1.
+        Compiled model with inputs "stack" of shape (n_patients, n_slices, height, width), "clinical" of shape
+        (n_patients, n_clinical) and "weight" of shape (n_patients, 1), whichever the specification has, and one sigmoid
+        output, the probability of class 1.
 
     Raises
     ------
@@ -112,9 +121,10 @@ def build_cnn_lstm(spec: NetworkSpec) -> keras.Model:
     """
     io_dtype = "float64" if spec.precision == "float64" else "float32"
     inputs, features = {}, []
+    weights = keras.Input((1,), name=WEIGHT_INPUT, dtype=io_dtype) if spec.weighted else None
     if spec.stack_shape is not None:
         inputs[STACK_INPUT] = keras.Input(spec.stack_shape, name=STACK_INPUT, dtype=io_dtype)
-        features.append(_stack_branch(inputs[STACK_INPUT], spec))
+        features.append(_stack_branch(inputs[STACK_INPUT], weights, spec))
     if spec.n_clinical:
         inputs[CLINICAL_INPUT] = keras.Input((spec.n_clinical,), name=CLINICAL_INPUT, dtype=io_dtype)
         features.append(_dense_layers(inputs[CLINICAL_INPUT], spec.clinical_units, "clinical_dense", spec.precision))
@@ -126,6 +136,8 @@ def build_cnn_lstm(spec: NetworkSpec) -> keras.Model:
     if spec.dropout:
         fused = keras.layers.Dropout(spec.dropout, seed=0, name="dropout", dtype=spec.precision)(fused)
     head = keras.layers.Dense(1, activation="sigmoid", name="head", dtype=io_dtype)(fused)
+    if spec.weighted:
+        inputs[WEIGHT_INPUT] = weights
     network = keras.Model(inputs, head, name="cnn_lstm")
     network.compile(
         optimizer=_make_optimizer(spec),
@@ -158,7 +170,19 @@ def initial_weights(network: keras.Model, seed: int) -> list[np.ndarray]:
     return [_initial_weight(weight.path, tuple(weight.shape), str(weight.dtype), rng) for weight in network.weights]
 
 
-def reset_network(network: keras.Model, weights: Sequence[np.ndarray], *, learning_rate: float, seed: int) -> None:
+def optimizer_state(network: keras.Model) -> list[np.ndarray]:
+    """Copy the optimiser's momenta and counters, for :func:`reset_network`."""
+    return [np.array(variable.numpy()) for variable in network.optimizer.variables]
+
+
+def reset_network(
+    network: keras.Model,
+    weights: Sequence[np.ndarray],
+    *,
+    learning_rate: float,
+    seed: int,
+    state: Sequence[np.ndarray] | None = None,
+) -> None:
     """Bring a compiled network to the start of a fit: weights, optimiser state, learning rate, dropout seed.
 
     Parameters
@@ -171,13 +195,15 @@ def reset_network(network: keras.Model, weights: Sequence[np.ndarray], *, learni
         Step size of the fit to come.
     seed : int
         Seed of the dropout masks.
+    state : sequence of ndarray, default=None
+        State of the optimiser to go on from, as :func:`optimizer_state` gives it; None starts anew.
     """
     network.set_weights(weights)
     optimizer = network.optimizer
     if not optimizer.built:
         optimizer.build(network.trainable_variables)
-    for variable in optimizer.variables:
-        variable.assign(np.zeros(variable.shape, dtype=variable.dtype))
+    for index, variable in enumerate(optimizer.variables):
+        variable.assign(np.zeros(variable.shape, dtype=variable.dtype) if state is None else state[index])
     optimizer.learning_rate = learning_rate
     for variable in network.variables:
         if variable.path.endswith("seed_generator_state"):
@@ -223,6 +249,7 @@ class NetworkPool:
         with self._lock:
             network = self._networks.pop(spec, None)
             if network is None:
+                _let_gpu_memory_grow()
                 # Keras draws seeds for its initialisers, which are not used, from Python's global generator.
                 state = random.getstate()
                 network = build_cnn_lstm(spec)
@@ -235,6 +262,32 @@ class NetworkPool:
 
 
 NETWORK_POOL = NetworkPool()
+
+
+@functools.cache
+def has_native_bfloat16() -> bool:
+    """Say whether the device that TensorFlow or another backend computes on multiplies bfloat16 in hardware.
+
+    Returns
+    -------
+    bool
+        True on NVIDIA cards from Ampere on, and on x86 processors with AVX512-BF16 or AMX under Linux, unless
+        ``TF_ENABLE_ONEDNN_OPTS=0`` keeps TensorFlow from those instructions.
+    """
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        for card in tf.config.list_physical_devices("GPU"):
+            return tf.config.experimental.get_device_details(card).get("compute_capability", (0, 0)) >= (8, 0)
+        if os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "0":
+            return False
+    elif keras.backend.backend() == "jax":
+        import jax
+
+        if jax.default_backend() != "cpu":
+            return True
+    processor = Path("/proc/cpuinfo")
+    return processor.exists() and bool({"avx512_bf16", "amx_bf16"} & set(processor.read_text().split()))
 
 
 @contextlib.contextmanager
@@ -254,13 +307,20 @@ def deterministic_ops() -> Iterator[None]:
             config.disable_op_determinism()
 
 
-@keras.saving.register_keras_serializable(package="sklearn_pspd")
-def hard_sigmoid_keras2(x):
-    """Return min(1, max(0, 0.2 x + 0.5)), the hard sigmoid of Keras 2; Keras 3 has another slope."""
-    return keras.ops.clip(0.2 * x + 0.5, 0.0, 1.0)
+@functools.cache
+def _let_gpu_memory_grow():
+    """Keep TensorFlow from taking a whole card, so that two workers can share it."""
+    if keras.backend.backend() != "tensorflow":
+        return
+    import tensorflow as tf
+
+    for card in tf.config.list_physical_devices("GPU"):
+        # Too late once the card is in use; then whoever used it first has decided.
+        with contextlib.suppress(RuntimeError):
+            tf.config.experimental.set_memory_growth(card, True)
 
 
-def _stack_branch(stack, spec):
+def _stack_branch(stack, weights, spec):
     n_slices, height, width = spec.stack_shape
     smallest = 2 ** len(spec.filters)
     if min(height, width) < smallest and spec.stack_shape[1:] != (1, 1):
@@ -269,15 +329,17 @@ def _stack_branch(stack, spec):
             f"they need at least {smallest} x {smallest} px, or fewer filters"
         )
     maps = keras.ops.reshape(stack, (-1, height, width, 1))
+    if weights is not None:
+        weights = keras.ops.reshape(keras.ops.repeat(weights, n_slices, axis=0), (-1,))
     for step, n_filters in enumerate(spec.filters, start=1):
-        maps = _convolution_block(maps, n_filters, step, spec)
+        maps = _convolution_block(maps, weights, n_filters, step, spec)
     if spec.pooling == "average":
         slices = keras.layers.GlobalAveragePooling2D(name="average", dtype=spec.precision)(maps)
     else:
         slices = keras.layers.Flatten(name="flatten", dtype=spec.precision)(maps)
     sequence = keras.ops.reshape(slices, (-1, n_slices, slices.shape[-1]))
     gates = hard_sigmoid_keras2 if spec.lstm_activation == "sigmoid" else "sigmoid"
-    memory = keras.layers.LSTM(
+    memory = SliceLSTM(
         spec.lstm_units,
         activation=spec.lstm_activation,
         recurrent_activation=gates,
@@ -287,22 +349,20 @@ def _stack_branch(stack, spec):
     return _dense_layers(memory, spec.dense_units, "dense", spec.precision)
 
 
-def _convolution_block(maps, n_filters, step, spec):
-    def normalise(maps):
-        return keras.layers.BatchNormalization(
-            momentum=spec.batch_norm_momentum, name=f"batch_norm_{step}", dtype=spec.precision
-        )(maps)
-
-    if spec.batch_norm == "before":
-        maps = normalise(maps)
-    maps = keras.layers.Conv2D(
-        n_filters, spec.kernel_size, padding="same", activation="relu", name=f"conv_{step}", dtype=spec.precision
-    )(maps)
-    if spec.batch_norm == "after":
-        maps = normalise(maps)
+def _convolution_block(maps, weights, n_filters, step, spec):
+    normalise = WeightedBatchNormalization(
+        momentum=spec.batch_norm_momentum, name=f"batch_norm_{step}", dtype=spec.precision
+    )
     # "same" padding leaves a single pixel as it is, which lets estimator checks send plain tables through this branch.
-    padding = "same" if spec.stack_shape[1:] == (1, 1) else "valid"
-    return keras.layers.MaxPooling2D(2, padding=padding, name=f"pool_{step}", dtype=spec.precision)(maps)
+    pool_padding = "same" if spec.stack_shape[1:] == (1, 1) else "valid"
+    convolution = {"padding": "same", "activation": "relu", "name": f"conv_{step}", "dtype": spec.precision}
+    if spec.batch_norm == "after":
+        maps = keras.layers.Conv2D(n_filters, spec.kernel_size, **convolution)(maps)
+        maps = normalise(maps, weights)
+        return keras.layers.MaxPooling2D(2, padding=pool_padding, name=f"pool_{step}", dtype=spec.precision)(maps)
+    if spec.batch_norm == "before":
+        maps = normalise(maps, weights)
+    return PooledConv2D(n_filters, spec.kernel_size, pool_padding=pool_padding, **convolution)(maps)
 
 
 def _dense_layers(features, units, name, precision):
@@ -325,7 +385,7 @@ def _initial_weight(path, shape, dtype, rng):
         return ((2.0 * rng.random(shape, dtype=np.float32) - 1.0) * np.float32(limit)).astype(dtype)
     if name == "recurrent_kernel":
         return _orthogonal(shape, rng).astype(dtype)
-    if name == "bias" and "/lstm_cell/" in path:
+    if name == "bias" and "lstm/" in path:
         n_units = shape[0] // 4
         return np.repeat([0.0, 1.0, 0.0, 0.0], n_units).astype(dtype)
     return np.full(shape, 1.0 if name in ("gamma", "moving_variance") else 0.0, dtype=dtype)

@@ -1,10 +1,10 @@
 """The three models of the paper as scikit-learn pipelines, and the published parameters."""
 
-from imblearn.pipeline import Pipeline
+from imblearn.pipeline import Pipeline as SamplingPipeline
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.pipeline import Pipeline as BranchPipeline
+from sklearn.pipeline import Pipeline
 
 from .classifiers import CNNLSTMClassifier
 from .clinical import ClinicalMinMaxScaler
@@ -44,7 +44,7 @@ def make_fusion_pipeline(
 
     Returns
     -------
-    imblearn.pipeline.Pipeline
+    sklearn.pipeline.Pipeline, or that of imbalanced-learn with a `sampler`
         X is a cohort table without its outcome, y is 0 (PD) or 1 (PsPD).
 
     References
@@ -89,7 +89,7 @@ def make_image_pipeline(
 
     Returns
     -------
-    imblearn.pipeline.Pipeline
+    sklearn.pipeline.Pipeline, or that of imbalanced-learn with a `sampler`
         X is a cohort table without its outcome, y is 0 (PD) or 1 (PsPD).
 
     Examples
@@ -118,7 +118,7 @@ def make_clinical_pipeline(*, sampler=None, memory=None, random_state=None, n_jo
 
     Returns
     -------
-    imblearn.pipeline.Pipeline
+    sklearn.pipeline.Pipeline, or that of imbalanced-learn with a `sampler`
         X is a cohort table without its outcome, y is 0 (PD) or 1 (PsPD).
 
     Examples
@@ -199,7 +199,7 @@ def jang2018(reading, model="fusion"):
 
 
 def _mri_branch(n_slices, size_px, fov_mm, memory, n_jobs):
-    return BranchPipeline(
+    return Pipeline(
         [
             ("load", SliceStackLoader(n_slices=n_slices, memory=memory, n_jobs=n_jobs)),
             ("fov", FOVNormalizer(fov_mm=fov_mm, size_px=size_px)),
@@ -221,7 +221,7 @@ def _network(classifier, n_slices, size_px):
 
 def _assemble(features, classifier, sampler):
     steps = [("features", features), ("classifier", classifier)]
-    if sampler is not None:
-        # First, so that it moves rows of the cohort table, paths and all, and never mixes pixels of two patients.
-        steps.insert(0, ("sampler", sampler))
-    return Pipeline(steps)
+    if sampler is None:
+        return Pipeline(steps)
+    # First, so that it moves rows of the cohort table, paths and all, and never mixes pixels of two patients.
+    return SamplingPipeline([("sampler", sampler), *steps])

@@ -155,7 +155,7 @@ def test_pickle_keeps_the_probabilities(data, network):
 def test_weights_of_rows(data, network):
     """A row of weight zero takes no part; a weight of two is the row twice."""
     X, y = data
-    network.set_params(batch_size=64, batch_norm="none", precision="float64", shuffle=False, epochs=5)
+    network.set_params(batch_size=64, precision="float64", shuffle=False, epochs=5)
     weights = np.ones(len(y))
     weights[3], weights[4] = 0, 2
     rows = [*range(3), 4, 4, *range(5, 20)]
@@ -169,7 +169,7 @@ def test_class_weight_is_oversampling(data, network):
     X, y = data
     rows = [*range(0, 20, 2), 1, 3, 5, 7, 9]
     X, y = X[rows], y[rows]
-    network.set_params(batch_size=64, batch_norm="none", precision="float64", shuffle=False, epochs=5)
+    network.set_params(batch_size=64, precision="float64", shuffle=False, epochs=5)
     weighted = clone(network).set_params(class_weight="balanced").fit(X, y)
     doubled = [*range(10), *range(10, 15), *range(10, 15)]
     np.testing.assert_allclose(
@@ -212,6 +212,10 @@ def test_refusals(data, network):
         network.fit(X, y, sample_weight=y)
     with pytest.raises(ValueError, match="NaN"):
         network.fit(np.where(np.arange(len(X))[:, np.newaxis] == 3, np.nan, X), y)
+    with pytest.raises(ValueError, match="need all of them: give sample_weight, or call fit"):
+        clone(network).set_params(class_weight="balanced").partial_fit(X, y)
+    with pytest.raises(ValueError, match=r"y holds \['X'\]; the classes are \['PD', 'PsPD'\]"):
+        clone(network).partial_fit(X[:2], ["PD", "X"], classes=["PD", "PsPD"])
     with pytest.raises(ValueError, match="three numbers above zero"):
         clone(network).set_params(stack_shape=(8, 9)).fit(X, y)
     network.fit(X, y)
@@ -237,3 +241,170 @@ def test_repeated_fits_reuse_one_network(data, network):
     for seed in range(3):
         clone(network).set_params(random_state=seed, learning_rate=0.1 / (seed + 1), epochs=1).fit(X, y)
     assert len(NETWORK_POOL) == size
+
+
+def test_partial_fit_goes_on_with_one_class_at_a_time(data, network):
+    X, y = data
+    names = np.array(["PD", "PsPD"])[y]
+    network.set_params(momentum=0.5, optimizer="adam")
+    network.partial_fit(X[y == 0], names[y == 0], classes=["PD", "PsPD"])
+    for _ in range(3):
+        network.partial_fit(X, names)
+    assert network.n_iter_ == len(network.history_["loss"]) == 4
+    with pytest.raises(ValueError, match="differ from those known so far"):
+        network.partial_fit(X, names, classes=["PD", "SD"])
+
+
+def test_passes_add_up_to_a_fit(data, network):
+    """Passes keep the optimiser's momenta, so that they end where as many epochs do."""
+    X, y = data
+    network.set_params(optimizer="adam", epochs=3, shuffle=False)
+    whole, passes = clone(network).fit(X, y), clone(network)
+    for _ in range(3):
+        passes.partial_fit(X, y)
+    np.testing.assert_array_equal(passes.predict_proba(X), whole.predict_proba(X))
+    assert passes.history_["loss"] == whole.history_["loss"]
+
+
+def test_an_interrupted_fit_leaves_nothing_and_what_was_learned_before_stays(data, network):
+    class Interrupt(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            raise KeyboardInterrupt
+
+    X, y = data
+    interrupted = clone(network).set_params(callbacks=[Interrupt()])
+    with pytest.raises(KeyboardInterrupt):
+        interrupted.fit(X, y)
+    with pytest.raises(NotFittedError):
+        interrupted.predict_proba(X)
+    assert not hasattr(interrupted, "n_features_in_")
+    before = network.fit(X, y).predict_proba(X)
+    network.set_params(callbacks=[Interrupt()])
+    with pytest.raises(KeyboardInterrupt):
+        network.fit(X[:, 1:].copy()[:, :N_PIXELS], y)
+    np.testing.assert_array_equal(network.predict_proba(X), before)
+
+
+def test_keras_callbacks_are_copied(data, network):
+    X, y = data
+    stop = keras.callbacks.TerminateOnNaN()
+    network.set_params(callbacks=[stop]).fit(X, y)
+    assert stop.model is None
+
+
+def test_scikit_learns_callbacks_see_each_epoch_and_can_stop(data, network):
+    pytest.importorskip("sklearn.callback")
+
+    class Watcher:
+        def __init__(self):
+            self.losses, self.aucs = [], []
+
+        def setup(self, estimator, context):
+            pass
+
+        def teardown(self, estimator, context):
+            pass
+
+        def on_fit_task_begin(self, estimator, context):
+            pass
+
+        def on_fit_task_end(self, estimator, context, *, metadata, fitted_estimator):
+            if context.task_name == "epoch":
+                self.losses.append(metadata["loss"])
+                self.aucs.append(roc_auc_score(y, fitted_estimator.predict_proba(X)[:, 1]))
+            return len(self.losses) == 3
+
+    X, y = data
+    watcher = Watcher()
+    network.set_params(epochs=9).set_callbacks(watcher)
+    network.fit(X, y)
+    assert watcher.losses == network.history_["loss"]
+    assert network.n_iter_ == 3
+    assert watcher.aucs[-1] == roc_auc_score(y, network.predict_proba(X)[:, 1])
+
+
+def test_progress_bar_of_scikit_learn(data, network, capsys):
+    pytest.importorskip("rich")
+    callback = pytest.importorskip("sklearn.callback")
+    X, y = data
+    network.set_callbacks(callback.ProgressBar()).fit(X, y)
+    assert "CNNLSTMClassifier - fit" in capsys.readouterr().out
+
+
+def test_network_and_summary(data, network):
+    X, y = data
+    with pytest.raises(NotFittedError):
+        network.summary()
+    network.set_params(precision="float32").fit(X, y)
+    batch = {"stack": X[:, :N_PIXELS].reshape(-1, *STACK_SHAPE), "clinical": X[:, N_PIXELS:]}
+    np.testing.assert_allclose(
+        network.network_.predict_on_batch(batch)[:, 0], network.predict_proba(X)[:, 1], rtol=1e-6
+    )
+    assert network.network_ is network.network_
+    assert network.network_ is not clone(network).fit(X, y).network_
+    text = network.summary()
+    assert "conv_2" in text
+    assert f"{network.network_.count_params():,}" in text
+
+
+def test_auto_precision_is_named(data, network):
+    X, y = data
+    assert network.fit(X, y).precision_ in ("float32", "mixed_bfloat16")
+    network.set_params(precision="mixed_bfloat16").fit(X, y)
+    assert network.precision_ == "mixed_bfloat16"
+    assert all(weights.dtype == np.float32 for weights in network.weights_)
+
+
+def test_a_table_on_disk_is_read_batch_by_batch(tmp_path):
+    """The memory of a fit does not grow with the number of patients in a memory-mapped table."""
+    code = """
+import os, sys
+os.environ.update(TF_CPP_MIN_LOG_LEVEL="3", TF_ENABLE_ONEDNN_OPTS="0")
+import numpy as np
+from sklearn_pspd import CNNLSTMClassifier
+
+def own_mib():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("RssAnon")) / 1024
+
+n_pixels, grown = 3 * 64 * 64, []
+model = CNNLSTMClassifier((3, 64, 64), filters=(2,), pooling="average", epochs=1, random_state=0)
+for n_patients in (64, 64, 2048):
+    X = np.memmap(sys.argv[1], dtype=np.float32, mode="w+", shape=(n_patients, n_pixels))
+    X[:] = np.random.default_rng(0).random((n_patients, 1), dtype=np.float32)
+    X.flush()
+    X = np.memmap(sys.argv[1], dtype=np.float32, mode="r", shape=(n_patients, n_pixels))
+    before = own_mib()
+    model.fit(X, np.arange(n_patients) % 2).predict_proba(X)
+    grown.append(own_mib() - before)
+assert grown[2] < 30, grown  # the table has 96 MiB
+"""
+    if not sys.platform.startswith("linux"):
+        pytest.skip("reads the resident size from /proc")
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "X.dat")], check=True)
+
+
+@pytest.mark.slow
+def test_fifty_fits_keep_their_memory():
+    code = """
+import os
+os.environ.update(TF_CPP_MIN_LOG_LEVEL="3", TF_ENABLE_ONEDNN_OPTS="0")
+import numpy as np
+from sklearn_pspd import CNNLSTMClassifier
+
+def resident_mib():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS")) / 1024
+
+rng = np.random.default_rng(0)
+X, y = rng.random((24, 3 * 16 * 16 + 7), dtype=np.float32), np.arange(24) % 2
+sizes = []
+for fit in range(52):
+    model = CNNLSTMClassifier((3, 16, 16), filters=(4, 8), lstm_units=4 + 4 * (fit % 2), epochs=2, random_state=fit)
+    model.fit(X, y).predict_proba(X)
+    sizes.append(resident_mib())
+assert sizes[-1] < 1.1 * sizes[1], sizes
+"""
+    if not sys.platform.startswith("linux"):
+        pytest.skip("reads the resident size from /proc")
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,11 +1,14 @@
 """The network's structure, its first weights and the pool of compiled copies."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
 
 from sklearn_pspd import CNNLSTMClassifier, jang2018
-from sklearn_pspd.networks import NetworkPool, build_cnn_lstm, hard_sigmoid_keras2, initial_weights, reset_network
+from sklearn_pspd.layers import hard_sigmoid_keras2
+from sklearn_pspd.networks import NetworkPool, build_cnn_lstm, initial_weights, reset_network
 
 
 def network_parameters(reading):
@@ -54,18 +57,96 @@ def test_average_pooling_leaves_under_a_million_weights():
     assert build_cnn_lstm(classifier._spec(9 * 256 * 256 + 7)).count_params() < 200_000
 
 
-def test_slices_share_the_convolutions():
-    """Time-distributed layers with the same weights give the same maps."""
-    network = build_cnn_lstm(small_spec())
+def plain_network(spec):
+    """Literal translation of the paper's figure 1 in stock layers, time-distributed over slices."""
+    over_slices = keras.layers.TimeDistributed
+    stack, clinical = keras.Input(spec.stack_shape, name="stack"), keras.Input((spec.n_clinical,), name="clinical")
+    inputs = {"stack": stack, "clinical": clinical}
+    maps = keras.layers.Reshape((*spec.stack_shape, 1))(stack)
+    for n_filters in spec.filters:
+        convolve = keras.layers.Conv2D(n_filters, spec.kernel_size, padding="same", activation="relu")
+        # Time-distributed batch normalisation would take each slice's statistics on its own.
+        steps = [keras.layers.BatchNormalization(momentum=spec.batch_norm_momentum), over_slices(convolve)]
+        for step in {"before": steps, "after": steps[::-1], "none": steps[1:]}[spec.batch_norm]:
+            maps = step(maps)
+        maps = over_slices(keras.layers.MaxPooling2D(2))(maps)
+    pool = keras.layers.Flatten() if spec.pooling == "flatten" else keras.layers.GlobalAveragePooling2D()
+    gates = hard_sigmoid_keras2 if spec.lstm_activation == "sigmoid" else "sigmoid"
+    features = keras.layers.LSTM(spec.lstm_units, activation=spec.lstm_activation, recurrent_activation=gates)(
+        over_slices(pool)(maps)
+    )
+    for units in spec.dense_units:
+        features = keras.layers.Dense(units, activation="relu")(features)
+    for units in spec.clinical_units:
+        clinical = keras.layers.Dense(units, activation="relu")(clinical)
+    head = keras.layers.Dense(1, activation="sigmoid")(keras.layers.Concatenate()([features, clinical]))
+    return keras.Model(inputs, head)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {},
+        {"batch_norm": "after", "lstm_activation": "sigmoid"},
+        {"batch_norm": "none", "pooling": "average", "kernel_size": 3},
+    ],
+)
+def test_gradients_and_moving_statistics_equal_those_of_stock_layers(parameters):
+    """One step of plain gradient descent from the same weights ends at the same weights."""
+    spec = small_spec(**parameters)
+    network, plain = build_cnn_lstm(spec), plain_network(spec)
     rng = np.random.default_rng(0)
-    network.set_weights([w + 0.1 * rng.random(w.shape) for w in initial_weights(network, 0)])
-    stacks = rng.normal(size=(2, 3, 8, 9)).astype(np.float32)
-    flattened = keras.Model(network.inputs, network.get_layer("flatten").output)
-    merged = flattened.predict_on_batch({"stack": stacks, "clinical": np.zeros((2, 7), np.float32)}).reshape(2, 3, -1)
-    maps = keras.ops.convert_to_tensor(stacks[1, 2][np.newaxis, :, :, np.newaxis])
-    for name in ("batch_norm_1", "conv_1", "pool_1", "batch_norm_2", "conv_2", "pool_2"):
-        maps = network.get_layer(name)(maps)
-    np.testing.assert_allclose(merged[1, 2], np.ravel(maps), rtol=1e-5, atol=1e-6)
+    start = [w + 0.1 * rng.random(w.shape, dtype=np.float32) for w in initial_weights(network, 0)]
+    batch = {
+        "stack": rng.normal(size=(6, 3, 8, 9)).astype(np.float32),
+        "clinical": rng.random((6, 7), dtype=np.float32),
+    }
+    targets = np.array([[0.0], [1.0]] * 3, dtype=np.float32)
+    for model in (network, plain):
+        model.set_weights(start)
+        model.compile(optimizer=keras.optimizers.SGD(1.0), loss="binary_crossentropy")
+    np.testing.assert_allclose(network.predict_on_batch(batch), plain.predict_on_batch(batch), rtol=1e-5)
+    ends = []
+    for model in (network, plain):
+        model.train_on_batch(batch, targets)
+        ends.append([end - begin for end, begin in zip(model.get_weights(), start, strict=True)])
+    for step, plain_step in zip(*ends, strict=True):
+        np.testing.assert_allclose(step, plain_step, rtol=1e-4, atol=1e-4 * np.abs(plain_step).max() + 1e-7)
+
+
+@pytest.mark.parametrize("batch_norm", ["before", "after"])
+def test_weights_count_patients_as_repeating_them_does(batch_norm):
+    rng = np.random.default_rng(0)
+    weights = np.array([1, 3, 2, 1])
+    stacks, clinical, targets = (
+        rng.normal(size=(4, 3, 8, 9)),
+        rng.random((4, 7)),
+        np.array([[0.0], [1.0], [1.0], [0.0]]),
+    )
+    ends = []
+    for rows, is_weighted in ((np.repeat(np.arange(4), weights), False), (np.arange(4), True)):
+        network = build_cnn_lstm(
+            dataclasses.replace(small_spec(batch_norm=batch_norm, precision="float64"), weighted=is_weighted)
+        )
+        reset_network(network, initial_weights(network, 0), learning_rate=0.5, seed=0)
+        batch = {"stack": stacks[rows], "clinical": clinical[rows]}
+        if is_weighted:
+            batch["weight"] = weights[:, np.newaxis].astype(np.float64)
+        for _ in range(2):
+            network.train_on_batch(batch, targets[rows], sample_weight=weights * 1.0 if is_weighted else None)
+        ends.append(network.get_weights())
+    for repeated, weighted in zip(*ends, strict=True):
+        np.testing.assert_allclose(weighted, repeated, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning")
+def test_network_file_opens_in_keras(tmp_path):
+    network = build_cnn_lstm(small_spec(lstm_activation="sigmoid"))
+    network.save(tmp_path / "network.keras")
+    rng = np.random.default_rng(0)
+    batch = {"stack": rng.normal(size=(2, 3, 8, 9)), "clinical": rng.random((2, 7))}
+    opened = keras.models.load_model(tmp_path / "network.keras")
+    np.testing.assert_array_equal(opened.predict_on_batch(batch), network.predict_on_batch(batch))
 
 
 def test_initial_weights_follow_the_seed_and_the_published_rules():
@@ -78,7 +159,7 @@ def test_initial_weights_follow_the_seed_and_the_published_rules():
     assert np.abs(convolution).max() <= np.sqrt(6 / (4 * (2 + 4)))
     recurrent = next(value for path, value in weights.items() if path.endswith("recurrent_kernel"))
     np.testing.assert_allclose(recurrent @ recurrent.T, np.eye(3), atol=1e-6)
-    forget = next(value for path, value in weights.items() if "lstm_cell" in path and path.endswith("bias"))
+    forget = next(value for path, value in weights.items() if "lstm/" in path and path.endswith("bias"))
     np.testing.assert_array_equal(forget, np.repeat([0, 1, 0, 0], 3))
 
 
