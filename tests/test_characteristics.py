@@ -229,7 +229,22 @@ def test_frame_is_the_printed_layout():
 
 def test_plain_text_says_why(cohort):
     lines = str(characteristics_table(cohort, variables=["sex"], tests={"sex": "exact"})).split("\n")
-    assert lines[0].split() == ["variable", "level", "PD", "(n", "=", "26)", "PsPD", "(n", "=", "14)", "p", "SMD", "missing", "test"]
+    assert lines[0].split() == [
+        "variable",
+        "level",
+        "PD",
+        "(n",
+        "=",
+        "26)",
+        "PsPD",
+        "(n",
+        "=",
+        "14)",
+        "p",
+        "SMD",
+        "missing",
+        "test",
+    ]
     assert lines[-1] == "sex: Fisher, as asked"
 
 
