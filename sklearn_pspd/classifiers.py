@@ -94,6 +94,9 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     precision : {"auto", "float32", "float64", "mixed_bfloat16"}, default="auto"
         Arithmetic of the network. "mixed_bfloat16" computes in bfloat16 and keeps float32 weights; "auto" does so where
         the device has instructions for it (AVX512-BF16 or AMX, NVIDIA cards from Ampere on), else "float32".
+    n_devices : int, default=1
+        Cards that share each batch while training; where there is no card, logical processors. Batch normalisation
+        takes its statistics over all of them.
     random_state : int, RandomState instance or None, default=None
         Initial weights, row order, dropout masks and the held-out rows. An int makes fits bit-identical on one machine.
     verbose : {0, 1, 2}, default=0
@@ -181,6 +184,7 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "warm_start": ["boolean"],
         "precision": [StrOptions({"auto", "float32", "float64", "mixed_bfloat16"})],
+        "n_devices": [Interval(Integral, 1, None, closed="left")],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
         "callbacks": [list, tuple, None],
@@ -212,6 +216,7 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         n_iter_no_change=5,
         warm_start=False,
         precision="auto",
+        n_devices=1,
         random_state=None,
         verbose=0,
         callbacks=None,
@@ -239,6 +244,7 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         self.n_iter_no_change = n_iter_no_change
         self.warm_start = warm_start
         self.precision = precision
+        self.n_devices = n_devices
         self.random_state = random_state
         self.verbose = verbose
         self.callbacks = callbacks
@@ -549,6 +555,12 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         spec = self._spec(X.shape[1], precision)
         # Equal weights, whatever they are, need no weighted statistics.
         is_weighted = spec.stack_shape is not None and spec.batch_norm != "none" and np.ptp(sample_weight[rows]) > 0
+        if is_weighted and self.n_devices > 1:
+            raise ValueError(
+                f"n_devices={self.n_devices}: patients' weights do not enter batch normalisation over several devices; "
+                'train on one, or with batch_norm="none"'
+            )
+        training_spec = dataclasses.replace(spec, weighted=is_weighted, n_devices=self.n_devices)
         rows, validation_rows = self._split_rows(rows, codes, seed)
 
         def learned(network):
@@ -559,7 +571,7 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 "_fitted_spec": spec,
             }
 
-        with NETWORK_POOL.borrow(dataclasses.replace(spec, weighted=is_weighted)) as network, deterministic_ops():
+        with NETWORK_POOL.borrow(training_spec) as network, deterministic_ops():
             start = initial_weights(network, seed) if start is None else start
             reset_network(network, start, learning_rate=self.learning_rate, seed=seed, state=state)
             tasks = [] if context is None else [EpochTasks(self, context, learned)]
@@ -568,7 +580,7 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 X,
                 codes,
                 sample_weight=sample_weight,
-                spec=dataclasses.replace(spec, weighted=is_weighted),
+                spec=training_spec,
                 rows=rows,
                 validation_rows=validation_rows,
                 rng=np.random.default_rng(seed) if self.shuffle else None,

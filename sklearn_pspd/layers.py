@@ -27,7 +27,7 @@ class WeightedBatchNormalization(keras.layers.BatchNormalization):
         """Normalise maps of shape (n_maps, height, width, n_channels); weights of shape (n_maps,) or None."""
         if training and weights is not None:
             outputs, mean, variance = self._normalise_weighted(inputs, weights)
-        elif training and _has_fused_normalisation(self.compute_dtype):
+        elif training and not self.synchronized and _has_fused_normalisation(self.compute_dtype):
             outputs, mean, variance = self._normalise_fused(inputs)
         else:
             return super().call(inputs, training=training)

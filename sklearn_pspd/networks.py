@@ -61,6 +61,8 @@ class NetworkSpec:
         Keras dtype policy of every layer.
     weighted : bool
         Whether the network reads patients' weights, by which batch normalisation counts them while training.
+    n_devices : int
+        Cards, or logical processors, that share each batch while training.
     """
 
     stack_shape: tuple[int, int, int] | None
@@ -79,6 +81,7 @@ class NetworkSpec:
     momentum: float
     precision: str
     weighted: bool = False
+    n_devices: int = 1
 
 
 def build_cnn_lstm(spec: NetworkSpec) -> keras.Model:
@@ -102,7 +105,8 @@ def build_cnn_lstm(spec: NetworkSpec) -> keras.Model:
     Raises
     ------
     ValueError
-        If the specification has neither branch, or the slices are too small for the number of pooling steps.
+        If the specification has neither branch, the slices are too small for the number of pooling steps, or there are
+        fewer devices than asked for.
 
     References
     ----------
@@ -119,32 +123,8 @@ def build_cnn_lstm(spec: NetworkSpec) -> keras.Model:
     >>> build_cnn_lstm(spec).output_shape
     (None, 1)
     """
-    io_dtype = "float64" if spec.precision == "float64" else "float32"
-    inputs, features = {}, []
-    weights = keras.Input((1,), name=WEIGHT_INPUT, dtype=io_dtype) if spec.weighted else None
-    if spec.stack_shape is not None:
-        inputs[STACK_INPUT] = keras.Input(spec.stack_shape, name=STACK_INPUT, dtype=io_dtype)
-        features.append(_stack_branch(inputs[STACK_INPUT], weights, spec))
-    if spec.n_clinical:
-        inputs[CLINICAL_INPUT] = keras.Input((spec.n_clinical,), name=CLINICAL_INPUT, dtype=io_dtype)
-        features.append(_dense_layers(inputs[CLINICAL_INPUT], spec.clinical_units, "clinical_dense", spec.precision))
-    if not inputs:
-        raise ValueError("the network needs slice stacks, clinical columns or both; neither was given")
-    fused = features[0]
-    if len(features) > 1:
-        fused = keras.layers.Concatenate(name="fusion", dtype=spec.precision)(features)
-    if spec.dropout:
-        fused = keras.layers.Dropout(spec.dropout, seed=0, name="dropout", dtype=spec.precision)(fused)
-    head = keras.layers.Dense(1, activation="sigmoid", name="head", dtype=io_dtype)(fused)
-    if spec.weighted:
-        inputs[WEIGHT_INPUT] = weights
-    network = keras.Model(inputs, head, name="cnn_lstm")
-    network.compile(
-        optimizer=_make_optimizer(spec),
-        loss=keras.losses.BinaryCrossentropy(reduction="mean_with_sample_weight", dtype=io_dtype),
-        jit_compile=False,
-    )
-    return network
+    with _device_scope(spec.n_devices):
+        return _build(spec)
 
 
 def initial_weights(network: keras.Model, seed: int) -> list[np.ndarray]:
@@ -320,6 +300,49 @@ def _let_gpu_memory_grow():
             tf.config.experimental.set_memory_growth(card, True)
 
 
+def _build(spec):
+    io_dtype = "float64" if spec.precision == "float64" else "float32"
+    inputs, features = {}, []
+    weights = keras.Input((1,), name=WEIGHT_INPUT, dtype=io_dtype) if spec.weighted else None
+    if spec.stack_shape is not None:
+        inputs[STACK_INPUT] = keras.Input(spec.stack_shape, name=STACK_INPUT, dtype=io_dtype)
+        features.append(_stack_branch(inputs[STACK_INPUT], weights, spec))
+    if spec.n_clinical:
+        inputs[CLINICAL_INPUT] = keras.Input((spec.n_clinical,), name=CLINICAL_INPUT, dtype=io_dtype)
+        features.append(_dense_layers(inputs[CLINICAL_INPUT], spec.clinical_units, "clinical_dense", spec.precision))
+    if not inputs:
+        raise ValueError("the network needs slice stacks, clinical columns or both; neither was given")
+    fused = features[0]
+    if len(features) > 1:
+        fused = keras.layers.Concatenate(name="fusion", dtype=spec.precision)(features)
+    if spec.dropout:
+        fused = keras.layers.Dropout(spec.dropout, seed=0, name="dropout", dtype=spec.precision)(fused)
+    head = keras.layers.Dense(1, activation="sigmoid", name="head", dtype=io_dtype)(fused)
+    if spec.weighted:
+        inputs[WEIGHT_INPUT] = weights
+    network = keras.Model(inputs, head, name="cnn_lstm")
+    network.compile(
+        optimizer=_make_optimizer(spec),
+        loss=keras.losses.BinaryCrossentropy(reduction="mean_with_sample_weight", dtype=io_dtype),
+        jit_compile=False,
+    )
+    return network
+
+
+def _device_scope(n_devices):
+    """Let what is built inside live on several devices, with a part of each batch on each of them."""
+    if n_devices == 1:
+        return contextlib.nullcontext()
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(f"n_devices={n_devices} needs Keras' TensorFlow backend; this is {keras.backend.backend()}")
+    import tensorflow as tf
+
+    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    if len(devices) < n_devices:
+        raise ValueError(f"n_devices={n_devices}, but TensorFlow sees {len(devices)}: {[d.name for d in devices]}")
+    return tf.distribute.MirroredStrategy([device.name for device in devices[:n_devices]]).scope()
+
+
 def _stack_branch(stack, weights, spec):
     n_slices, height, width = spec.stack_shape
     smallest = 2 ** len(spec.filters)
@@ -351,7 +374,10 @@ def _stack_branch(stack, weights, spec):
 
 def _convolution_block(maps, weights, n_filters, step, spec):
     normalise = WeightedBatchNormalization(
-        momentum=spec.batch_norm_momentum, name=f"batch_norm_{step}", dtype=spec.precision
+        momentum=spec.batch_norm_momentum,
+        synchronized=spec.n_devices > 1,
+        name=f"batch_norm_{step}",
+        dtype=spec.precision,
     )
     # "same" padding leaves a single pixel as it is, which lets estimator checks send plain tables through this branch.
     pool_padding = "same" if spec.stack_shape[1:] == (1, 1) else "valid"

@@ -384,6 +384,35 @@ assert grown[2] < 30, grown  # the table has 96 MiB
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "X.dat")], check=True)
 
 
+@pytest.mark.parametrize("batch_norm", ["before", "none"])
+def test_two_devices_learn_what_one_does(batch_norm):
+    code = """
+import os, sys
+os.environ.update(TF_CPP_MIN_LOG_LEVEL="3", TF_ENABLE_ONEDNN_OPTS="0")
+import numpy as np, tensorflow as tf
+half = tf.config.LogicalDeviceConfiguration()
+tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], [half, half])
+from sklearn_pspd import CNNLSTMClassifier
+
+rng = np.random.default_rng(0)
+X, y = rng.random((20, 3 * 8 * 8 + 7)), np.arange(20) % 2
+model = CNNLSTMClassifier(
+    (3, 8, 8), filters=(4,), batch_norm=sys.argv[1], epochs=3, precision="float64", random_state=0
+)
+one = model.fit(X, y).weights_
+two = model.set_params(n_devices=2).fit(X, y).weights_
+assert max(np.abs(a - b).max() for a, b in zip(one, two)) < 1e-12
+assert model.predict_proba(X).shape == (20, 2)
+try:
+    model.set_params(n_devices=3).fit(X, y)
+except ValueError as error:
+    assert "n_devices=3, but TensorFlow sees 2" in str(error)
+else:
+    raise AssertionError
+"""
+    subprocess.run([sys.executable, "-c", code, batch_norm], check=True)
+
+
 @pytest.mark.slow
 def test_fifty_fits_keep_their_memory():
     code = """

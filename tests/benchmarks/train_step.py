@@ -1,0 +1,312 @@
+"""Time and memory of one training step and one prediction, against peers, in one run.
+
+    python tests/benchmarks/train_step.py            # needs PyTorch: pip install torch==2.13.0
+
+Every contestant lives in a process of its own and waits for its turn, so that a drift of the machine hits all alike:
+one step of each, in turn, at least five times. Printed are medians, ratios of medians, the most memory a process ever
+held, and the floor: the floating point operations of a step over the rate of a large matrix product, measured in the
+same turns. Nothing here is run by the test suite.
+"""
+
+import argparse
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+
+FILTERS, KERNEL, LSTM_UNITS, CLINICAL = (64, 128, 256), 2, 24, 7
+MATRIX_SIDE = 4096
+
+
+def step_flops(n_patients, n_slices, size_px):
+    """Count multiply-adds of convolutions and of the LSTM's input product, twice: forth, then back to both operands."""
+    forward, channels, side = 0, 1, size_px
+    for n_filters in FILTERS:
+        forward += 2 * n_slices * side**2 * KERNEL**2 * channels * n_filters
+        channels, side = n_filters, side // 2
+    forward += 2 * n_slices * side**2 * channels * 4 * LSTM_UNITS
+    return 3 * n_patients * forward, n_patients * forward
+
+
+# Contestants: each returns (step, predict), or one function
+
+
+def ours(shape, precision):
+    import numpy as np
+
+    from sklearn_pspd import CNNLSTMClassifier
+    from sklearn_pspd.networks import build_cnn_lstm, deterministic_ops
+
+    stack_shape = tuple(shape[1:])
+    classifier = CNNLSTMClassifier(stack_shape, precision=precision)
+    network = build_cnn_lstm(classifier._spec(int(np.prod(stack_shape)) + CLINICAL))
+    inputs, targets = _numpy_batch(shape)
+
+    def step():
+        with deterministic_ops():
+            network.train_on_batch(inputs, targets)
+
+    return step, lambda: network.predict_on_batch(inputs)
+
+
+def time_distributed(shape):
+    """The paper's script, layer by layer, in the Keras of today."""
+    import keras
+
+    over_slices = keras.layers.TimeDistributed
+    stack = keras.Input(tuple(shape[1:]), name="stack")
+    clinical = keras.Input((CLINICAL,), name="clinical")
+    inputs = {"stack": stack, "clinical": clinical}
+    maps = keras.layers.Reshape((*shape[1:], 1))(stack)
+    for n_filters in FILTERS:
+        maps = over_slices(keras.layers.BatchNormalization())(maps)
+        maps = over_slices(keras.layers.Conv2D(n_filters, KERNEL, padding="same", activation="relu"))(maps)
+        maps = over_slices(keras.layers.MaxPooling2D(2))(maps)
+    features = keras.layers.LSTM(LSTM_UNITS)(over_slices(keras.layers.Flatten())(maps))
+    for units in (32, 32):
+        features = keras.layers.Dense(units, activation="relu")(features)
+    for units in (4, 4):
+        clinical = keras.layers.Dense(units, activation="relu")(clinical)
+    head = keras.layers.Dense(1, activation="sigmoid")(keras.layers.Concatenate()([features, clinical]))
+    network = keras.Model(inputs, head)
+    network.compile(optimizer=keras.optimizers.SGD(0.01), loss="binary_crossentropy")
+    batch, targets = _numpy_batch(shape)
+    return lambda: network.train_on_batch(batch, targets), lambda: network.predict_on_batch(batch)
+
+
+def pytorch(shape, *, bfloat16):
+    """The same layers in the same order, eager, channels last."""
+    import torch
+    from torch import nn
+
+    torch.set_num_threads(os.cpu_count())
+    n_slices, height, width = shape[1:]
+    layers, channels = [], 1
+    for n_filters in FILTERS:
+        layers += [nn.BatchNorm2d(channels), nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(channels, n_filters, KERNEL)]
+        layers += [nn.ReLU(), nn.MaxPool2d(2)]
+        channels = n_filters
+    n_features = channels * (height // 8) * (width // 8)
+
+    class Network(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.convolutions = nn.Sequential(*layers)
+            self.lstm = nn.LSTM(n_features, LSTM_UNITS, batch_first=True)
+            self.dense = nn.Sequential(nn.Linear(LSTM_UNITS, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU())
+            self.clinical = nn.Sequential(nn.Linear(CLINICAL, 4), nn.ReLU(), nn.Linear(4, 4), nn.ReLU())
+            self.head = nn.Linear(36, 1)
+
+        def forward(self, stack, clinical):
+            maps = stack.reshape(-1, 1, height, width).to(memory_format=torch.channels_last)
+            slices = self.convolutions(maps).flatten(1).reshape(len(stack), n_slices, -1)
+            features = self.dense(self.lstm(slices)[0][:, -1])
+            return self.head(torch.cat([features, self.clinical(clinical)], 1))
+
+    network = Network().to(memory_format=torch.channels_last)
+    optimizer = torch.optim.SGD(network.parameters(), 0.01)
+    batch, targets = _numpy_batch(shape)
+    stack, clinical, targets = (torch.from_numpy(a) for a in (batch["stack"], batch["clinical"], targets))
+
+    def step():
+        network.train()
+        optimizer.zero_grad()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bfloat16):
+            logits = network(stack, clinical)
+        nn.functional.binary_cross_entropy_with_logits(logits.float(), targets).backward()
+        optimizer.step()
+
+    def predict():
+        network.eval()
+        with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=bfloat16):
+            network(stack, clinical)
+
+    return step, predict
+
+
+def matrix_product(dtype):
+    """The floor's yardstick: how long a product of two large square matrices takes."""
+    import tensorflow as tf
+
+    a = tf.cast(tf.random.normal((MATRIX_SIDE, MATRIX_SIDE), seed=0), dtype)
+    multiply = tf.function(lambda a: tf.reduce_max(a @ a))
+    return (lambda: multiply(a).numpy(),)
+
+
+def _numpy_batch(shape):
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    stack, clinical = rng.normal(size=shape), rng.random((shape[0], CLINICAL))
+    batch = {"stack": stack.astype(np.float32), "clinical": clinical.astype(np.float32)}
+    return batch, (np.arange(shape[0]) % 2).astype(np.float32)[:, np.newaxis]
+
+
+CONTESTANTS = {
+    "ours, bfloat16": lambda shape: ours(shape, "mixed_bfloat16"),
+    "ours, float32": lambda shape: ours(shape, "float32"),
+    "PyTorch, bfloat16": lambda shape: pytorch(shape, bfloat16=True),
+    "PyTorch, float32": lambda shape: pytorch(shape, bfloat16=False),
+    "TimeDistributed": time_distributed,
+    "product, bfloat16": lambda _: matrix_product("bfloat16"),
+    "product, float32": lambda _: matrix_product("float32"),
+}
+
+
+# Processes
+
+
+def work(name, shape):
+    """Build a contestant, then run what is asked for, a line each."""
+    functions = CONTESTANTS[name](shape)
+    for line in sys.stdin:
+        started = time.perf_counter()
+        functions[int(line)]()
+        elapsed = time.perf_counter() - started
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        print(json.dumps({"seconds": elapsed, "peak_gib": peak}), flush=True)
+
+
+class Worker:
+    """A contestant in its own process."""
+
+    def __init__(self, name, shape):
+        self.name, self.times, self.peak_gib = name, {0: [], 1: []}, 0.0
+        command = [sys.executable, __file__, "--worker", name, "--shape", *map(str, shape)]
+        environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+        self.process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+            text=True,
+        )
+
+    def run(self, function, *, is_counted=True):
+        """Run the step (0) or the prediction (1) once; say whether the process still lives."""
+        try:
+            self.process.stdin.write(f"{function}\n")
+            self.process.stdin.flush()
+            answer = self.process.stdout.readline()
+        except BrokenPipeError:
+            answer = ""
+        if not answer:
+            print(f"{self.name}: died, probably of memory")
+            return False
+        answer = json.loads(answer)
+        self.peak_gib = answer["peak_gib"]
+        if is_counted:
+            self.times[function].append(answer["seconds"])
+        return True
+
+    def median(self, function):
+        """Return the median of the counted times in seconds."""
+        return statistics.median(self.times[function])
+
+
+def race(names, shape, n_rounds):
+    """Let the contestants take turns; return those that finished."""
+    workers = [Worker(name, shape) for name in names]
+    alive = [w for w in workers if all(w.run(f, is_counted=False) for f in _functions(w) for _ in range(2))]
+    for _ in range(n_rounds):
+        for function in (0, 1):
+            for worker in alive:
+                if function in _functions(worker):
+                    worker.run(function)
+    for worker in workers:
+        worker.process.kill()
+    return {worker.name: worker for worker in alive}
+
+
+def _functions(worker):
+    return (0,) if worker.name.startswith("product") else (0, 1)
+
+
+def report(workers, shape):
+    """Print a table of one race."""
+    train, predict = step_flops(shape[0], shape[1], shape[2])
+    peers = [w for name, w in workers.items() if name.startswith("PyTorch")] or [workers["TimeDistributed"]]
+    best = {function: min(w.median(function) for w in peers) for function in (0, 1)}
+    what = "the better PyTorch" if len(peers) > 1 else peers[0].name
+    print(f"\n{shape[0]} patients of {shape[1]} x {shape[2]} x {shape[3]}; {train / 1e9:.0f} GFLOP a training step")
+    print(f"{'':18} {'step':>7} {'predict':>8} {'peak':>9} {'of the floor':>22}   {what} takes")
+    for name, worker in workers.items():
+        if name.startswith("product"):
+            rate = 2 * MATRIX_SIDE**3 / worker.median(0)
+            print(f"{name:18} {rate / 1e9:.0f} GFLOP/s")
+            continue
+        product = workers["product, bfloat16" if "bfloat16" in name else "product, float32"]
+        rate = 2 * MATRIX_SIDE**3 / product.median(0)
+        shares = [flops / rate / worker.median(function) for function, flops in ((0, train), (1, predict))]
+        ratios = [best[function] / worker.median(function) for function in (0, 1)]
+        print(
+            f"{name:18} {worker.median(0):5.2f} s {worker.median(1):6.2f} s {worker.peak_gib:5.2f} GiB"
+            f" {shares[0]:9.0%}, predict {shares[1]:.0%}   {ratios[0]:.2f} times, predict {ratios[1]:.2f} times"
+        )
+
+
+def first_steps(size_px, n_fits=3):
+    """Print how long the first step of each fit takes beside its later ones: only the first fit may pay for tracing."""
+    import keras
+    import numpy as np
+
+    from sklearn_pspd import CNNLSTMClassifier
+
+    class Clock(keras.callbacks.Callback):
+        seconds: list = []  # noqa: RUF012 - shared by the copies that each fit makes
+
+        def on_train_batch_begin(self, batch, logs=None):
+            self.started = time.perf_counter()
+
+        def on_train_batch_end(self, batch, logs=None):
+            self.seconds.append(time.perf_counter() - self.started)
+
+    rng = np.random.default_rng(0)
+    X = rng.random((48, 9 * size_px**2 + CLINICAL), dtype=np.float32)
+    y = np.arange(48) % 2
+    classifier = CNNLSTMClassifier((9, size_px, size_px), epochs=2, callbacks=[Clock()])
+    print(f"\nFits of 9 x {size_px} x {size_px}: first step over the median of the later ones")
+    for fit in range(1, n_fits + 1):
+        Clock.seconds.clear()
+        classifier.fit(X, y)
+        first, *later = Clock.seconds
+        print(f"fit {fit}: {first:.2f} s / {statistics.median(later):.2f} s = {first / statistics.median(later):.2f}")
+
+
+def machine():
+    """Describe the machine in a line."""
+    model = platform.processor()
+    if os.path.exists("/proc/cpuinfo"):  # noqa: PTH110
+        with open("/proc/cpuinfo") as lines:  # noqa: PTH123
+            model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), model)
+    return f"{model}, {os.cpu_count()} cores, Python {platform.python_version()}"
+
+
+def main():
+    """Run the races."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5, help="steps of each contestant (5)")
+    parser.add_argument("--size-px", type=int, default=256, help="rows and columns of a slice (256)")
+    parser.add_argument("--literal-px", type=int, default=64, help="the same for the race with TimeDistributed (64)")
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    parser.add_argument("--shape", type=int, nargs=4, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.worker:
+        work(options.worker, tuple(options.shape))
+        return
+    print(machine())
+    names = [name for name in CONTESTANTS if name != "TimeDistributed"]
+    shape = (8, 9, options.size_px, options.size_px)
+    report(race(names, shape, options.rounds), shape)
+    shape = (8, 9, options.literal_px, options.literal_px)
+    report(race([name for name in CONTESTANTS if "PyTorch" not in name], shape, options.rounds), shape)
+    first_steps(options.literal_px)
+
+
+if __name__ == "__main__":
+    main()
