@@ -23,6 +23,7 @@ TRUSTED_TYPES = (
     "imblearn.pipeline.Pipeline",
     "imblearn.under_sampling._prototype_selection._random_under_sampler.RandomUnderSampler",
     "numpy.dtype",
+    "sklearn.tree._tree.Tree",
     "sklearn_pspd.classifiers.CNNLSTMClassifier",
     "sklearn_pspd.clinical.ClinicalMinMaxScaler",
     "sklearn_pspd.loading.SliceStackLoader",

@@ -177,13 +177,11 @@ class Worker:
     def __init__(self, name, shape):
         self.name, self.times, self.peak_gib = name, {0: [], 1: []}, 0.0
         command = [sys.executable, __file__, "--worker", name, "--shape", *map(str, shape)]
-        environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
         self.process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=environment,
             text=True,
         )
 
@@ -296,6 +294,8 @@ def main():
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     parser.add_argument("--shape", type=int, nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    # TensorFlow's notices are not results.
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     if options.worker:
         work(options.worker, tuple(options.shape))
         return
