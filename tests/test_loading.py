@@ -3,6 +3,8 @@
 import gzip
 import os
 import pickle
+import subprocess
+import sys
 import warnings
 from itertools import permutations, product
 from pathlib import Path
@@ -239,6 +241,28 @@ def test_whole_head_dicom_converted_to_nifti_gives_the_same_stack(shared_data, t
         stack = load(path, lesion_slice=7, n_slices=9)
         np.testing.assert_array_equal(stack.pixels, expected.pixels)
         assert stack.spacing_mm == pytest.approx(expected.spacing_mm, rel=1e-5)
+
+
+def convert_with_dcm2niix(folder, target):
+    dcm2niix = pytest.importorskip("dcm2niix")
+    dcm2niix.main(["-z", "n", "-b", "n", "-f", "head", "-o", str(target), str(folder)], capture_output=True)
+    return target / "head.nii"
+
+
+def convert_with_dicom2nifti(folder, target):
+    dicom2nifti = pytest.importorskip("dicom2nifti")
+    dicom2nifti.dicom_series_to_nifti(str(folder), str(target / "head.nii.gz"), reorient_nifti=True)
+    return target / "head.nii.gz"
+
+
+@pytest.mark.parametrize("convert", [convert_with_dcm2niix, convert_with_dicom2nifti])
+def test_converters_in_use_give_the_same_stack(shared_data, tmp_path, convert):
+    folder = shared_data / "dicom_t1w_whole_head"
+    expected = load(str(folder), lesion_slice=7, n_slices=9)
+    stack = load(str(convert(folder, tmp_path)), lesion_slice=7, n_slices=9)
+    np.testing.assert_array_equal(stack.pixels, expected.pixels)
+    assert stack.spacing_mm == pytest.approx(expected.spacing_mm, rel=1e-4)
+    assert stack.slice_spacing_mm == pytest.approx(expected.slice_spacing_mm, rel=1e-3)
 
 
 def test_real_nifti_with_its_mask(shared_data):
@@ -716,6 +740,56 @@ def test_a_damaged_cache_entry_is_decoded_again(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # joblib says that it computes again
         assert_is_head(load(path, memory=tmp_path / "cache"))
+
+
+def run_loader(path, cache, *, before=""):
+    """Start a process that loads a head through a cache and says what it got."""
+    code = f"""
+import sys
+from pathlib import Path
+import pandas as pd
+from sklearn_pspd import SliceStackLoader
+{before}
+X = pd.DataFrame({{"patient_id": ["P00"], "image": [sys.argv[1]], "lesion_slice": [{MIDDLE}]}})
+stack = SliceStackLoader(n_slices=5, memory=sys.argv[2]).fit_transform(X)[0]
+print(stack.pixels.sum(dtype=float))
+"""
+    command = [sys.executable, "-c", code, str(path), str(cache)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def test_two_processes_fill_one_cache(tmp_path):
+    path = write_nifti(tmp_path / "head.nii")
+    # Both wait until the other is there, so that they decode and write at once.
+    meet = """
+Path(sys.argv[2] + f".{os.getpid()}").touch()
+while len(list(Path(sys.argv[2]).parent.glob("cache.*"))) < 2:
+    pass
+"""
+    workers = [run_loader(path, tmp_path / "cache", before="import os" + meet) for _ in range(2)]
+    sums = [float(worker.communicate(timeout=60)[0]) for worker in workers]
+    stack = load(path, memory=str(tmp_path / "cache"), n_slices=5)
+    assert sums == [stack.pixels.sum(dtype=float)] * 2
+    assert len(list((tmp_path / "cache").rglob("output.pkl"))) == 1
+
+
+def test_a_writer_killed_in_the_middle_leaves_a_cache_that_reads_right(tmp_path):
+    path, cache = write_nifti(tmp_path / "head.nii"), tmp_path / "cache"
+    die = """
+import os, signal
+from joblib import numpy_pickle
+def dump(value, file, **_):
+    file.write(b"half an entry")
+    file.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+numpy_pickle.dump = dump
+"""
+    killed = run_loader(path, cache, before=die)
+    killed.communicate(timeout=60)
+    assert killed.returncode == -9
+    assert any(file.read_bytes() == b"half an entry" for file in cache.rglob("output.pkl*"))
+    assert_is_head(load(path, memory=str(cache)))
+    assert_is_head(load(path, memory=str(cache)))
 
 
 def test_only_the_wanted_files_pixels_are_read(tmp_path, monkeypatch):
