@@ -1,6 +1,5 @@
 """Slice stacks around the lesion, read from NIfTI and DICOM files in one orientation."""
 
-import gzip
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,8 +12,10 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pydicom
+from isal import igzip
 from joblib import Parallel, delayed
 from nibabel import orientations
+from nibabel.arrayproxy import ArrayProxy
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.validation import check_memory
@@ -704,8 +705,13 @@ def _open_nifti(path):
     def read(axis, indices):
         key = [slice(None)] * 3
         key[axis] = slice(int(indices.min()), int(indices.max()) + 1)
-        with _reading(path):
-            block = np.asanyarray(image.dataobj[(*key, *trailing)])
+        stored = image.dataobj
+        form = (stored.shape, stored.dtype, stored.offset, stored.slope, stored.inter)
+        opener = igzip.open if _starts_as_gzip(path) else open
+        with _reading(path), opener(path, "rb") as file:
+            block = np.asanyarray(ArrayProxy(file, form)[(*key, *trailing)])
+        if np.array_equal(indices, np.arange(indices[0], indices[0] + len(indices))):
+            return block
         return block.take(indices - indices.min(), axis)
 
     return _Volume(shape, image.affine, float("nan"), "NIfTI", read)
@@ -715,7 +721,7 @@ def _check_nifti_content(path):
     """Refuse what is no NIfTI file, and one that is shorter than its header says."""
     with _reading(path):
         compressed = _starts_as_gzip(path)
-        opener = gzip.open if compressed else open
+        opener = igzip.open if compressed else open
         with opener(path, "rb") as file:
             start = file.read(352)
     if start[344:348] not in (b"n+1\0", b"ni1\0") and start[4:8] not in (b"n+2\0", b"ni2\0"):
@@ -740,7 +746,7 @@ def _uncompressed_size(path, expected):
         if int.from_bytes(file.read(4), "little") == expected % 2**32:
             return expected
     size = 0
-    with gzip.open(path, "rb") as file:
+    with igzip.open(path, "rb") as file:
         while chunk := file.read(1 << 20):
             size += len(chunk)
     return size

@@ -9,14 +9,12 @@ same turns. Nothing here is run by the test suite.
 """
 
 import argparse
-import json
 import os
-import platform
-import resource
 import statistics
-import subprocess
-import sys
 import time
+from pathlib import Path
+
+from contest import machine, race, work
 
 FILTERS, KERNEL, LSTM_UNITS, CLINICAL = (64, 128, 256), 2, 24, 7
 MATRIX_SIDE = 4096
@@ -157,74 +155,6 @@ CONTESTANTS = {
 }
 
 
-# Processes
-
-
-def work(name, shape):
-    """Build a contestant, then run what is asked for, a line each."""
-    functions = CONTESTANTS[name](shape)
-    for line in sys.stdin:
-        started = time.perf_counter()
-        functions[int(line)]()
-        elapsed = time.perf_counter() - started
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        print(json.dumps({"seconds": elapsed, "peak_gib": peak}), flush=True)
-
-
-class Worker:
-    """A contestant in its own process."""
-
-    def __init__(self, name, shape):
-        self.name, self.times, self.peak_gib = name, {0: [], 1: []}, 0.0
-        command = [sys.executable, __file__, "--worker", name, "--shape", *map(str, shape)]
-        self.process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-
-    def run(self, function, *, is_counted=True):
-        """Run the step (0) or the prediction (1) once; say whether the process still lives."""
-        try:
-            self.process.stdin.write(f"{function}\n")
-            self.process.stdin.flush()
-            answer = self.process.stdout.readline()
-        except BrokenPipeError:
-            answer = ""
-        if not answer:
-            print(f"{self.name}: died, probably of memory")
-            return False
-        answer = json.loads(answer)
-        self.peak_gib = answer["peak_gib"]
-        if is_counted:
-            self.times[function].append(answer["seconds"])
-        return True
-
-    def median(self, function):
-        """Return the median of the counted times in seconds."""
-        return statistics.median(self.times[function])
-
-
-def race(names, shape, n_rounds):
-    """Let the contestants take turns; return those that finished."""
-    workers = [Worker(name, shape) for name in names]
-    alive = [w for w in workers if all(w.run(f, is_counted=False) for f in _functions(w) for _ in range(2))]
-    for _ in range(n_rounds):
-        for function in (0, 1):
-            for worker in alive:
-                if function in _functions(worker):
-                    worker.run(function)
-    for worker in workers:
-        worker.process.kill()
-    return {worker.name: worker for worker in alive}
-
-
-def _functions(worker):
-    return (0,) if worker.name.startswith("product") else (0, 1)
-
-
 def report(workers, shape):
     """Print a table of one race."""
     train, predict = step_flops(shape[0], shape[1], shape[2])
@@ -276,15 +206,6 @@ def first_steps(size_px, n_fits=3):
         print(f"fit {fit}: {first:.2f} s / {statistics.median(later):.2f} s = {first / statistics.median(later):.2f}")
 
 
-def machine():
-    """Describe the machine in a line."""
-    model = platform.processor()
-    if os.path.exists("/proc/cpuinfo"):  # noqa: PTH110
-        with open("/proc/cpuinfo") as lines:  # noqa: PTH123
-            model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), model)
-    return f"{model}, {os.cpu_count()} cores, Python {platform.python_version()}"
-
-
 def main():
     """Run the races."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -297,14 +218,13 @@ def main():
     # TensorFlow's notices are not results.
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     if options.worker:
-        work(options.worker, tuple(options.shape))
+        work(CONTESTANTS[options.worker](tuple(options.shape)))
         return
     print(machine())
-    names = [name for name in CONTESTANTS if name != "TimeDistributed"]
-    shape = (8, 9, options.size_px, options.size_px)
-    report(race(names, shape, options.rounds), shape)
-    shape = (8, 9, options.literal_px, options.literal_px)
-    report(race([name for name in CONTESTANTS if "PyTorch" not in name], shape, options.rounds), shape)
+    for size_px, absent in ((options.size_px, "TimeDistributed"), (options.literal_px, "PyTorch")):
+        shape = (8, 9, size_px, size_px)
+        functions = {name: 1 if "product" in name else 2 for name in CONTESTANTS if absent not in name}
+        report(race(str(Path(__file__).resolve()), functions, ["--shape", *shape], n_rounds=options.rounds), shape)
     first_steps(options.literal_px)
 
 
