@@ -26,7 +26,7 @@ TRUSTED_TYPES = (
     "sklearn.tree._tree.Tree",
     "sklearn_pspd.classifiers.CNNLSTMClassifier",
     "sklearn_pspd.clinical.ClinicalMinMaxScaler",
-    "sklearn_pspd.loading.SliceStackLoader",
+    "sklearn_pspd.loading.loader.SliceStackLoader",
     "sklearn_pspd.networks.NetworkSpec",
     "sklearn_pspd.pipelines._mri_columns",
     "sklearn_pspd.preprocessing.FOVNormalizer",

@@ -31,8 +31,7 @@ from sklearn.base import clone
 from sklearn.model_selection import KFold
 from sklearn.utils import get_tags
 
-from sklearn_pspd import loading
-from sklearn_pspd.loading import SliceStack, SliceStackLoader
+from sklearn_pspd.loading import SliceStack, SliceStackLoader, decoding
 
 # The head of all synthetic files: voxels (slices, rows, columns), feet -> head, front -> back, right -> left.
 SHAPE = (12, 11, 10)
@@ -694,13 +693,13 @@ def test_n_jobs_gives_the_same(tmp_path):
 
 def count_decodings(monkeypatch):
     opened = []
-    original = loading._open_volume
+    original = decoding.open_volume
 
     def counted(path, files):
         opened.append(path)
         return original(path, files)
 
-    monkeypatch.setattr(loading, "_open_volume", counted)
+    monkeypatch.setattr(decoding, "open_volume", counted)
     return opened
 
 

@@ -1,0 +1,125 @@
+"""Volumes in one orientation, and the slices around a position in them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from nibabel import orientations
+
+from .refusals import RefusedError
+
+STACK_AXES = ("S", "P", "L")  # slices feet -> head, rows front -> back, columns right -> left
+GRID_TOLERANCE_MM = 0.1
+MAX_SHEAR_DEG = 2.0
+
+
+class Settings(NamedTuple):
+    """What the loader was asked for."""
+
+    n_slices: int
+    slice_spacing_mm: float | None
+    max_tilt_deg: float
+    max_spacing_mm: float
+    lesion_label: int
+    decoder_version: int = 1  # part of the cache's key: raise it when the same files give other pixels
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A grid of voxels that is read slice by slice; the affine maps stored indices to RAS mm."""
+
+    shape: tuple[int, ...]
+    affine: np.ndarray
+    thickness_mm: float
+    format: str
+    read: Callable[[int, np.ndarray], np.ndarray]
+
+
+def _to_canonical(affine):
+    """Return nibabel's orientation transform from the stored axes to (feet-head, front-back, right-left)."""
+    return orientations.ornt_transform(orientations.io_orientation(affine), orientations.axcodes2ornt(STACK_AXES))
+
+
+def canonical_affine(affine, shape):
+    """Return the affine of the volume with its axes turned to slices, rows and columns."""
+    return affine @ orientations.inv_ornt_aff(_to_canonical(affine), shape)
+
+
+def canonical_shape(volume):
+    """Return the numbers of slices, rows and columns."""
+    order = np.argsort(_to_canonical(volume.affine)[:, 0])
+    return tuple(int(volume.shape[axis]) for axis in order)
+
+
+def canonical_spacing(volume):
+    """Return the steps between slices, rows and columns in mm."""
+    steps = np.linalg.norm(canonical_affine(volume.affine, volume.shape)[:3, :3], axis=0)
+    return tuple(float(step) for step in steps)
+
+
+def tilt_deg(volume):
+    """Return the largest angle between an axis of the volume and that of the body, in degrees."""
+    directions = canonical_affine(volume.affine, volume.shape)[:3, :3] / np.array(canonical_spacing(volume))
+    body = np.array([[0, 0, -1], [0, -1, 0], [1, 0, 0]], dtype=float)  # columns: to the head, to the back, to the left
+    cosines = np.clip(np.sum(directions * body, axis=0), -1.0, 1.0)
+    return float(np.degrees(np.arccos(cosines)).max())
+
+
+def check_geometry(path, volume, settings):
+    """Refuse a volume that is sheared, tilted or too coarse in the axial plane."""
+    directions = volume.affine[:3, :3] / np.linalg.norm(volume.affine[:3, :3], axis=0)
+    cosines = np.abs(directions.T @ directions)[np.triu_indices(3, 1)]
+    if cosines.max() > np.sin(np.radians(MAX_SHEAR_DEG)):
+        raise RefusedError(
+            f"{path} has axes that are not perpendicular ({90 - np.degrees(np.arcsin(cosines.max())):.1f} degrees); "
+            "resample it to a rectangular grid first"
+        )
+    tilt = tilt_deg(volume)
+    if tilt > settings.max_tilt_deg:
+        raise RefusedError(
+            f"{path} is tilted by {tilt:.1f} degrees from the body axes; max_tilt_deg={settings.max_tilt_deg:g} was "
+            "asked for: reformat the volume axially or raise max_tilt_deg"
+        )
+    _, height, width = canonical_shape(volume)
+    if min(height, width) < settings.n_slices:
+        raise RefusedError(
+            f"{path} is {height} x {width} pixels in the axial plane, a volume of too few slices; at least "
+            f"n_slices={settings.n_slices} each way were asked for: export the whole series"
+        )
+    _, row_mm, column_mm = canonical_spacing(volume)
+    if max(row_mm, column_mm) > settings.max_spacing_mm:
+        raise RefusedError(
+            f"{path} has an axial pixel spacing of {row_mm:.3g} x {column_mm:.3g} mm; max_spacing_mm="
+            f"{settings.max_spacing_mm:g} was asked for: use a finer series or raise max_spacing_mm"
+        )
+
+
+def read_slices(volume, indices):
+    """Read slices in the one orientation, float32; fractional indices blend the two nearest slices."""
+    transform = _to_canonical(volume.affine)
+    axis = int(np.flatnonzero(transform[:, 0] == 0)[0])
+    lower = np.floor(indices).astype(int)
+    native = np.union1d(lower, np.ceil(indices).astype(int))
+    stored = volume.shape[axis] - 1 - native if transform[axis, 1] < 0 else native
+    block = volume.read(axis, stored)
+    transform[axis, 1] = 1  # the slices were already read from feet to head
+    slices = orientations.apply_orientation(block, transform)
+    fraction = (indices - lower).astype(np.float32)
+    if not fraction.any():
+        return np.ascontiguousarray(slices, dtype=np.float32)
+    below = slices[np.searchsorted(native, lower)].astype(np.float32)
+    above = slices[np.searchsorted(native, np.ceil(indices).astype(int))].astype(np.float32)
+    return below + (above - below) * fraction[:, None, None]
+
+
+def check_pixels(path, pixels, indices):
+    """Refuse slices that hold no image."""
+    for index, image in zip(indices, pixels, strict=True):
+        n_bad = image.size - np.count_nonzero(np.isfinite(image))
+        if n_bad:
+            raise RefusedError(f"{path} has {n_bad} non-finite pixels in axial slice {index:g}; export it again")
+        if image.min() == image.max():
+            raise RefusedError(
+                f"{path} has the constant value {image.flat[0]:g} in axial slice {index:g}; check the lesion's position"
+            )

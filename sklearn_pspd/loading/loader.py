@@ -1,0 +1,309 @@
+"""The transformer that reads slice stacks for the rows of a cohort table."""
+
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.utils._param_validation import HasMethods, Interval
+from sklearn.utils.validation import check_memory
+
+from sklearn_pspd.cohort import POSITION_COLUMNS
+
+from .decoding import decode, facts_of_stack
+from .geometry import Settings
+from .refusals import RefusedError, reading
+
+SIDECAR_SUFFIXES = (".bval", ".bvec", ".csv", ".html", ".ini", ".jpg", ".json", ".md", ".png", ".tsv", ".txt", ".xml")
+_INSPECT_COLUMNS = [
+    "patient_id", "source", "format", "height", "width", "n_slices_in_source", "row_spacing_mm", "column_spacing_mm",
+    "slice_spacing_mm", "fov_height_mm", "fov_width_mm", "thickness_mm", "tilt_deg", "orientation", "slices",
+    "intensity_min", "intensity_max", "problem",
+]  # fmt: skip
+
+
+class SliceStackLoader(TransformerMixin, BaseEstimator):
+    """Read the axial slices around each patient's lesion.
+
+    ``image`` may be a NIfTI file (``.nii``, ``.nii.gz``), a folder that holds one DICOM series (a whole one, or exactly
+    the slices wanted), or an enhanced (multi-frame) DICOM file; which it is shows in its content. The order and the
+    direction of slices, rows and columns come from the NIfTI affine, or from the DICOM positions along the slice
+    normal, never from file names. A volume that was not acquired axially is reformatted along its axis nearest to
+    feet-head, without interpolation.
+
+    The lesion's position is given per patient by exactly one of three columns, the others absent or empty:
+
+    * ``lesion_slice``: index of the middle slice along the axial axis, **0 at the feet**;
+    * ``lesion_z_mm``: scanner coordinate of the middle slice (z in mm, growing from feet to head), taken at the centre
+      of the slice where the slices are tilted;
+    * ``lesion_mask``: path to a NIfTI mask of the same grid, in any orientation; the slice with the largest area of
+      ``lesion_label`` becomes the middle one, and of equals the one nearest to the feet.
+
+    A patient with none of them must have an image of exactly ``n_slices`` slices.
+
+    Parameters
+    ----------
+    n_slices : int, default=9
+        Number of slices in a stack, odd; the middle one shows the lesion best. Nine as in [1]_.
+    slice_spacing_mm : float, default=None
+        Distance in mm between successive slices of a stack. ``None`` takes successive slices of the image, as in [1]_.
+        A number interpolates linearly between the two nearest slices, so that a stack spans the same length in every
+        patient.
+    max_tilt_deg : float, default=30.0
+        An image whose axes deviate more than this from the body axes is refused.
+    max_spacing_mm : float, default=2.0
+        An image whose axial rows or columns lie farther apart than this is refused.
+    lesion_label : int, default=1
+        Value of the lesion in ``lesion_mask``.
+    memory : str, path or object with the joblib.Memory interface, default=None
+        Where decoded stacks are kept, one entry a patient. An entry is used only while path, size and modification time
+        of each of the patient's files, and all parameters, are the same; so cross-validation decodes each patient once.
+    n_jobs : int, default=None
+        Number of patients read at a time; see :class:`joblib.Parallel`.
+
+    Raises
+    ------
+    ValueError
+        From :meth:`transform`: one error that lists every patient whose images cannot be trusted, and why.
+
+    See Also
+    --------
+    sklearn_pspd.preprocessing.FOVNormalizer : Brings the stacks to one field of view and matrix.
+
+    Notes
+    -----
+    ``max_tilt_deg``, ``max_spacing_mm`` and the refusals are choices of this library. With ``slice_spacing_mm=None``
+    the middle slice is the one nearest to ``lesion_z_mm``; with a number it lies at ``lesion_z_mm``. Slices that are
+    interpolated are samples, not averages over ``slice_spacing_mm``. DICOM images must be of modality MR.
+
+    References
+    ----------
+    .. [1] Jang B.-S., Jeon S. H., Kim I. H., Kim I. A. Prediction of pseudoprogression versus progression using machine
+       learning algorithm in glioblastoma. Scientific Reports 8, 12516 (2018).
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import nibabel as nib
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from sklearn_pspd.loading import SliceStackLoader
+    >>> voxels = np.arange(7 * 11 * 6, dtype=np.float32).reshape(7, 11, 6)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "P01.nii.gz"
+    ...     nib.save(nib.Nifti1Image(voxels, np.eye(4)), path)
+    ...     X = pd.DataFrame({"patient_id": ["P01"], "image": [str(path)], "lesion_slice": [2]})
+    ...     stack = SliceStackLoader(n_slices=3).fit_transform(X)[0]
+    >>> stack.pixels.shape
+    (3, 11, 7)
+    >>> stack.slice_indices
+    (1.0, 2.0, 3.0)
+    """
+
+    _parameter_constraints: ClassVar[dict] = {
+        "n_slices": [Interval(Integral, 1, None, closed="left")],
+        "slice_spacing_mm": [Interval(Real, 0, None, closed="neither"), None],
+        "max_tilt_deg": [Interval(Real, 0, 45, closed="both")],
+        "max_spacing_mm": [Interval(Real, 0, None, closed="neither")],
+        "lesion_label": [Integral],
+        "memory": [str, Path, HasMethods(["cache"]), None],
+        "n_jobs": [Integral, None],
+    }
+
+    def __init__(
+        self,
+        *,
+        n_slices=9,
+        slice_spacing_mm=None,
+        max_tilt_deg=30.0,
+        max_spacing_mm=2.0,
+        lesion_label=1,
+        memory=None,
+        n_jobs=None,
+    ):
+        self.n_slices = n_slices
+        self.slice_spacing_mm = slice_spacing_mm
+        self.max_tilt_deg = max_tilt_deg
+        self.max_spacing_mm = max_spacing_mm
+        self.lesion_label = lesion_label
+        self.memory = memory
+        self.n_jobs = n_jobs
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):  # noqa: ARG002
+        """Check the parameters and the table's columns; nothing is learned and no file is opened.
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n_patients, n_columns)
+            Cohort table with ``patient_id``, ``image`` and the lesion's position.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : SliceStackLoader
+            The loader itself.
+        """
+        self._settings()
+        _table_rows(X)
+        return self
+
+    def transform(self, X):
+        """Read one stack per row.
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n_patients, n_columns)
+            Cohort table with ``patient_id``, ``image`` and the lesion's position; any row index.
+
+        Returns
+        -------
+        stacks : ndarray of shape (n_patients,), dtype object
+            One :class:`SliceStack` per row, in the order of the rows.
+
+        Raises
+        ------
+        ValueError
+            If any patient's images cannot be read or trusted; the message has one line for each.
+        """
+        outcomes = self._attempt_all(X)
+        problems = [f"patient {pid}: {problem}" for pid, _, _, problem in outcomes if problem]
+        if problems:
+            listing = "\n".join(f"  {line}" for line in problems)
+            raise ValueError(
+                f"The images of {len(problems)} of {len(outcomes)} patients cannot be loaded "
+                f"(SliceStackLoader.inspect(X) tabulates all):\n{listing}"
+            )
+        stacks = np.empty(len(outcomes), dtype=object)
+        stacks[:] = [stack for _, stack, _, _ in outcomes]
+        return stacks
+
+    def inspect(self, X):
+        """Tabulate what each patient's images are, without stopping at a bad one.
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n_patients, n_columns)
+            Cohort table as for :meth:`transform`.
+
+        Returns
+        -------
+        table : DataFrame of shape (n_patients, 18)
+            One row per patient with the index of ``X``: source, format, matrix, spacing, field of view, thickness,
+            tilt, orientation code, slices used, intensity range, and ``problem`` (an empty string where the patient
+            loads). What was not reached before a problem is missing.
+        """
+        records = []
+        for patient_id, stack, facts, problem in self._attempt_all(X):
+            known = facts_of_stack(stack) if stack is not None else {}
+            records.append({"patient_id": patient_id, **facts, **known, "problem": problem})
+        return pd.DataFrame(records, columns=_INSPECT_COLUMNS, index=X.index)
+
+    def _attempt_all(self, X):
+        self._validate_params()
+        settings = self._settings()
+        memory = check_memory(str(self.memory) if isinstance(self.memory, Path) else self.memory)
+        rows = _table_rows(X)
+        return Parallel(n_jobs=self.n_jobs)(delayed(_attempt)(row, settings, memory) for row in rows)
+
+    def _settings(self):
+        if self.n_slices % 2 == 0:
+            raise ValueError(f"n_slices must be odd, so that a stack has a middle slice; got {self.n_slices}.")
+        spacing = None if self.slice_spacing_mm is None else float(self.slice_spacing_mm)
+        limits = float(self.max_tilt_deg), float(self.max_spacing_mm)
+        return Settings(int(self.n_slices), spacing, *limits, int(self.lesion_label))
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = False
+        tags.no_validation = True
+        tags.input_tags.two_d_array = False
+        tags.input_tags.string = True
+        tags.input_tags.allow_nan = True
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+
+def _table_rows(X):
+    """List (patient_id, image, {position column: value}) of each row."""
+    if not isinstance(X, pd.DataFrame):
+        raise TypeError(f"X must be the cohort DataFrame with one row per patient; got {type(X).__name__}.")
+    missing = [name for name in ("patient_id", "image") if name not in X.columns]
+    if missing:
+        raise ValueError(f"X lacks the column(s) {', '.join(missing)}; it has {', '.join(map(str, X.columns))}.")
+    positions = {name: X[name].tolist() for name in POSITION_COLUMNS if name in X.columns}
+    return [
+        (str(pid), image, {name: values[i] for name, values in positions.items() if not _is_blank(values[i])})
+        for i, (pid, image) in enumerate(zip(X["patient_id"].tolist(), X["image"].tolist(), strict=True))
+    ]
+
+
+def _is_blank(value):
+    return bool(pd.isna(value)) or (isinstance(value, str) and not value.strip())
+
+
+def _attempt(row, settings, memory):
+    """Return (patient_id, stack or None, facts, problem or "") of one row, whatever its files are."""
+    patient_id, image, given = row
+    facts: dict[str, Any] = {}
+    try:
+        path = _checked_path(image, "image")
+        facts["source"] = path
+        position = _checked_position(given)
+        with reading(path):
+            files = _image_files(path) + ([position[1]] if position[0] == "lesion_mask" else [])
+            identity = tuple((str(file), *_size_and_time(file)) for file in files)
+        stack, found = memory.cache(decode)(patient_id, path, position, tuple(settings), identity)
+    except RefusedError as error:
+        return patient_id, None, {**facts, **(error.facts or {})}, str(error)
+    return patient_id, stack, {**facts, **found}, ""
+
+
+def _checked_path(value, column):
+    if _is_blank(value):
+        raise RefusedError(f"the column {column!r} is empty; give the path of a NIfTI file or a DICOM folder")
+    if not isinstance(value, str | Path):
+        raise RefusedError(f"the column {column!r} has {value!r}, which is not a path")
+    if not Path(value).exists():
+        raise RefusedError(f"{value} does not exist (column {column!r})")
+    return str(value)
+
+
+def _checked_position(given):
+    """Return (column, value) of the lesion's position; (None, None) where there is none."""
+    if len(given) > 1:
+        found = ", ".join(f"{name}={value!r}" for name, value in given.items())
+        raise RefusedError(f"the lesion's position is given {len(given)} times ({found}); leave exactly one")
+    if not given:
+        return None, None
+    ((column, value),) = given.items()
+    if column == "lesion_mask":
+        return column, _checked_path(value, column)
+    if isinstance(value, bool | str) or not isinstance(value, Real) or not np.isfinite(value):
+        raise RefusedError(f"{column} is {value!r}; give a number")
+    if column == "lesion_slice" and value != int(value):
+        raise RefusedError(f"lesion_slice is {value!r}; give a whole number, counted from 0 at the feet")
+    return column, float(value)
+
+
+def _image_files(path):
+    """List the files that an image may consist of: the file itself, or a folder's files without side-cars."""
+    if not Path(path).is_dir():
+        return [path]
+    entries = sorted(entry for entry in Path(path).iterdir() if not entry.name.startswith("."))
+    files = [e for e in entries if e.is_file() and e.name != "DICOMDIR" and e.suffix.lower() not in SIDECAR_SUFFIXES]
+    if not files:
+        folders = [entry.name for entry in entries if entry.is_dir()]
+        hint = f"; it has the folders {', '.join(folders[:5])}, name one of them" if folders else ""
+        raise RefusedError(f"{path} is a folder without image files{hint}")
+    return [str(file) for file in files]
+
+
+def _size_and_time(path):
+    status = Path(path).stat()
+    return status.st_size, status.st_mtime_ns

@@ -1,0 +1,97 @@
+"""NIfTI files as volumes."""
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from isal import igzip
+from nibabel import orientations
+from nibabel.arrayproxy import ArrayProxy
+
+from .geometry import Volume
+from .refusals import RefusedError, reading
+
+
+def open_nifti(path):
+    """Open a NIfTI file as a volume, without its pixels."""
+    _check_nifti_content(path)
+    with reading(path):
+        image = nib.load(path)
+        header, shape = image.header, image.shape
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
+    if len(shape) != 3:
+        raise RefusedError(f"{path} is a {len(shape)}-D volume of shape {shape}; give one 3-D volume")
+    if header.get_data_dtype().kind not in "iuf":
+        raise RefusedError(f"{path} holds pixels of type {header.get_data_dtype()}; give one grey value per voxel")
+    _check_nifti_frame(path, image)
+    trailing = (0,) * (len(image.shape) - 3)
+
+    def read(axis, indices):
+        key = [slice(None)] * 3
+        key[axis] = slice(int(indices.min()), int(indices.max()) + 1)
+        stored = image.dataobj
+        form = (stored.shape, stored.dtype, stored.offset, stored.slope, stored.inter)
+        opener = igzip.open if _starts_as_gzip(path) else open
+        with reading(path), opener(path, "rb") as file:
+            block = np.asanyarray(ArrayProxy(file, form)[(*key, *trailing)])
+        if np.array_equal(indices, np.arange(indices[0], indices[0] + len(indices))):
+            return block
+        return block.take(indices - indices.min(), axis)
+
+    return Volume(shape, image.affine, float("nan"), "NIfTI", read)
+
+
+def _check_nifti_content(path):
+    """Refuse what is no NIfTI file, and one that is shorter than its header says."""
+    with reading(path):
+        compressed = _starts_as_gzip(path)
+        opener = igzip.open if compressed else open
+        with opener(path, "rb") as file:
+            start = file.read(352)
+    if start[344:348] not in (b"n+1\0", b"ni1\0") and start[4:8] not in (b"n+2\0", b"ni2\0"):
+        raise RefusedError(f"{path} is neither a NIfTI file nor a DICOM file; give one of these or a DICOM folder")
+    with reading(path):
+        image = nib.load(path)
+        expected = int(image.dataobj.offset) + int(np.prod(image.shape)) * image.header.get_data_dtype().itemsize
+        found = _uncompressed_size(path, expected) if compressed else Path(path).stat().st_size
+    if found < expected:
+        raise RefusedError(f"{path} is truncated: {found} of {expected} bytes are there; copy or export it again")
+
+
+def _starts_as_gzip(path):
+    with Path(path).open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"
+
+
+def _uncompressed_size(path, expected):
+    """Return the length of a gzip file's content, unpacked only where its trailer does not confirm ``expected``."""
+    with Path(path).open("rb") as file:
+        file.seek(-4, 2)
+        if int.from_bytes(file.read(4), "little") == expected % 2**32:
+            return expected
+    size = 0
+    with igzip.open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            size += len(chunk)
+    return size
+
+
+def _check_nifti_frame(path, image):
+    """Refuse a volume whose place in the scanner is not stated, or stated in two ways that disagree."""
+    header = image.header
+    qform_code, sform_code = int(header["qform_code"]), int(header["sform_code"])
+    if qform_code == 0 and sform_code == 0:
+        raise RefusedError(f"{path} states no orientation (qform_code and sform_code are 0); convert it again")
+    if header.get_xyzt_units()[0] not in ("mm", "unknown"):
+        raise RefusedError(f"{path} is in {header.get_xyzt_units()[0]}s; give it in mm")
+    matrix = image.affine[:3, :3]
+    if not np.isfinite(image.affine).all() or abs(np.linalg.det(matrix)) < 1e-9:
+        raise RefusedError(f"{path} states no voxel spacing: its affine is singular; convert it again")
+    if qform_code and sform_code:
+        with reading(path):
+            codes = ["".join(orientations.aff2axcodes(form)) for form in (header.get_qform(), header.get_sform())]
+        if codes[0] != codes[1]:
+            raise RefusedError(
+                f"{path} states two orientations, {codes[0]} in its qform and {codes[1]} in its sform; make them agree"
+            )
