@@ -11,6 +11,7 @@ import pytest
 from sklearn.base import clone, is_classifier
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import cross_val_predict
 
 from sklearn_pspd import CNNLSTMClassifier
 
@@ -382,6 +383,46 @@ assert grown[2] < 30, grown  # the table has 96 MiB
     if not sys.platform.startswith("linux"):
         pytest.skip("reads the resident size from /proc")
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "X.dat")], check=True)
+
+
+@pytest.mark.slow
+def test_parallel_folds_give_the_same_bits(data, network):
+    X, y = data
+    alone, together = (
+        cross_val_predict(network, X, y, cv=2, n_jobs=n_jobs, method="predict_proba") for n_jobs in (1, 2)
+    )
+    np.testing.assert_array_equal(alone, together)
+
+
+def test_no_file_is_left_behind(data, network, tmp_path, monkeypatch):
+    X, y = data
+    monkeypatch.chdir(tmp_path)
+    network.set_params(early_stopping=True).fit(X, y).predict_proba(X)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_card_is_not_taken_whole(monkeypatch):
+    import tensorflow as tf
+
+    from sklearn_pspd import networks
+
+    grown = []
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: ["card 0", "card 1"])
+    monkeypatch.setattr(tf.config.experimental, "set_memory_growth", lambda card, enable: grown.append((card, enable)))
+    networks._let_gpu_memory_grow.__wrapped__()
+    assert grown == [("card 0", True), ("card 1", True)]
+
+
+@pytest.mark.parametrize("capability", [(7, 5), (8, 0), (9, 0)])
+def test_bfloat16_from_ampere_on(monkeypatch, capability):
+    import tensorflow as tf
+
+    from sklearn_pspd import networks
+
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: ["card"])
+    details = {"compute_capability": capability}
+    monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda card: details)
+    assert networks.has_native_bfloat16.__wrapped__() == (capability >= (8, 0))
 
 
 @pytest.mark.parametrize("batch_norm", ["before", "none"])

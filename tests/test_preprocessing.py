@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 from stack_checks import make_stacks, parametrize_with_stack_checks
 
+from sklearn_pspd.interpolation import resample_stack
 from sklearn_pspd.preprocessing import (
     FOVNormalizer,
     SliceStandardizer,
     StackFlattener,
     check_stacks,
-    resample_stack,
     standardize_images,
 )
 
