@@ -22,9 +22,12 @@ _HOMES = {
     "make_cohort": "datasets",
     "make_fusion_pipeline": "pipelines",
     "make_image_pipeline": "pipelines",
+    "negative_control": "model_selection",
+    "nested_cross_validate": "model_selection",
     "read_cohort": "cohort",
     "save_pipeline": "persistence",
     "split_xy": "cohort",
+    "tune_ladder": "model_selection",
 }
 
 __all__ = ["__version__", *_HOMES]

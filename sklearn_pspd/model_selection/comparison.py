@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 from sklearn.base import clone
-from sklearn.model_selection import StratifiedKFold, check_cv
 from sklearn.utils import _safe_indexing
 
-from .tables import fold_table, score_table
+from sklearn_pspd.tables import fold_table, score_table
+
+from .folds import check_outcomes, make_splitter
 
 CROSS_VALIDATION = "cross-validation"
 EXTERNAL = "external"
@@ -120,9 +121,9 @@ def compare_models(models, X, y, *, cv=10, X_test=None, y_test=None, random_stat
     >>> comparison.scores.shape
     (40, 7)
     """
-    y = _check_outcomes(y, "y")
+    y = check_outcomes(y, "y")
     X_test, y_test = _check_external(X, X_test, y_test)
-    splits = list(_splitter(cv, y, random_state).split(X, y))
+    splits = list(make_splitter(cv, y, random_state).split(X, y))
     tasks = [(name, fold, train, test) for name in models for fold, (train, test) in enumerate(splits, start=1)]
     if X_test is not None:
         tasks += [(name, 0, np.arange(len(y)), None) for name in models]
@@ -162,25 +163,6 @@ def _fold_mean(scores):
     return pd.DataFrame([{**row, "method": f"mean of {n_folds} folds"}])
 
 
-def _splitter(cv, y, random_state):
-    if not isinstance(cv, int):
-        return check_cv(cv, y, classifier=True)
-    counts = np.bincount(y, minlength=2)
-    if counts.min() < cv:
-        raise ValueError(
-            f"cv={cv} folds need {cv} patients of each class; there are {counts[0]} with PD (0) and {counts[1]} with "
-            "PsPD (1)"
-        )
-    return StratifiedKFold(cv, shuffle=True, random_state=random_state)
-
-
-def _check_outcomes(y, name):
-    y = np.asarray(y)
-    if y.ndim != 1 or not np.isin(y, (0, 1)).all():
-        raise ValueError(f"{name} holds 0 (PD) and 1 (PsPD), one value a patient; got {np.unique(y)[:5]}, {y.ndim}-D")
-    return y.astype(np.int64)
-
-
 def _check_external(X, X_test, y_test):
     if (X_test is None) != (y_test is None):
         raise ValueError("X_test and y_test come together; one of them is None")
@@ -189,7 +171,7 @@ def _check_external(X, X_test, y_test):
     shared = set(_patient_ids(X)) & set(_patient_ids(X_test))
     if shared and "patient_id" in X:
         raise ValueError(f"patients of the external set are in the training set too: {', '.join(sorted(shared))}")
-    return X_test, _check_outcomes(y_test, "y_test")
+    return X_test, check_outcomes(y_test, "y_test")
 
 
 def _patient_ids(X):

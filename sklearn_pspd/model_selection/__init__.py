@@ -1,0 +1,22 @@
+"""The protocol: comparison of models, tuning, thresholds and negative controls."""
+
+from .comparison import ModelComparison, compare_models
+from .controls import NegativeControl, negative_control
+from .thresholds import cost_score, equal_error_score, fixed_sensitivity_score, optimistic_threshold, youden_score
+from .tuning import LadderResult, NestedValidation, nested_cross_validate, tune_ladder
+
+__all__ = [
+    "LadderResult",
+    "ModelComparison",
+    "NegativeControl",
+    "NestedValidation",
+    "compare_models",
+    "cost_score",
+    "equal_error_score",
+    "fixed_sensitivity_score",
+    "negative_control",
+    "nested_cross_validate",
+    "optimistic_threshold",
+    "tune_ladder",
+    "youden_score",
+]

@@ -1,0 +1,41 @@
+"""Stratified folds, and what is said of small ones."""
+
+import warnings
+
+import numpy as np
+from sklearn.model_selection import StratifiedKFold, check_cv
+
+MIN_CLASS_SIZE = 5
+
+
+def check_outcomes(y, name):
+    """Return outcomes as integers 0 (PD) and 1 (PsPD); refuse any other value."""
+    y = np.asarray(y)
+    if y.ndim != 1 or not np.isin(y, (0, 1)).all():
+        raise ValueError(f"{name} holds 0 (PD) and 1 (PsPD), one value a patient; got {np.unique(y)[:5]}, {y.ndim}-D")
+    return y.astype(np.int64)
+
+
+def make_splitter(cv, y, random_state):
+    """Return stratified, shuffled folds for a number, else the splitter itself; refuse more folds than patients."""
+    if not isinstance(cv, int):
+        return check_cv(cv, y, classifier=True)
+    counts = np.bincount(y, minlength=2)
+    if counts.min() < cv:
+        raise ValueError(
+            f"cv={cv} folds need {cv} patients of each class; there are {counts[0]} with PD (0) and {counts[1]} with "
+            "PsPD (1)"
+        )
+    return StratifiedKFold(cv, shuffle=True, random_state=random_state)
+
+
+def warn_of_small_folds(splits, y, what):
+    """Warn where a test fold has so few patients of a class that its score says little."""
+    smallest = min(int(np.bincount(y[test], minlength=2).min()) for _, test in splits)
+    if smallest < MIN_CLASS_SIZE:
+        warnings.warn(
+            f"{what}: the smallest fold has {smallest} patient(s) of a class; with fewer than {MIN_CLASS_SIZE} its "
+            "score jumps by tenths, so differences between settings may be chance. Use fewer folds, or repeat them",
+            UserWarning,
+            stacklevel=3,
+        )

@@ -1,0 +1,80 @@
+"""Rules for the threshold, and thresholds that are learned without a look at the test set."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import make_scorer, recall_score
+from sklearn.model_selection import TunedThresholdClassifierCV
+
+from sklearn_pspd.model_selection import (
+    cost_score,
+    equal_error_score,
+    fixed_sensitivity_score,
+    optimistic_threshold,
+    youden_score,
+)
+
+calls = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=2, max_size=20).filter(
+    lambda pairs: {true for true, _ in pairs} == {0, 1}
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(calls)
+def test_rules_follow_sensitivity_and_specificity(pairs):
+    y_true, y_pred = np.array(pairs).T
+    sensitivity, specificity = (recall_score(y_true, y_pred, pos_label=label) for label in (1, 0))
+    assert equal_error_score(y_true, y_pred) == pytest.approx(-abs(sensitivity - specificity))
+    assert youden_score(y_true, y_pred) == pytest.approx(sensitivity + specificity - 1)
+    fixed = fixed_sensitivity_score(y_true, y_pred, sensitivity=0.8)
+    assert fixed == pytest.approx(specificity if sensitivity >= 0.8 else sensitivity - 0.8)
+    assert cost_score(y_true, y_pred) == pytest.approx(-np.mean(y_true != y_pred))
+
+
+@pytest.mark.parametrize(
+    ("rule", "check"),
+    [
+        (make_scorer(equal_error_score), lambda se, sp: abs(se - sp) < 0.1),
+        (make_scorer(youden_score), lambda se, sp: se + sp > 1.4),
+        (make_scorer(fixed_sensitivity_score, sensitivity=0.95), lambda se, sp: se > 0.9 and sp > 0.3),
+        (make_scorer(cost_score, cost_missed_pd=20.0), lambda se, sp: sp > 0.93 and se < 0.8),
+        (make_scorer(cost_score, cost_missed_pspd=20.0), lambda se, sp: se > 0.93 and sp < 0.8),
+    ],
+)
+def test_rules_tune_a_threshold_that_holds_for_new_patients(rule, check):
+    rng = np.random.default_rng(0)
+    y = (rng.random(1200) < 0.37).astype(int)
+    X = rng.normal(size=(1200, 2)) + 1.2 * y[:, np.newaxis]
+    model = TunedThresholdClassifierCV(LogisticRegression(), scoring=rule, cv=5).fit(X[:600], y[:600])
+    called = model.predict(X[600:])
+    assert check(*(recall_score(y[600:], called, pos_label=label) for label in (1, 0)))
+
+
+def test_the_papers_threshold_balances_the_errors_of_the_patients_it_saw():
+    """Even of scores without signal; on other patients it does so only in the mean."""
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1], [11, 8])
+
+    def imbalance(score, threshold):
+        called = score >= threshold
+        return abs(called[y == 1].mean() - (~called)[y == 0].mean())
+
+    seen, unseen = [], []
+    for _ in range(300):
+        score, other = rng.random((2, 19))
+        threshold = optimistic_threshold(y, score)
+        seen.append(imbalance(score, threshold))
+        unseen.append(imbalance(other, threshold))
+    assert np.mean(seen) < 0.1
+    assert np.mean(unseen) > 2 * np.mean(seen)
+
+
+def test_refusals():
+    with pytest.raises(ValueError, match=r"sensitivity lies in \(0, 1\]; got 95"):
+        fixed_sensitivity_score([0, 1], [0, 1], sensitivity=95)
+    with pytest.raises(ValueError, match="costs are not negative; got -1"):
+        cost_score([0, 1], [0, 1], cost_missed_pspd=-1)
+    with pytest.raises(ValueError, match=r"y_true holds no PsPD \(1\)"):
+        youden_score([0, 0], [0, 1])
