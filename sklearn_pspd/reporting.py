@@ -18,12 +18,15 @@ def comparison_text(comparison, *, title=None):
     Returns
     -------
     str
-        A block for each evaluation: AUC and AUPRC with 95 % intervals, then precision, recall and F1 of each class.
+        A block for each evaluation: AUC and AUPRC with 95 % intervals, then precision, recall and F1 of each class; and
+        the differences of AUCs with DeLong's paired test.
     """
-    frame = comparison.frame()
+    frame, tests = comparison.frame(), comparison.tests()
     lines = [title, ""] if title else []
     for evaluation, rows in frame.groupby("evaluation", sort=False):
         lines += [*_evaluation_lines(comparison.scores, evaluation, rows), ""]
+        if len(differences := tests[(tests["evaluation"] == evaluation) & (tests["metric"] == "auc")]):
+            lines += [*_difference_lines(differences), ""]
     lines.append("Calls: PsPD where its probability reaches the share of PsPD among the model's training patients.")
     return "\n".join([*lines, "Intervals: 95 %. Research software, not a medical device.", ""])
 
@@ -32,7 +35,7 @@ def write_comparison(comparison, folder, *, title=None):
     """Save a comparison of models.
 
     Writes ``comparison.txt`` (what :func:`comparison_text` gives), ``comparison.csv`` (every metric with its interval),
-    ``scores.csv`` (every patient's score) and ``comparison.png``.
+    ``tests.csv`` (paired tests of the models), ``scores.csv`` (every patient's score) and ``comparison.png``.
 
     Parameters
     ----------
@@ -45,6 +48,7 @@ def write_comparison(comparison, folder, *, title=None):
     """
     (folder / "comparison.txt").write_text(comparison_text(comparison, title=title), encoding="utf-8")
     comparison.frame().to_csv(folder / "comparison.csv", index=False)
+    comparison.tests().to_csv(folder / "tests.csv", index=False)
     comparison.scores.to_csv(folder / "scores.csv", index=False)
     ComparisonDisplay.from_comparison(comparison, title=title).figure_.savefig(folder / "comparison.png", dpi=120)
 
@@ -60,6 +64,16 @@ def _evaluation_lines(scores, evaluation, rows):
     over = f"{'':{width}}  {'':19}  {'':19}  {'PD':^24}  {'PsPD':^24}"
     lines = [f"{evaluation.capitalize()}: {how}, {counts}", over.rstrip(), head.rstrip()]
     return lines + [_model_line(model, of_model, width) for model, of_model in rows.groupby("model", sort=False)]
+
+
+def _difference_lines(tests):
+    names = [f"{row.model_a} - {row.model_b}" for row in tests.itertuples()]
+    width = max(map(len, names))
+    lines = [f"{'':{width}}  difference of AUCs    p (DeLong, paired)  p (Holm)"]
+    for name, row in zip(names, tests.itertuples(), strict=True):
+        interval = f"{row.difference:+.2f} ({row.low:+.2f} to {row.high:+.2f})"
+        lines.append(f"{name:{width}}  {interval:20}  {row.p_value:18.3f}  {row.p_holm:8.3f}")
+    return lines
 
 
 def _model_line(model, rows, width):

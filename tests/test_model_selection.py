@@ -112,6 +112,7 @@ def test_report_and_figure_agree_with_the_frame(patients, models, tmp_path):
         "comparison.csv",
         "comparison.png",
         "scores.csv",
+        "tests.csv",
     }
     text = comparison_text(comparison)
     auc = comparison.frame().query("metric == 'auc' and model == 'logistic' and evaluation == 'external'").iloc[0]
@@ -122,3 +123,30 @@ def test_report_and_figure_agree_with_the_frame(patients, models, tmp_path):
     np.testing.assert_allclose(line.get_xdata(), [auc["low"], auc["high"]])
     pd.testing.assert_frame_equal(display.frame(), comparison.frame())
     plt.close("all")
+
+
+def test_models_are_tested_two_by_two(patients, models):
+    X, y = patients
+    comparison = compare_models(models, X, y, cv=5, X_test=X.assign(patient_id=X["patient_id"] + "x"), y_test=y)
+    tests = comparison.tests()
+    n_pairs = len(models) * (len(models) - 1) // 2
+    assert tests.groupby(["evaluation", "metric"]).size().to_dict() == {
+        ("cross-validation", "accuracy"): n_pairs,
+        ("cross-validation", "auc"): n_pairs,
+        ("cross-validation", "auc_fold_mean"): n_pairs,
+        ("external", "accuracy"): n_pairs,
+        ("external", "auc"): n_pairs,
+    }
+    frame = comparison.frame().set_index(["evaluation", "model", "metric"])["value"].sort_index()
+    for row in tests.itertuples():
+        a, b = (frame.loc[(row.evaluation, model, row.metric)] for model in (row.model_a, row.model_b))
+        assert row.difference == pytest.approx(a - b)
+    assert (tests["p_holm"] >= tests["p_value"]).all()
+
+
+def test_one_model_has_no_tests(patients, models):
+    X, y = patients
+    name = next(iter(models))
+    comparison = compare_models({name: models[name]}, X, y, cv=5)
+    assert comparison.tests().empty
+    assert "difference" not in comparison_text(comparison)

@@ -1,6 +1,7 @@
 """Validation of several models on the same folds and on a held-out site."""
 
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -8,10 +9,23 @@ from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.utils import _safe_indexing
 
+from sklearn_pspd.comparisons import corrected_resampled_ttest, delong_test, holm, mcnemar_test
 from sklearn_pspd.tables import fold_table, score_table
 
 from .folds import check_outcomes, make_splitter
 
+TEST_COLUMNS = [
+    "evaluation",
+    "metric",
+    "model_a",
+    "model_b",
+    "difference",
+    "low",
+    "high",
+    "statistic",
+    "p_value",
+    "method",
+]
 CROSS_VALIDATION = "cross-validation"
 EXTERNAL = "external"
 
@@ -62,6 +76,34 @@ class ModelComparison:
             table.insert(0, "evaluation", evaluation)
             table.insert(0, "model", model)
             tables.append(table)
+        return pd.concat(tables, ignore_index=True)
+
+    def tests(self, *, confidence_level=0.95):
+        """Compare the models two by two on the same patients.
+
+        Parameters
+        ----------
+        confidence_level : float, default=0.95
+            Coverage of the intervals, in (0, 1).
+
+        Returns
+        -------
+        DataFrame
+            Columns ``evaluation``, ``metric`` ("auc", "accuracy" or "auc_fold_mean"), ``model_a``, ``model_b``,
+            ``difference`` (a minus b), ``low``, ``high``, ``statistic``, ``p_value``, ``p_holm`` (adjusted over the
+            pairs of one evaluation and metric) and ``method``.
+
+        Notes
+        -----
+        AUCs by DeLong's paired test, accuracies by McNemar's exact one, fold AUCs of a cross-validation by the
+        corrected resampled t-test, over the folds that hold both outcomes. The first two take the out-of-fold scores of a
+        cross-validation for independent, which they are not quite: folds share training patients. See
+        :mod:`sklearn_pspd.comparisons`.
+        """
+        tables = [
+            _paired_tests(evaluation, scores, confidence_level)
+            for evaluation, scores in self.scores.groupby("evaluation", sort=False)
+        ]
         return pd.concat(tables, ignore_index=True)
 
 
@@ -161,6 +203,43 @@ def _fold_mean(scores):
     value, n_folds = table.loc["mean", "auc"], table["auc"].drop(["mean", "pooled"]).count()
     row = {"metric": "auc_fold_mean", "class": "", "value": value, "low": np.nan, "high": np.nan}
     return pd.DataFrame([{**row, "method": f"mean of {n_folds} folds"}])
+
+
+def _paired_tests(evaluation, scores, confidence_level):
+    level = {"confidence_level": confidence_level}
+    by_model = {model: rows.set_index("patient_id") for model, rows in scores.groupby("model", sort=False)}
+    rows = []
+    for (name_a, a), (name_b, b) in combinations(by_model.items(), 2):
+        b = b.loc[a.index]
+        y = a["y_true"].to_numpy()
+        calls = [(part["y_score"] >= part["threshold"]).to_numpy() for part in (a, b)]
+        found = {
+            "auc": delong_test(y, a["y_score"].to_numpy(), b["y_score"].to_numpy(), **level),
+            "accuracy": mcnemar_test(y == 1, *calls, **level),
+        }
+        if evaluation == CROSS_VALIDATION and (folds := _fold_aucs(a, b)) is not None:
+            sizes = a["fold"].value_counts()
+            n_test = float(sizes.mean())
+            found["auc_fold_mean"] = corrected_resampled_ttest(*folds, n_train=len(a) - n_test, n_test=n_test, **level)
+        rows += [
+            {"evaluation": evaluation, "metric": metric, "model_a": name_a, "model_b": name_b, **test._asdict()}
+            for metric, test in found.items()
+        ]
+    table = pd.DataFrame(rows, columns=TEST_COLUMNS)
+    # Cross-validation may have no test of folds, and one model none at all.
+    adjusted = table.groupby("metric")["p_value"].transform(lambda p: holm(p.to_numpy())) if len(table) else []
+    table.insert(table.columns.get_loc("p_value") + 1, "p_holm", adjusted)
+    return table
+
+
+def _fold_aucs(a, b):
+    """Return both models' AUCs in the folds that hold both outcomes, None for fewer than two such folds."""
+    aucs = []
+    for part in (a, b):
+        table = fold_table(part["y_true"].to_numpy(), part["y_score"].to_numpy(), part["fold"].to_numpy())
+        of_folds = table.loc[~table["fold"].isin(["mean", "pooled"]), "auc"].to_numpy(dtype=np.float64)
+        aucs.append(of_folds[~np.isnan(of_folds)])
+    return aucs if len(aucs[0]) > 1 else None
 
 
 def _check_external(X, X_test, y_test):
