@@ -96,8 +96,8 @@ class ModelComparison:
         Notes
         -----
         AUCs by DeLong's paired test, accuracies by McNemar's exact one, fold AUCs of a cross-validation by the
-        corrected resampled t-test, over the folds that hold both outcomes. The first two take the out-of-fold scores of a
-        cross-validation for independent, which they are not quite: folds share training patients. See
+        corrected resampled t-test, over the folds that hold both outcomes. The first two take the out-of-fold scores of
+        a cross-validation for independent, which they are not quite: folds share training patients. See
         :mod:`sklearn_pspd.comparisons`.
         """
         tables = [
