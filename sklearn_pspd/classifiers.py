@@ -533,8 +533,6 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         self._check_classes(classes, classes)
         if strange := np.setdiff1d(y, classes).tolist():
             raise ValueError(f"y holds {strange[:5]}; the classes are {classes.tolist()}")
-        if not np.any(sample_weight > 0):
-            raise ValueError(f"none of the {len(y)} rows has a weight above zero")
         return classes, np.flatnonzero(sample_weight > 0)
 
     def _train(
