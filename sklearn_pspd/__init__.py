@@ -13,6 +13,7 @@ _HOMES = {
     "SliceStackLoader": "loading",
     "SliceStandardizer": "preprocessing",
     "StackFlattener": "preprocessing",
+    "audit_leaks": "model_selection",
     "characteristics_table": "characteristics",
     "check_cohort": "cohort",
     "compare_models": "model_selection",

@@ -1,5 +1,6 @@
 """The protocol: comparison of models, tuning, thresholds and negative controls."""
 
+from .audit import audit_leaks
 from .comparison import ModelComparison, compare_models
 from .controls import NegativeControl, negative_control
 from .thresholds import cost_score, equal_error_score, fixed_sensitivity_score, optimistic_threshold, youden_score
@@ -10,6 +11,7 @@ __all__ = [
     "ModelComparison",
     "NegativeControl",
     "NestedValidation",
+    "audit_leaks",
     "compare_models",
     "cost_score",
     "equal_error_score",

@@ -109,7 +109,8 @@ def negative_control(
     Notes
     -----
     The p-value counts the true arrangement among the drawn ones, so it is never zero and valid for any number of them
-    [2]_. Its resolution is 1 / (n_permutations + 1): 19 permutations can just reach 0.05.
+    [2]_; equal scores, frequent with the AUC of few patients, make it err upwards. Its resolution is
+    1 / (n_permutations + 1): 19 permutations can just reach 0.05.
 
     References
     ----------
