@@ -1,12 +1,10 @@
-"""Displays of a study's results, in scikit-learn's manner."""
+"""Curves and intervals of several models."""
 
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-# Okabe and Ito's colours, told apart with every common form of colour vision.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-LINES = ("-", "--", "-.", ":")
+from .style import GUIDE, line_style
 
 
 class ComparisonDisplay:
@@ -88,7 +86,7 @@ class ComparisonDisplay:
         models = list(scores["model"].unique())
         for number, model in enumerate(models):
             of_model = scores[scores["model"] == model]
-            style = {"color": COLOURS[number % len(COLOURS)], "linestyle": LINES[number % len(LINES)], "label": model}
+            style = {**line_style(number), "label": model}
             _plot_roc(axes[0], of_model, style)
             _plot_precision_recall(axes[1], of_model, style)
             self._plot_interval(axes[2], number, model, evaluation, style["color"])
@@ -123,9 +121,9 @@ def _plot_precision_recall(axis, scores, style):
 
 
 def _finish_curves(axes, heading, prevalence):
-    axes[0].plot([0, 1], [0, 1], color="0.7", linewidth=1)
-    axes[1].axhline(prevalence, color="0.7", linewidth=1)
-    axes[2].axvline(0.5, color="0.7", linewidth=1)
+    axes[0].plot([0, 1], [0, 1], **GUIDE)
+    axes[1].axhline(prevalence, **GUIDE)
+    axes[2].axvline(0.5, **GUIDE)
     axes[0].set(xlabel="1 - specificity", ylabel="Sensitivity for PsPD", title=heading)
     axes[1].set(xlabel="Recall of PsPD", ylabel="Precision of PsPD", title="Precision and recall")
     axes[2].set(xlabel="AUC", xlim=(0, 1), title="AUC with 95 % interval")
