@@ -511,6 +511,9 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         X, y = validate_data(self, X, y, dtype=self._dtype(), reset=reset)
         check_classification_targets(y)
         weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True, copy=True)
+        # Newer versions of scikit-learn refuse it themselves, in these words.
+        if not np.any(weights):
+            raise ValueError("Sample weights must contain at least one non-zero number.")
         return X, y, weights
 
     def _classes_of(self, y, sample_weight):

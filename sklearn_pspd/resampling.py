@@ -152,6 +152,45 @@ def is_separated(is_positive, score):
     return positive.min() > negative.max() or positive.max() < negative.min()
 
 
+def draw_weights(is_positive, n_resamples, random_state):
+    """Draw bootstrap resamples that keep the classes' sizes.
+
+    Parameters
+    ----------
+    is_positive : ndarray of bool of shape (n_patients,)
+        The classes, resampled apart.
+    n_resamples : int
+        Number of resamples.
+    random_state : int, RandomState instance or None
+        Seed.
+
+    Returns
+    -------
+    ndarray of shape (n_resamples, n_patients)
+        How often each patient is drawn.
+
+    Raises
+    ------
+    ValueError
+        If `n_resamples` is not a positive whole number.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_pspd.resampling import draw_weights
+    >>> draw_weights(np.array([True, False, False]), 2, 0).sum(axis=1)
+    array([3., 3.])
+    """
+    if n_resamples != int(n_resamples) or n_resamples < 1:
+        raise ValueError(f"n_resamples is a positive whole number; got {n_resamples}")
+    rng = check_random_state(random_state)
+    weights = np.empty((int(n_resamples), len(is_positive)))
+    for mask in (~is_positive, is_positive):
+        n = int(mask.sum())
+        weights[:, mask] = rng.multinomial(n, np.full(n, 1 / n), size=int(n_resamples))
+    return weights
+
+
 def bootstrap(of_weights, is_positive, resampling, *, says_nothing=False):
     """Estimate a metric with its stratified BCa bootstrap interval.
 
@@ -184,7 +223,8 @@ def bootstrap(of_weights, is_positive, resampling, *, says_nothing=False):
         raise ValueError(f"the metric is {value:g}, outside its bounds {bounds[0]:g} to {bounds[1]:g}")
     smallest = int(min(is_positive.sum(), (~is_positive).sum()))
     # Equal values differ in the last digits when summed in another order.
-    values = np.round(of_weights(_resample(is_positive, resampling)), 12)
+    weights = draw_weights(is_positive, resampling.n_resamples, resampling.random_state)
+    values = np.round(of_weights(weights), 12)
     values = values[~np.isnan(values)]
     if not (says_nothing or smallest == 1 or not len(values) or np.ptp(values) == 0):
         if resampling.small_sample:
@@ -197,19 +237,6 @@ def bootstrap(of_weights, is_positive, resampling, *, says_nothing=False):
     z, span = normal_quantile(resampling.confidence_level), bounds[1] - bounds[0]
     low, high = (bounds[0] + span * limit for limit in wilson_interval((value - bounds[0]) / span, smallest, z))
     return Estimate(value, low, high, "Wilson, smaller class")
-
-
-def _resample(is_positive, resampling):
-    """Return how often each patient is drawn, shape (n_resamples, n_patients), with the classes' sizes kept."""
-    n_resamples = resampling.n_resamples
-    if n_resamples != int(n_resamples) or n_resamples < 1:
-        raise ValueError(f"n_resamples is a positive whole number; got {n_resamples}")
-    rng = check_random_state(resampling.random_state)
-    weights = np.empty((int(n_resamples), len(is_positive)))
-    for mask in (~is_positive, is_positive):
-        n = int(mask.sum())
-        weights[:, mask] = rng.multinomial(n, np.full(n, 1 / n), size=int(n_resamples))
-    return weights
 
 
 def _acceleration(of_weights, is_positive):

@@ -6,6 +6,8 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 os.environ.setdefault("MPLBACKEND", "agg")
+# Before SciPy is imported: one of scikit-learn's estimator checks is skipped without it.
+os.environ.setdefault("SCIPY_ARRAY_API", "1")
 
 from pathlib import Path
 

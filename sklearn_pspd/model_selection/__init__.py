@@ -3,11 +3,22 @@
 from .audit import audit_leaks
 from .comparison import ModelComparison, compare_models
 from .controls import NegativeControl, negative_control
-from .thresholds import cost_score, equal_error_score, fixed_sensitivity_score, optimistic_threshold, youden_score
+from .thresholds import (
+    THRESHOLD_RULES,
+    LearnedThreshold,
+    cost_score,
+    equal_error_score,
+    fixed_sensitivity_score,
+    learn_threshold,
+    optimistic_threshold,
+    youden_score,
+)
 from .tuning import LadderResult, NestedValidation, nested_cross_validate, tune_ladder
 
 __all__ = [
+    "THRESHOLD_RULES",
     "LadderResult",
+    "LearnedThreshold",
     "ModelComparison",
     "NegativeControl",
     "NestedValidation",
@@ -16,6 +27,7 @@ __all__ = [
     "cost_score",
     "equal_error_score",
     "fixed_sensitivity_score",
+    "learn_threshold",
     "negative_control",
     "nested_cross_validate",
     "optimistic_threshold",

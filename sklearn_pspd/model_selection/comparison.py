@@ -9,10 +9,13 @@ from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.utils import _safe_indexing
 
+from sklearn_pspd.calibration import calibration_intercept, calibration_slope, calibration_table, decision_curve
 from sklearn_pspd.comparisons import corrected_resampled_ttest, delong_test, holm, mcnemar_test
 from sklearn_pspd.tables import fold_table, score_table
 
 from .folds import check_outcomes, make_splitter
+from .sealing import record_use
+from .thresholds import THRESHOLD_RULES, threshold_table
 
 TEST_COLUMNS = [
     "evaluation",
@@ -40,9 +43,14 @@ class ModelComparison:
         One row for each model and scored patient: ``model``, ``evaluation`` ("cross-validation" or "external"),
         ``fold`` (0 for external), ``patient_id``, ``y_true`` (1 = PsPD), ``y_score`` (probability of PsPD) and
         ``threshold``, the share of PsPD among the rows that the scoring model was trained on.
+    external_uses : DataFrame or None
+        Every scoring of these external patients so far, this one last, a row a model: ``use``, ``when``, ``model``,
+        ``settings`` (fingerprint of its parameters), ``n_shared`` (patients in common) and ``is_new_choice``. None
+        without an external set.
     """
 
     scores: pd.DataFrame
+    external_uses: pd.DataFrame | None = None
 
     def frame(self, *, confidence_level=0.95, random_state=0):
         """Summarise the scores of every model.
@@ -62,8 +70,8 @@ class ModelComparison:
         DataFrame
             Columns ``model``, ``evaluation``, ``metric``, ``class``, ``value``, ``low``, ``high``, ``method``.
         """
-        tables = []
-        for (model, evaluation), scores in self.scores.groupby(["model", "evaluation"], sort=False):
+
+        def summary(scores):
             table = score_table(
                 scores["y_true"].to_numpy(),
                 scores["y_score"].to_numpy(),
@@ -71,12 +79,11 @@ class ModelComparison:
                 confidence_level=confidence_level,
                 random_state=random_state,
             )
-            if evaluation == CROSS_VALIDATION:
+            if scores["evaluation"].iloc[0] == CROSS_VALIDATION:
                 table = pd.concat([table, _fold_mean(scores)], ignore_index=True)
-            table.insert(0, "evaluation", evaluation)
-            table.insert(0, "model", model)
-            tables.append(table)
-        return pd.concat(tables, ignore_index=True)
+            return table
+
+        return self._of_each_model(summary)
 
     def tests(self, *, confidence_level=0.95):
         """Compare the models two by two on the same patients.
@@ -106,8 +113,129 @@ class ModelComparison:
         ]
         return pd.concat(tables, ignore_index=True)
 
+    def thresholds(self, *, rules=THRESHOLD_RULES, random_state=0):
+        """Learn thresholds from the out-of-fold scores, freeze them, and apply them to the external set.
 
-def compare_models(models, X, y, *, cv=10, X_test=None, y_test=None, random_state=None, n_jobs=None, on_progress=None):
+        Parameters
+        ----------
+        rules : sequence of str or callable, default=("equal_error", "youden", "fixed_sensitivity", "cost")
+            As in :func:`~sklearn_pspd.model_selection.learn_threshold`.
+        random_state : int, default=0
+            Seed of the bootstrap.
+
+        Returns
+        -------
+        DataFrame
+            One row for each model, rule and evaluation: ``model``, ``rule``, ``threshold`` with its bootstrap spread
+            ``low`` and ``high``, ``evaluation``, ``sensitivity`` and ``specificity`` (of PsPD) each with its interval,
+            and ``is_optimistic``: True where the patients scored are those that gave the threshold, as in the
+            cross-validation and, under the rule "equal_error, test set", in the paper's own external test.
+        """
+        return threshold_table(self.scores, rules, random_state)
+
+    def calibration(self, *, confidence_level=0.95):
+        """Estimate calibration intercept and slope of every model.
+
+        Parameters
+        ----------
+        confidence_level : float, default=0.95
+            Coverage of the intervals, in (0, 1).
+
+        Returns
+        -------
+        DataFrame
+            Columns ``model``, ``evaluation``, ``metric`` ("intercept" or "slope"), ``value``, ``low``, ``high``,
+            ``method``; see :mod:`sklearn_pspd.calibration`.
+        """
+        level = {"confidence_level": confidence_level}
+
+        def both(scores):
+            outcomes_and_risks = scores["y_true"], scores["y_score"]
+            found = {
+                "intercept": calibration_intercept(*outcomes_and_risks, **level),
+                "slope": calibration_slope(*outcomes_and_risks, **level),
+            }
+            return pd.DataFrame([{"metric": metric, **estimate._asdict()} for metric, estimate in found.items()])
+
+        return self._of_each_model(both)
+
+    def calibration_curves(self, *, n_bins=4, confidence_level=0.95):
+        """Tabulate predicted against observed shares of PsPD.
+
+        Parameters
+        ----------
+        n_bins : int, default=4
+            Groups of about equal size.
+        confidence_level : float, default=0.95
+            Coverage of the intervals, in (0, 1).
+
+        Returns
+        -------
+        DataFrame
+            ``model``, ``evaluation`` and the columns of :func:`~sklearn_pspd.calibration.calibration_table`.
+        """
+        options = {"n_bins": n_bins, "confidence_level": confidence_level}
+        return self._of_each_model(lambda scores: calibration_table(scores["y_true"], scores["y_score"], **options))
+
+    def decision_curves(self, *, thresholds=None, confidence_level=0.95):
+        """Tabulate the net benefit of every model.
+
+        Parameters
+        ----------
+        thresholds : array-like, default=None
+            Threshold probabilities in (0, 1); None takes 0.05 to 0.95 in steps of 0.05.
+        confidence_level : float, default=0.95
+            Coverage of the intervals, in (0, 1).
+
+        Returns
+        -------
+        DataFrame
+            ``model``, ``evaluation`` and the columns of :func:`~sklearn_pspd.calibration.decision_curve`.
+        """
+        options = {"thresholds": thresholds, "confidence_level": confidence_level}
+        return self._of_each_model(lambda scores: decision_curve(scores["y_true"], scores["y_score"], **options))
+
+    def plot(self, *, title=None):
+        """Draw the curves and AUCs, as the paper's figures 3 and 4.
+
+        Parameters
+        ----------
+        title : str, default=None
+            Heading of the figure, for example that the cohort is synthetic.
+
+        Returns
+        -------
+        ComparisonDisplay
+            With ``figure_`` and ``axes_``.
+        """
+        # Only here, so that computing does without matplotlib.
+        from sklearn_pspd.plotting import ComparisonDisplay
+
+        return ComparisonDisplay.from_comparison(self, title=title)
+
+    def _of_each_model(self, tabulate):
+        tables = []
+        for (model, evaluation), scores in self.scores.groupby(["model", "evaluation"], sort=False):
+            table = tabulate(scores)
+            table.insert(0, "evaluation", evaluation)
+            table.insert(0, "model", model)
+            tables.append(table)
+        return pd.concat(tables, ignore_index=True)
+
+
+def compare_models(
+    models,
+    X,
+    y,
+    *,
+    cv=10,
+    X_test=None,
+    y_test=None,
+    external_log=None,
+    random_state=None,
+    n_jobs=None,
+    on_progress=None,
+):
     """Validate several models on the same folds, and once on an external set.
 
     Each fit sees the rows of its training fold and nothing else; the external set is scored by models that were trained
@@ -129,6 +257,9 @@ def compare_models(models, X, y, *, cv=10, X_test=None, y_test=None, random_stat
         Cohort table of the external site.
     y_test : array-like, default=None
         Its outcomes.
+    external_log : path-like, default=None
+        File that records every use of an external set, one JSON object a line, beyond this process. A second use with
+        another choice of model shows in ``external_uses`` and in the report, whether there is a file or not.
     random_state : int, RandomState instance or None, default=None
         Seed of the folds.
     n_jobs : int, default=None
@@ -178,7 +309,8 @@ def compare_models(models, X, y, *, cv=10, X_test=None, y_test=None, random_stat
         scores.append(result)
         if on_progress is not None:
             on_progress(done, len(tasks), f"{name}, {f'fold {fold} of {len(splits)}' if fold else 'external set'}")
-    return ModelComparison(pd.concat(scores, ignore_index=True))
+    uses = None if X_test is None else record_use(models, X_test, y_test, external_log)
+    return ModelComparison(pd.concat(scores, ignore_index=True), uses)
 
 
 def _score(model, name, fold, X, y, train, test, X_test, y_test):
