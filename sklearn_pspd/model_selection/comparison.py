@@ -5,7 +5,6 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.utils import _safe_indexing
 
@@ -15,6 +14,7 @@ from sklearn_pspd.tables import fold_table, score_table
 
 from .folds import check_outcomes, make_splitter
 from .sealing import record_use
+from .tasks import Tasks
 from .thresholds import THRESHOLD_RULES, threshold_table
 
 TEST_COLUMNS = [
@@ -300,15 +300,9 @@ def compare_models(
     tasks = [(name, fold, train, test) for name in models for fold, (train, test) in enumerate(splits, start=1)]
     if X_test is not None:
         tasks += [(name, 0, np.arange(len(y)), None) for name in models]
-    results = Parallel(n_jobs=n_jobs, return_as="generator")(
-        delayed(_score)(clone(models[name]), name, fold, X, y, train, test, X_test, y_test)
-        for name, fold, train, test in tasks
-    )
-    scores = []
-    for done, ((name, fold, _, _), result) in enumerate(zip(tasks, results, strict=True), start=1):
-        scores.append(result)
-        if on_progress is not None:
-            on_progress(done, len(tasks), f"{name}, {f'fold {fold} of {len(splits)}' if fold else 'external set'}")
+    calls = [(clone(models[name]), name, fold, X, y, train, test, X_test, y_test) for name, fold, train, test in tasks]
+    told = [f"{name}, {f'fold {fold} of {len(splits)}' if fold else 'external set'}" for name, fold, _, _ in tasks]
+    scores = list(Tasks(len(calls), n_jobs, on_progress).run(_score, calls, told))
     uses = None if X_test is None else record_use(models, X_test, y_test, external_log)
     return ModelComparison(pd.concat(scores, ignore_index=True), uses)
 

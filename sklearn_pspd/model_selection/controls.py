@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.model_selection import cross_val_score
 from sklearn.utils import check_random_state
@@ -12,6 +11,7 @@ from sklearn.utils import check_random_state
 from sklearn_pspd.cohort import CLINICAL_COLUMNS
 
 from .folds import check_outcomes, make_splitter
+from .tasks import Tasks
 
 SCRAMBLES = ("label", "image", "clinical", "pairing")
 
@@ -64,7 +64,17 @@ class NegativeControl:
 
 
 def negative_control(
-    pipeline, X, y, *, scramble="label", n_permutations=100, cv=10, scoring="roc_auc", random_state=None, n_jobs=None
+    pipeline,
+    X,
+    y,
+    *,
+    scramble="label",
+    n_permutations=100,
+    cv=10,
+    scoring="roc_auc",
+    random_state=None,
+    n_jobs=None,
+    on_progress=None,
 ):
     """Cut a link in the data many times over, and validate the whole pipeline each time.
 
@@ -94,6 +104,8 @@ def negative_control(
         Seed of arrangements and folds.
     n_jobs : int, default=None
         Arrangements at once, in processes.
+    on_progress : callable, default=None
+        Called after each arrangement with its number, the number of all, and its description.
 
     Returns
     -------
@@ -135,10 +147,9 @@ def negative_control(
     rng = check_random_state(random_state)
     seed = int(rng.randint(2**31 - 1))
     orders = [None] + [_draw_order(y, scramble, rng) for _ in range(n_permutations)]
-    scores = Parallel(n_jobs=n_jobs)(
-        delayed(_score)(clone(pipeline), *_rearranged(X, y, scramble, columns, order), cv, scoring, seed)
-        for order in orders
-    )
+    calls = [(clone(pipeline), *_rearranged(X, y, scramble, columns, order), cv, scoring, seed) for order in orders]
+    told = ["as they are", *(f"scrambled, {number} of {n_permutations}" for number in range(1, len(calls)))]
+    scores = list(Tasks(len(calls), n_jobs, on_progress).run(_score, calls, told))
     return NegativeControl(scramble, float(scores[0]), np.asarray(scores[1:], dtype=np.float64))
 
 

@@ -61,7 +61,8 @@ def record_use(models, X, y, log=None):
 
 def _table(uses, patients):
     rows, known = [], set()
-    shared = [use for use in uses if patients & set(use["patients"])]
+    # Without ids nothing is known to be shared, but the last use is this one.
+    shared = [*(use for use in uses[:-1] if patients & set(use["patients"])), uses[-1]]
     for number, use in enumerate(shared, start=1):
         choices = set(use["models"].items())
         rows += [

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
 from sklearn.base import clone
-from sklearn.metrics import log_loss
-from sklearn.model_selection import StratifiedShuffleSplit, cross_val_score
+from sklearn.metrics import check_scoring, log_loss
+from sklearn.model_selection import StratifiedShuffleSplit
 from sklearn.utils import _safe_indexing, check_random_state
 
 from .folds import check_outcomes, make_splitter, warn_of_small_folds
+from .tasks import Tasks
 
 PAPER_RUNGS = {
     "classifier__lstm_units": (18, 20, 22, 24),
@@ -75,6 +75,7 @@ def tune_ladder(
     scoring="roc_auc",
     random_state=None,
     n_jobs=None,
+    on_progress=None,
 ):
     """Tune the number of epochs by loss traces, then one parameter after another by cross-validation.
 
@@ -104,6 +105,8 @@ def tune_ladder(
         Seed of splits and folds.
     n_jobs : int, default=None
         Fits at once, in processes.
+    on_progress : callable, default=None
+        Called after each fit with its number, the number of all fits, and its description.
 
     Returns
     -------
@@ -156,30 +159,35 @@ def tune_ladder(
     warn_of_small_folds(splits, y, "tune_ladder")
 
     shuffles = StratifiedShuffleSplit(n_repeats, test_size=VALIDATION_SHARE, random_state=int(rng.randint(2**31 - 1)))
-    traces = Parallel(n_jobs=n_jobs)(
-        delayed(_trace)(clone(pipeline), X, y, train, test, max_epochs, repeat)
-        for repeat, (train, test) in enumerate(shuffles.split(np.zeros(len(y)), y), start=1)
-    )
+    n_values = sum(len(values) for values in rungs.values())
+    tasks = Tasks(n_repeats + n_values * len(splits), n_jobs, on_progress)
+    parts = list(shuffles.split(np.zeros(len(y)), y))
+    calls = [(clone(pipeline), X, y, *part, max_epochs, repeat) for repeat, part in enumerate(parts, start=1)]
+    traces = tasks.run(_trace, calls, [f"loss trace {repeat} of {n_repeats}" for repeat in range(1, n_repeats + 1)])
     losses = pd.DataFrame([row for trace in traces for row in trace])
     mean_loss = losses.groupby("epoch")["validation_loss"].mean()
     best = {"classifier__epochs": int(mean_loss.idxmin())}
 
-    rows = []
+    scorer, tables = check_scoring(pipeline, scoring), []
     for name, values in rungs.items():
-        means = []
-        for value in values:
-            candidate = clone(pipeline).set_params(**best, **{name: value})
-            scores = cross_val_score(candidate, X, y, cv=splits, scoring=scoring, n_jobs=n_jobs, error_score="raise")
-            means.append(scores.mean())
-            rows += [
-                {"rung": name, "value": value, "fold": fold, "score": float(score)}
-                for fold, score in enumerate(scores, start=1)
-            ]
-        best[name] = values[int(np.argmax(means))]
-    return LadderResult(best, losses, pd.DataFrame(rows, columns=["rung", "value", "fold", "score"]))
+        trials = [(value, fold, *split) for value in values for fold, split in enumerate(splits, start=1)]
+        calls = [
+            (clone(pipeline).set_params(**best, **{name: value}), scorer, X, y, train, test)
+            for value, _, train, test in trials
+        ]
+        told = [f"{name}={value}, fold {fold} of {len(splits)}" for value, fold, _, _ in trials]
+        found = tasks.run(_fit_and_score, calls, told)
+        rows = [
+            {"rung": name, "value": value, "fold": fold, "score": score}
+            for (value, fold, _, _), score in zip(trials, found, strict=True)
+        ]
+        by_value = np.reshape([row["score"] for row in rows], (len(values), len(splits)))
+        best[name] = values[int(np.argmax(by_value.mean(axis=1)))]
+        tables += rows
+    return LadderResult(best, losses, pd.DataFrame(tables, columns=["rung", "value", "fold", "score"]))
 
 
-def nested_cross_validate(search, X, y, *, cv=10, random_state=None, n_jobs=None):
+def nested_cross_validate(search, X, y, *, cv=10, random_state=None, n_jobs=None, on_progress=None):
     """Tune inside each training fold, and score the tuned model on the fold that was held out.
 
     Parameters
@@ -196,6 +204,8 @@ def nested_cross_validate(search, X, y, *, cv=10, random_state=None, n_jobs=None
         Seed of the outer folds.
     n_jobs : int, default=None
         Outer folds at once, in processes.
+    on_progress : callable, default=None
+        Called after each outer fold with its number, the number of all, and its description.
 
     Returns
     -------
@@ -233,10 +243,9 @@ def nested_cross_validate(search, X, y, *, cv=10, random_state=None, n_jobs=None
     y = check_outcomes(y, "y")
     splits = list(make_splitter(cv, y, random_state).split(X, y))
     warn_of_small_folds(splits, y, "nested_cross_validate")
-    rows = Parallel(n_jobs=n_jobs)(
-        delayed(_tune_and_score)(clone(search), X, y, train, test, fold)
-        for fold, (train, test) in enumerate(splits, start=1)
-    )
+    calls = [(clone(search), X, y, *split, fold) for fold, split in enumerate(splits, start=1)]
+    told = [f"outer fold {fold} of {len(splits)}" for fold in range(1, len(splits) + 1)]
+    rows = list(Tasks(len(splits), n_jobs, on_progress).run(_tune_and_score, calls, told))
     return NestedValidation(pd.DataFrame(rows))
 
 
@@ -263,6 +272,11 @@ def _trace(pipeline, X, y, train, test, max_epochs, repeat):
             }
         )
     return rows
+
+
+def _fit_and_score(pipeline, scorer, X, y, train, test):
+    pipeline.fit(_safe_indexing(X, train), y[train])
+    return float(scorer(pipeline, _safe_indexing(X, test), y[test]))
 
 
 def _tune_and_score(search, X, y, train, test, fold):

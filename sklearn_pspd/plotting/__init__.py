@@ -1,5 +1,16 @@
 """Displays of a study's results, in scikit-learn's manner."""
 
+from .calibration import CalibrationCurveDisplay, DecisionCurveDisplay
 from .comparison import ComparisonDisplay
+from .controls import NegativeControlDisplay
+from .thresholds import ThresholdDisplay
+from .tuning import LadderDisplay
 
-__all__ = ["ComparisonDisplay"]
+__all__ = [
+    "CalibrationCurveDisplay",
+    "ComparisonDisplay",
+    "DecisionCurveDisplay",
+    "LadderDisplay",
+    "NegativeControlDisplay",
+    "ThresholdDisplay",
+]
