@@ -10,9 +10,10 @@ import time
 from pathlib import Path
 
 # The synthetic cohort gets a network that learns it within minutes; a cohort of yours the paper's.
-PHANTOM_DEFAULTS = {"folds": 5, "size_px": 48, "filters": (8, 16, 32)}
+PHANTOM_DEFAULTS = {"folds": 5, "size_px": 48, "filters": (8, 16, 32), "permutations": 1}
 PHANTOM_NETWORK = {"pooling": "average", "optimizer": "adam", "learning_rate": 3e-3}
-COHORT_DEFAULTS = {"folds": 10, "size_px": 256, "filters": (64, 128, 256)}
+COHORT_DEFAULTS = {"folds": 10, "size_px": 256, "filters": (64, 128, 256), "permutations": 0}
+SYNTHETIC_TITLE = "Synthetic cohort: these figures say nothing about patients"
 
 
 def main(arguments=None):
@@ -63,6 +64,13 @@ def _parse(arguments):
         metavar="N",
         help="filters of the convolution blocks (64 128 256; synthetic 8 16 32)",
     )
+    add("--tune", action="store_true", help="tune the network as the paper does first, on the training patients (long)")
+    add(
+        "--permutations",
+        type=_at_least(0),
+        metavar="N",
+        help="scrambled arrangements of the negative control (0; synthetic 1, as in the paper)",
+    )
     add("--seed", type=int, default=0, metavar="N", help="seed of everything random (0)")
     add("--jobs", type=int, default=1, metavar="N", help="fits at once, in processes (1)")
     add("--traceback", action="store_true", help="show where an error was raised")
@@ -94,17 +102,66 @@ def _run(options, workspace):
     options.out.mkdir(parents=True, exist_ok=True)
     _send_native_messages_to(options.out / "tensorflow.log")
 
-    started = time.monotonic()
+    title = SYNTHETIC_TITLE if synthetic else None
     models = _make_models(options, workspace)
-    _say(f"reading {len(cohort)} images")
-    X, _ = split_xy(cohort)
-    models["MRI alone"]["features"].transformers[0][1]["load"].fit_transform(X)
+    X, y = split_xy(training)
+    X_test, y_test = split_xy(external) if external is not None else (None, None)
+    _describe(cohort, models, y, y_test, options.out)
+    if options.tune:
+        _tune(models, X, y, options, title)
+    _compare(models, X, y, X_test, y_test, options, title)
+    if options.permutations:
+        _scramble(models, X, y, options, title)
+    held_out = f", held out: site {site}" if site is not None else ", one site only, so no external set"
+    print(f"{len(training)} training patients{held_out}. Results are in {options.out}{os.sep}")
+    return 0
 
+
+def _describe(cohort, models, y, y_test, folder):
+    """Read every image once, and say what the cohort is before anything is trained."""
+    from .characteristics import characteristics_table
+    from .cohort import split_xy
+    from .model_selection import audit_leaks
+    from .reporting import cohort_text
+
+    _say(f"reading {len(cohort)} images")
+    loader = models["MRI alone"]["features"].transformers[0][1]["load"]
+    findings = audit_leaks(*split_xy(cohort), loader=loader)
+    findings.to_csv(folder / "leaks.csv", index=False)
+    groups = ["outcome", *(["site"] if cohort["site"].nunique() > 1 else [])]
+    tables = {by: characteristics_table(cohort, by=by) for by in groups}
+    whole = "\n\n\n".join(f"Patients by {by}\n\n{table}" for by, table in tables.items())
+    (folder / "characteristics.txt").write_text(whole + "\n", encoding="utf-8")
+    print(cohort_text(findings, tables["outcome"], y, y_test))
+
+
+def _tune(models, X, y, options, title):
+    """Tune model 1; its values serve models 1 and 2, as in the paper."""
+    from .model_selection import tune_ladder
+    from .reporting import ladder_text, write_ladder
+
+    result = tune_ladder(
+        models["MRI + clinical"],
+        X,
+        y,
+        max_epochs=2 * options.epochs,
+        random_state=options.seed,
+        n_jobs=options.jobs,
+        on_progress=_progress("tuning"),
+    )
+    for name in ("MRI + clinical", "MRI alone"):
+        models[name].set_params(**result.best_params)
+    print(ladder_text(result))
+    print(
+        "The cross-validation below is on the patients that the values were chosen on: optimistic, as in the paper.\n"
+    )
+    write_ladder(result, options.out, title=title)
+
+
+def _compare(models, X, y, X_test, y_test, options, title):
     from .model_selection import compare_models
     from .reporting import comparison_text, write_comparison
 
-    X, y = split_xy(training)
-    X_test, y_test = split_xy(external) if external is not None else (None, None)
     comparison = compare_models(
         models,
         X,
@@ -112,16 +169,44 @@ def _run(options, workspace):
         cv=options.folds,
         X_test=X_test,
         y_test=y_test,
+        external_log=options.out / "external_uses.jsonl",
         random_state=options.seed,
         n_jobs=options.jobs,
-        on_progress=lambda done, total, what: _say(f"[{done:>3}/{total}] {_clock(started)}  {what}"),
+        on_progress=_progress("validation"),
     )
-    title = "Synthetic cohort: these figures say nothing about patients" if synthetic else None
     print(comparison_text(comparison, title=title))
     write_comparison(comparison, options.out, title=title)
-    held_out = f", held out: site {site}" if site is not None else ", one site only, so no external set"
-    print(f"{len(training)} training patients{held_out}. Results are in {options.out}{os.sep}")
-    return 0
+
+
+def _scramble(models, X, y, options, title):
+    from .model_selection import negative_control
+    from .reporting import controls_text, write_controls
+
+    controls = {
+        name: negative_control(
+            model,
+            X,
+            y,
+            n_permutations=options.permutations,
+            cv=options.folds,
+            random_state=options.seed,
+            n_jobs=options.jobs,
+            on_progress=_progress(f"negative control, {name}"),
+        )
+        for name, model in models.items()
+    }
+    print(controls_text(controls))
+    write_controls(controls, options.out, title=title)
+
+
+def _progress(what):
+    started = time.monotonic()
+
+    def report(done, total, detail):
+        minutes, seconds = divmod(int(time.monotonic() - started), 60)
+        _say(f"[{done:>{len(str(total))}}/{total}] {minutes}:{seconds:02d}  {what}: {detail}")
+
+    return report
 
 
 def _make_phantom(options, workspace):
@@ -196,11 +281,6 @@ def _send_native_messages_to(path):
 
 def _say(line):
     print(line, file=sys.stderr, flush=True)
-
-
-def _clock(started):
-    minutes, seconds = divmod(int(time.monotonic() - started), 60)
-    return f"{minutes}:{seconds:02d}"
 
 
 if __name__ == "__main__":

@@ -1,8 +1,104 @@
-"""The report of a study: a table to read, tables to compute with, and a figure."""
+"""The report of a study: text to read, tables to compute with, and figures."""
 
 import math
 
-from .plotting import ComparisonDisplay
+import matplotlib.pyplot as plt
+import pandas as pd
+
+from .cohort import CLINICAL_COLUMNS
+from .plotting import (
+    CalibrationCurveDisplay,
+    ComparisonDisplay,
+    DecisionCurveDisplay,
+    LadderDisplay,
+    NegativeControlDisplay,
+    ThresholdDisplay,
+)
+from .sample_size import development_sample_size, expected_auc_interval, validation_sample_size
+from .table_text import plain_text
+
+# What a study may hope for; the paper's cross-validation reached 0.72.
+HOPED_FOR_AUC = 0.75
+
+FIGURE_DPI = 120
+
+
+def cohort_text(findings, characteristics, y, y_test=None):
+    """Describe a cohort before anything is trained: leaks, patients, and what their number allows.
+
+    Parameters
+    ----------
+    findings : DataFrame
+        What :func:`~sklearn_pspd.model_selection.audit_leaks` returned.
+    characteristics : CharacteristicsTable
+        By outcome.
+    y : ndarray of shape (n_patients,)
+        Outcomes of the training patients, 1 = PsPD.
+    y_test : ndarray, default=None
+        Outcomes of the held-out patients.
+
+    Returns
+    -------
+    str
+        Three blocks.
+    """
+    lines = ["Leaks: none found (patients that occur twice, features that give the outcome away)"]
+    if len(findings):
+        named = findings.drop(columns="sites").astype(str)
+        lines = [f"Leaks: {len(findings)} to look at", plain_text(named)]
+    lines += ["", "Patients by outcome", plain_text(characteristics.frame()), ""]
+    return "\n".join([*lines, *_size_lines(y, y_test), ""])
+
+
+def ladder_text(result):
+    """Lay out a tuning as plain text.
+
+    Parameters
+    ----------
+    result : LadderResult
+        What :func:`~sklearn_pspd.model_selection.tune_ladder` returned.
+
+    Returns
+    -------
+    str
+        Chosen epochs, and the mean score of each value of each rung.
+    """
+    lines = ["Tuning on the training patients", f"epochs: {result.best_params['classifier__epochs']} of lowest loss"]
+    for rung, rows in result.scores.groupby("rung", sort=False):
+        means = rows.groupby("value", sort=False)["score"].agg(["mean", "std"])
+        shown = ", ".join(f"{value:g} {mean:.2f} (SD {spread:.2f})" for value, mean, spread in means.itertuples())
+        lines.append(f"{rung.rsplit('__', 1)[-1]}: {shown}; chosen {result.best_params[rung]:g}")
+    return "\n".join([*lines, "The chosen values were chosen for their scores, which are therefore too good.", ""])
+
+
+def controls_text(controls):
+    """Lay out negative controls as plain text.
+
+    Parameters
+    ----------
+    controls : dict of str to NegativeControl
+        By model.
+
+    Returns
+    -------
+    str
+        A line a model.
+    """
+    first = next(iter(controls.values()))
+    n = len(first.permutation_scores)
+    rows = [
+        {
+            "": name,
+            "AUC": f"{control.score:.2f}",
+            "scrambled, mean": f"{control.permutation_scores.mean():.2f}",
+            "p": f"{control.p_value:.2g}",
+        }
+        for name, control in controls.items()
+    ]
+    arrangements = "one arrangement" if n == 1 else f"{n} arrangements"
+    lines = [f"Negative control: the same protocol on scrambled outcomes, {arrangements}, mean AUC of folds"]
+    note = f"p is {first.resolution:.2g} at best with {arrangements}."
+    return "\n".join([*lines, plain_text(pd.DataFrame(rows)), note, ""])
 
 
 def comparison_text(comparison, *, title=None):
@@ -19,7 +115,8 @@ def comparison_text(comparison, *, title=None):
     -------
     str
         A block for each evaluation: AUC and AUPRC with 95 % intervals, then precision, recall and F1 of each class; and
-        the differences of AUCs with DeLong's paired test.
+        the differences of AUCs with DeLong's paired test. Then calibration, thresholds learned from out-of-fold scores,
+        and whether the external set was used before.
     """
     frame, tests = comparison.frame(), comparison.tests()
     lines = [title, ""] if title else []
@@ -27,6 +124,7 @@ def comparison_text(comparison, *, title=None):
         lines += [*_evaluation_lines(comparison.scores, evaluation, rows), ""]
         if len(differences := tests[(tests["evaluation"] == evaluation) & (tests["metric"] == "auc")]):
             lines += [*_difference_lines(differences), ""]
+    lines += [*_calibration_lines(comparison), "", *_threshold_lines(comparison), "", *_use_lines(comparison)]
     lines.append("Calls: PsPD where its probability reaches the share of PsPD among the model's training patients.")
     return "\n".join([*lines, "Intervals: 95 %. Research software, not a medical device.", ""])
 
@@ -35,7 +133,9 @@ def write_comparison(comparison, folder, *, title=None):
     """Save a comparison of models.
 
     Writes ``comparison.txt`` (what :func:`comparison_text` gives), ``comparison.csv`` (every metric with its interval),
-    ``tests.csv`` (paired tests of the models), ``scores.csv`` (every patient's score) and ``comparison.png``.
+    ``tests.csv`` (paired tests of the models), ``scores.csv`` (every patient's score), ``calibration.csv``,
+    ``calibration_curves.csv``, ``decision_curves.csv`` and ``thresholds.csv``; and as PNG the figures ``comparison``,
+    ``calibration``, ``decision_curves`` and ``thresholds``.
 
     Parameters
     ----------
@@ -44,13 +144,137 @@ def write_comparison(comparison, folder, *, title=None):
     folder : Path
         An existing folder.
     title : str, default=None
-        Heading of text and figure.
+        Heading of text and figures.
     """
     (folder / "comparison.txt").write_text(comparison_text(comparison, title=title), encoding="utf-8")
-    comparison.frame().to_csv(folder / "comparison.csv", index=False)
-    comparison.tests().to_csv(folder / "tests.csv", index=False)
-    comparison.scores.to_csv(folder / "scores.csv", index=False)
-    ComparisonDisplay.from_comparison(comparison, title=title).figure_.savefig(folder / "comparison.png", dpi=120)
+    tables = {
+        "comparison": comparison.frame(),
+        "tests": comparison.tests(),
+        "scores": comparison.scores,
+        "calibration": comparison.calibration(),
+        "calibration_curves": comparison.calibration_curves(),
+        "decision_curves": comparison.decision_curves(),
+        "thresholds": comparison.thresholds(),
+    }
+    for name, table in tables.items():
+        table.to_csv(folder / f"{name}.csv", index=False)
+    displays = {
+        "comparison": ComparisonDisplay,
+        "calibration": CalibrationCurveDisplay,
+        "decision_curves": DecisionCurveDisplay,
+        "thresholds": ThresholdDisplay,
+    }
+    for name, display in displays.items():
+        _save(display.from_comparison(comparison, title=title), folder / f"{name}.png")
+
+
+def write_ladder(result, folder, *, title=None):
+    """Save a tuning: ``tuning.txt``, ``tuning_losses.csv``, ``tuning_scores.csv`` and ``tuning.png``.
+
+    Parameters
+    ----------
+    result : LadderResult
+        What :func:`~sklearn_pspd.model_selection.tune_ladder` returned.
+    folder : Path
+        An existing folder.
+    title : str, default=None
+        Heading of the figure.
+    """
+    (folder / "tuning.txt").write_text(ladder_text(result), encoding="utf-8")
+    result.losses.to_csv(folder / "tuning_losses.csv", index=False)
+    result.scores.to_csv(folder / "tuning_scores.csv", index=False)
+    _save(LadderDisplay.from_ladder(result, title=title), folder / "tuning.png")
+
+
+def write_controls(controls, folder, *, title=None):
+    """Save negative controls: ``negative_control.csv`` and ``negative_control.png``.
+
+    Parameters
+    ----------
+    controls : dict of str to NegativeControl
+        By model.
+    folder : Path
+        An existing folder.
+    title : str, default=None
+        Heading of the figure.
+    """
+    display = NegativeControlDisplay.from_controls(controls, title=title)
+    display.frame().to_csv(folder / "negative_control.csv", index=False)
+    _save(display, folder / "negative_control.png")
+
+
+def _save(display, path):
+    display.figure_.savefig(path, dpi=FIGURE_DPI)
+    # pyplot keeps every figure that it made.
+    plt.close(display.figure_)
+
+
+def _size_lines(y, y_test):
+    n_features, n_pspd, share = len(CLINICAL_COLUMNS), int(y.sum()), float(y.mean())
+    needed = development_sample_size(n_features, prevalence=share, auc=HOPED_FOR_AUC)["n_patients"].iloc[-1]
+    per_feature = min(n_pspd, len(y) - n_pspd) / n_features
+    lines = [
+        f"Sample size, for an AUC of {HOPED_FOR_AUC}",
+        f"training: {len(y)} patients, {per_feature:.1f} of the rarer outcome a clinical feature; "
+        f"Riley's criteria ask for {needed} with {n_features} features, networks for more",
+    ]
+    if y_test is not None:
+        n_pspd, share = int(y_test.sum()), float(y_test.mean())
+        low, high = expected_auc_interval(HOPED_FOR_AUC, n_pspd, len(y_test) - n_pspd)
+        needed = validation_sample_size(prevalence=share, auc=HOPED_FOR_AUC)["n_patients"].iloc[-1]
+        lines.append(
+            f"held out: {len(y_test)} patients, whose AUC will have an interval of about {low:.2f} to {high:.2f}; "
+            f"Riley's criteria ask for {needed}"
+        )
+    return lines
+
+
+def _calibration_lines(comparison):
+    table = comparison.calibration()
+    rows = [
+        {
+            "": model,
+            "evaluation": evaluation,
+            **{row.metric: _with_interval(row._asdict()) for row in part.itertuples()},
+        }
+        for (model, evaluation), part in table.groupby(["model", "evaluation"], sort=False)
+    ]
+    heading = "Calibration: slope 1 and intercept 0 are perfect; a slope below 1 is overconfident"
+    return [heading, plain_text(pd.DataFrame(rows))]
+
+
+def _threshold_lines(comparison):
+    table = comparison.thresholds(rules=("equal_error",))
+    rows = []
+    for row in table[table["evaluation"] == table["evaluation"].iloc[-1]].to_dict("records"):
+        spread = "" if math.isnan(row["low"]) else f" ({row['low']:.2f} to {row['high']:.2f})"
+        rows.append(
+            {
+                "": row["model"],
+                "learned from": "these patients: optimistic" if row["is_optimistic"] else "out-of-fold scores",
+                "threshold": f"{row['threshold']:.2f}{spread}",
+                **{name: _interval_of(row, name) for name in ("sensitivity", "specificity")},
+            }
+        )
+    where = "the held-out site" if (table["evaluation"] == "external").any() else "the patients that they came from"
+    heading = f"Thresholds at equal error with bootstrap spread, applied to {where}; sensitivity is for PsPD"
+    return [heading, plain_text(pd.DataFrame(rows))]
+
+
+def _use_lines(comparison):
+    uses = comparison.external_uses
+    if uses is None or (n_uses := uses["use"].max()) == 1:
+        return []
+    n_choices = len(uses[["model", "settings"]].drop_duplicates())
+    return [
+        f"These external patients were scored {n_uses} times, with {n_choices} models or settings. To the extent that "
+        "one was chosen by them, their figures are too good.",
+        "",
+    ]
+
+
+def _interval_of(row, name):
+    return _with_interval({"value": row[name], "low": row[f"{name}_low"], "high": row[f"{name}_high"]})
 
 
 def _evaluation_lines(scores, evaluation, rows):
@@ -90,4 +314,4 @@ def _with_interval(row):
 
 
 def _number(value):
-    return "   -" if math.isnan(value) else f"{value:.2f}"
+    return "   -" if math.isnan(value) else f"{value:.2f}".replace("inf", "infinite")

@@ -4,11 +4,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from sklearn_pspd import compare_models
+from sklearn_pspd import compare_models, make_fusion_pipeline
+from sklearn_pspd.calibration import calibration_slope, decision_curve
+from sklearn_pspd.model_selection import sealing
 from sklearn_pspd.plotting import ComparisonDisplay
 from sklearn_pspd.reporting import comparison_text, write_comparison
 
@@ -113,11 +115,19 @@ def test_report_and_figure_agree_with_the_frame(patients, models, tmp_path):
         "comparison.png",
         "scores.csv",
         "tests.csv",
+        "calibration.csv",
+        "calibration.png",
+        "calibration_curves.csv",
+        "decision_curves.csv",
+        "decision_curves.png",
+        "thresholds.csv",
+        "thresholds.png",
     }
     text = comparison_text(comparison)
     auc = comparison.frame().query("metric == 'auc' and model == 'logistic' and evaluation == 'external'").iloc[0]
     assert f"{auc['value']:.2f} ({auc['low']:.2f} to {auc['high']:.2f})" in text.split("External")[1]
-    display = ComparisonDisplay.from_comparison(comparison)
+    display = comparison.plot()
+    assert isinstance(display, ComparisonDisplay)
     assert display.axes_.shape == (2, 3)
     line = display.axes_[1, 2].lines[0]
     np.testing.assert_allclose(line.get_xdata(), [auc["low"], auc["high"]])
@@ -150,3 +160,71 @@ def test_one_model_has_no_tests(patients, models):
     comparison = compare_models({name: models[name]}, X, y, cv=5)
     assert comparison.tests().empty
     assert "difference" not in comparison_text(comparison)
+
+
+def test_calibration_and_net_benefit_of_each_model(patients, models):
+    X, y = patients
+    comparison = compare_models({"logistic": models["logistic"]}, X[:45], y[:45], cv=5, X_test=X[45:], y_test=y[45:])
+    external = comparison.scores.query("evaluation == 'external'")
+    row = comparison.calibration().query("evaluation == 'external' and metric == 'slope'").iloc[0]
+    assert row[["value", "low", "high"]].tolist() == list(calibration_slope(y[45:], external["y_score"])[:3])
+    curves = comparison.decision_curves(thresholds=[0.3]).set_index("evaluation")
+    expected = decision_curve(y[45:], external["y_score"], thresholds=[0.3]).iloc[0]
+    assert curves.loc["external", "net_benefit"] == expected["net_benefit"]
+    assert comparison.calibration_curves(n_bins=3).groupby("evaluation")["n"].sum().to_dict() == {
+        "cross-validation": 45,
+        "external": 15,
+    }
+
+
+def test_thresholds_are_frozen_before_the_external_set(patients, models):
+    X, y = patients
+    model = {"logistic": models["logistic"]}
+    tables = [
+        compare_models(model, X[:45], y[:45], cv=5, X_test=X[45:], y_test=outcomes, random_state=0).thresholds()
+        for outcomes in (y[45:], np.roll(y[45:], 1))
+    ]
+    learned = [table[table["rule"] != "equal_error, test set"] for table in tables]
+    pd.testing.assert_series_equal(learned[0]["threshold"], learned[1]["threshold"])
+    seen = [table.loc[table["rule"] == "equal_error, test set"] for table in tables]
+    assert seen[0]["threshold"].item() != seen[1]["threshold"].item()
+    assert all(table["is_optimistic"].all() for table in seen)
+    outside = learned[0][learned[0]["evaluation"] == "external"]
+    assert not outside["is_optimistic"].any()
+    assert (outside["low"] <= outside["high"]).all()
+
+
+def test_a_second_use_of_the_external_set_is_recorded(patients, models, tmp_path):
+    X, y = patients
+    X = X.assign(patient_id=X["patient_id"] + tmp_path.name)  # not those of another test
+    log = tmp_path / "uses.jsonl"
+    first, other = {"logistic": models["logistic"]}, {"logistic": clone(models["logistic"])}
+    other["logistic"].set_params(logisticregression__C=0.1)
+
+    def use(model, rows=slice(45, 60)):
+        return compare_models(model, X[:40], y[:40], cv=5, X_test=X[rows], y_test=y[rows], external_log=log)
+
+    once = use(first)
+    assert once.external_uses[["use", "n_shared", "is_new_choice"]].to_numpy().tolist() == [[1, 15, False]]
+    assert "scored" not in comparison_text(once)
+    assert use({"logistic": clone(first["logistic"])}).external_uses["is_new_choice"].tolist() == [False, False]
+    third = use(other, rows=slice(50, 60))
+    assert third.external_uses[["use", "n_shared", "is_new_choice"]].to_numpy().tolist() == [
+        [1, 10, False],
+        [2, 10, False],
+        [3, 10, True],
+    ]
+    assert "These external patients were scored 3 times, with 2 models or settings." in comparison_text(third)
+    assert use(first, rows=slice(40, 45)).external_uses["use"].tolist() == [1]
+    sealing._USES.clear()  # as in another process
+    assert use(other).external_uses["use"].tolist() == [1, 2, 3, 4]
+    log.write_text(log.read_text() + "{}\n")
+    with pytest.raises(ValueError, match="line 6: not a record of an external set's use"):
+        use(first)
+
+
+def test_settings_that_change_no_result_are_no_new_choice():
+    network = make_fusion_pipeline(size_px=8)
+    same = make_fusion_pipeline(size_px=8, memory="elsewhere", n_jobs=2)
+    assert sealing._settings_of(network) == sealing._settings_of(same)
+    assert sealing._settings_of(network) != sealing._settings_of(make_fusion_pipeline(size_px=16))

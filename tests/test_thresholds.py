@@ -12,6 +12,7 @@ from sklearn_pspd.model_selection import (
     cost_score,
     equal_error_score,
     fixed_sensitivity_score,
+    learn_threshold,
     optimistic_threshold,
     youden_score,
 )
@@ -71,6 +72,47 @@ def test_the_papers_threshold_balances_the_errors_of_the_patients_it_saw():
     assert np.mean(unseen) > 2 * np.mean(seen)
 
 
+@pytest.mark.parametrize(
+    ("rule", "score"),
+    [
+        ("equal_error", equal_error_score),
+        ("youden", youden_score),
+        ("fixed_sensitivity", fixed_sensitivity_score),
+        ("cost", cost_score),
+        (lambda sensitivity, specificity, _: sensitivity * specificity, None),
+    ],
+)
+def test_a_learned_threshold_is_the_best_of_all(rule, score):
+    rng = np.random.default_rng(0)
+    for n_positive, n_negative in ((8, 11), (22, 37)):
+        y = np.repeat([1, 0], [n_positive, n_negative])
+        prob = np.round(rng.random(len(y)) * 0.6 + 0.3 * y, 1)  # with ties
+        learned = learn_threshold(y, prob, rule=rule, n_resamples=50, random_state=0)
+
+        def value(threshold, y=y, prob=prob):
+            called = (prob >= threshold).astype(int)
+            return youden_of_product(y, called) if score is None else score(y, called)
+
+        best = max(value(threshold) for threshold in np.arange(0, 1, 0.01))
+        assert value(learned.value) == pytest.approx(best)
+        assert learned.low <= learned.high
+        assert learned.value not in prob or learned.value == prob.min()
+
+
+def youden_of_product(y, called):
+    return recall_score(y, called) * recall_score(y, called, pos_label=0)
+
+
+def test_the_spread_of_a_threshold_shrinks_with_the_patients():
+    rng = np.random.default_rng(0)
+    spreads = []
+    for n_patients in (30, 3000):
+        y = np.arange(n_patients) % 2
+        learned = learn_threshold(y, rng.normal(size=n_patients) + y, random_state=0, n_resamples=300)
+        spreads.append(learned.high - learned.low)
+    assert spreads[1] < spreads[0] / 4
+
+
 def test_refusals():
     with pytest.raises(ValueError, match=r"sensitivity lies in \(0, 1\]; got 95"):
         fixed_sensitivity_score([0, 1], [0, 1], sensitivity=95)
@@ -78,3 +120,7 @@ def test_refusals():
         cost_score([0, 1], [0, 1], cost_missed_pspd=-1)
     with pytest.raises(ValueError, match=r"y_true holds no PsPD \(1\)"):
         youden_score([0, 0], [0, 1])
+    with pytest.raises(ValueError, match="rule is callable or one of equal_error, youden, fixed_sensitivity, cost"):
+        learn_threshold([0, 1], [0.1, 0.2], rule="best")
+    with pytest.raises(ValueError, match="two classes"):
+        learn_threshold([0, 0], [0.1, 0.2])

@@ -99,5 +99,5 @@ class LadderDisplay:
             box.set(facecolor=COLOURS[2] if is_best else "white")
         axis.plot(places, [of_value.mean() for of_value in by_value], "D", color=COLOURS[0], markersize=4)
         axis.set_xticks(places, [f"{value:g}" if isinstance(value, float) else str(value) for value in values])
-        name = rung.rsplit("__", 1)[-1].replace("_", " ")
-        axis.set(xlabel=name, ylabel="Score of a fold", title=name.capitalize())
+        name = rung.rsplit("__", 1)[-1].replace("_", " ").replace("lstm", "LSTM")
+        axis.set(xlabel=name, ylabel="Score of a fold", title=name[:1].upper() + name[1:])
