@@ -6,7 +6,15 @@ import numpy as np
 from scipy.special import ndtr, stdtr
 from scipy.stats import binom, chi2
 
-from .intervals import ROUNDING, delong_variance, hanley_mcneil_variance, normal_quantile, placements, t_quantile
+from .intervals import (
+    ROUNDING,
+    delong_variance,
+    hanley_mcneil_variance,
+    normal_quantile,
+    placements,
+    shared_training_factor,
+    t_quantile,
+)
 from .score_checks import check_labels, check_scores
 
 
@@ -21,7 +29,7 @@ class Comparison(NamedTuple):
     method: str
 
 
-def delong_test(y_true, score_a, score_b, *, confidence_level=0.95, pos_label=1):
+def delong_test(y_true, score_a, score_b, *, variance_factor=1.0, confidence_level=0.95, pos_label=1):
     """Compare the AUCs of two models on the same patients.
 
     Parameters
@@ -30,6 +38,9 @@ def delong_test(y_true, score_a, score_b, *, confidence_level=0.95, pos_label=1)
         Two classes, both present.
     score_a, score_b : array-like of shape (n_patients,)
         Scores of the two models, in one order; higher for the positive class.
+    variance_factor : float, default=1.0
+        Factor of the variance. Out-of-fold scores of a cross-validation need
+        :func:`~sklearn_pspd.intervals.shared_training_factor`; one model that scores patients it has not seen needs 1.
     confidence_level : float, default=0.95
         Coverage of the interval, in (0, 1).
     pos_label : int, str or bool, default=1
@@ -43,7 +54,8 @@ def delong_test(y_true, score_a, score_b, *, confidence_level=0.95, pos_label=1)
     Raises
     ------
     ValueError
-        If a class has fewer than two cases, `pos_label` is neither class, a score is not finite, or lengths differ.
+        If a class has fewer than two cases, `pos_label` is neither class, a score is not finite, lengths differ, or
+        `variance_factor` is not positive.
 
     Notes
     -----
@@ -67,6 +79,8 @@ def delong_test(y_true, score_a, score_b, *, confidence_level=0.95, pos_label=1)
     is_positive, score_a = check_scores(y_true, score_a, pos_label)
     score_b = check_scores(y_true, score_b, pos_label)[1]
     sizes = is_positive.sum(), (~is_positive).sum()
+    if not variance_factor > 0:
+        raise ValueError(f"variance_factor is positive; got {variance_factor}")
     if min(sizes) < 2:
         raise ValueError(f"DeLong's test needs two cases of each class; got {sizes[0]} positive, {sizes[1]} negative")
     above_a, below_a = placements(is_positive, score_a)
@@ -77,7 +91,9 @@ def delong_test(y_true, score_a, score_b, *, confidence_level=0.95, pos_label=1)
         method = "Hanley-McNeil, unpaired"
         shrunk = [(above.mean() * np.prod(sizes) + 0.5) / (np.prod(sizes) + 1) for above in (above_a, above_b)]
         variance = sum(hanley_mcneil_variance(auc, *sizes) for auc in shrunk)
-    return _normal_comparison(difference, np.sqrt(variance), confidence_level, method)
+    if variance_factor != 1:
+        method += ", corrected"
+    return _normal_comparison(difference, np.sqrt(variance_factor * variance), confidence_level, method)
 
 
 def mcnemar_test(y_true, pred_a, pred_b, *, method="exact", confidence_level=0.95):
@@ -192,7 +208,7 @@ def corrected_resampled_ttest(scores_a, scores_b, *, n_train, n_test, confidence
     if n_train <= 0 or n_test <= 0:
         raise ValueError(f"n_train and n_test are positive; got {n_train} and {n_test}")
     difference, df = float(np.mean(a - b)), len(a) - 1
-    error = np.sqrt((1 / len(a) + n_test / n_train) * np.var(a - b, ddof=1))
+    error = np.sqrt(shared_training_factor(len(a), n_train, n_test) * np.var(a - b, ddof=1) / len(a))
     if np.ptp(a - b) < 1e-12:
         error = 0.0
     half = t_quantile(confidence_level, df) * error

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import ndtri, stdtrit
+from scipy.special import ndtr, ndtri, stdtrit
 from scipy.stats import rankdata
 
 # A variance that is zero comes out as about 1e-34.
@@ -79,6 +79,63 @@ def t_quantile(confidence_level, df):
     2.11
     """
     return float(stdtrit(df, _tail(confidence_level)))
+
+
+def shared_training_factor(n_splits, n_train, n_test):
+    """Return by how much the variance of a mean over splits grows because their training parts overlap.
+
+    Parameters
+    ----------
+    n_splits : int
+        Number of splits.
+    n_train, n_test : float
+        Patients in the training and the test part of a split (mean over splits).
+
+    Returns
+    -------
+    float
+        Above 1: 2.25 for five folds, 2.11 for ten.
+
+    References
+    ----------
+    .. [1] Nadeau C, Bengio Y. Inference for the generalization error. Mach Learn 52, 239-281 (2003).
+
+    Examples
+    --------
+    >>> from sklearn_pspd.intervals import shared_training_factor
+    >>> shared_training_factor(5, 48, 12)
+    2.25
+    """
+    return 1 + n_splits * n_test / n_train
+
+
+def widened_level(confidence_level, factor):
+    """Return the level whose normal interval is that of the level asked for with its variance times a factor.
+
+    Parameters
+    ----------
+    confidence_level : float
+        Coverage, in (0, 1).
+    factor : float
+        Of the variance, positive.
+
+    Returns
+    -------
+    float
+        In (0, 1).
+
+    Raises
+    ------
+    ValueError
+        If `confidence_level` is not between 0 and 1.
+
+    Examples
+    --------
+    >>> from sklearn_pspd.intervals import normal_quantile, widened_level
+    >>> round(normal_quantile(widened_level(0.95, 2.25)) / normal_quantile(0.95), 3)
+    1.5
+    """
+    return float(2 * ndtr(np.sqrt(factor) * normal_quantile(confidence_level)) - 1)
 
 
 def wilson_interval(share, n, z):

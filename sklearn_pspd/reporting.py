@@ -126,7 +126,8 @@ def comparison_text(comparison, *, title=None):
             lines += [*_difference_lines(differences), ""]
     lines += [*_calibration_lines(comparison), "", *_threshold_lines(comparison), "", *_use_lines(comparison)]
     lines.append("Calls: PsPD where its probability reaches the share of PsPD among the model's training patients.")
-    return "\n".join([*lines, "Intervals: 95 %. Research software, not a medical device.", ""])
+    lines.append("Intervals: 95 %, wider in cross-validation, whose folds share training patients (Nadeau and Bengio).")
+    return "\n".join([*lines, "Research software, not a medical device.", ""])
 
 
 def write_comparison(comparison, folder, *, title=None):

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pandas as pd
@@ -26,13 +27,29 @@ def study(tmp_path_factory):
 def test_no_argument_study(study):
     folder, result = study
     assert result.returncode == 0, result.stderr
-    assert result.stdout.startswith("Synthetic cohort: these figures say nothing about patients")
-    for heading in ("Cross-validation: 2 folds", "External: held-out site", "AUPRC", "precision"):
-        assert heading in result.stdout
+    headings = (
+        "Leaks: none found",
+        "Patients by outcome",
+        "Sample size, for an AUC of 0.75",
+        "Synthetic cohort: these figures say nothing about patients",
+        "Cross-validation: 2 folds",
+        "External: held-out site",
+        "AUPRC",
+        "Calibration: slope 1",
+        "Thresholds at equal error with bootstrap spread, applied to the held-out site",
+        "Negative control: the same protocol on scrambled outcomes, one arrangement",
+        "p is 0.5 at best with one arrangement.",
+    )
+    places = [result.stdout.index(heading) for heading in headings]
+    assert places == sorted(places)
     frame = pd.read_csv(folder / "pspd-study" / "comparison.csv")
     assert set(frame["model"]) == {"MRI + clinical", "MRI alone", "clinical alone"}
     assert set(frame["evaluation"]) == {"cross-validation", "external"}
-    assert (folder / "pspd-study" / "comparison.png").stat().st_size > 10_000
+    for name in ("comparison", "calibration", "decision_curves", "thresholds", "negative_control"):
+        assert (folder / "pspd-study" / f"{name}.png").stat().st_size > 10_000
+    controls = pd.read_csv(folder / "pspd-study" / "negative_control.csv")
+    assert controls["n_permutations"].tolist() == [1, 1, 1]
+    assert "Patients by site" in (folder / "pspd-study" / "characteristics.txt").read_text()
 
 
 def test_the_terminal_shows_our_lines_only(study):
@@ -42,7 +59,8 @@ def test_the_terminal_shows_our_lines_only(study):
     assert lines[0] == "writing a synthetic cohort of 24 patients"
     assert lines[1] == "reading 24 images"
     assert all(line.startswith("[") for line in lines[2:]), lines
-    assert lines[-1].startswith("[  9/9]")
+    assert lines[10].startswith("[9/9]")
+    assert lines[-1].endswith("negative control, clinical alone: scrambled, 1 of 1")
 
 
 def test_own_cohort_as_dicom(tmp_path):
@@ -53,7 +71,33 @@ def test_own_cohort_as_dicom(tmp_path):
     result = run("own/cohort.csv", *QUICK, "--out", "results", "--jobs", 2, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert "Synthetic" not in result.stdout
+    assert "Negative control" not in result.stdout
     assert "held out: site B" in result.stdout
+
+
+def test_tuning_comes_first_and_a_second_use_is_told(tmp_path, monkeypatch, capsys):
+    """In this process, with rungs of one value, since those of the paper take 65 fits."""
+    from sklearn_pspd import __main__ as command
+    from sklearn_pspd.model_selection import tuning
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tuning, "PAPER_RUNGS", {"classifier__lstm_units": (2, 3)})
+    monkeypatch.setattr(command, "_send_native_messages_to", lambda path: None)
+    make_cohort("own", 40, matrix_px=(128,), n_native_slices=10, random_state=1)
+    arguments = ["own/cohort.csv", *QUICK, "--tune", "--out", "results"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of small folds
+        assert command.main(arguments) == 0
+        first = capsys.readouterr().out
+        assert command.main([*arguments, "--epochs", "2"]) == 0
+    second = capsys.readouterr().out
+    assert "These external patients were scored" not in first
+    assert "These external patients were scored 2 times, with 5 models or settings." in second
+    assert first.index("Tuning on the training patients") < first.index("optimistic, as in the paper")
+    assert "lstm_units: 2 0." in first
+    scores = pd.read_csv("results/tuning_scores.csv")
+    assert scores.groupby("value").size().to_dict() == {2: 5, 3: 5}
+    assert Path("results/tuning.png").stat().st_size > 10_000
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,30 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from cross_validated import draw_comparison
+from joblib import parallel_config
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.model_selection import GridSearchCV, RepeatedStratifiedKFold
+from sklearn.pipeline import make_pipeline
 
-from sklearn_pspd import compare_models, make_fusion_pipeline
+from sklearn_pspd import (
+    ClinicalMinMaxScaler,
+    compare_models,
+    make_clinical_pipeline,
+    make_fusion_pipeline,
+    read_cohort,
+    split_xy,
+)
 from sklearn_pspd.calibration import calibration_slope, decision_curve
+from sklearn_pspd.cohort import CLINICAL_COLUMNS
+from sklearn_pspd.comparisons import delong_test
+from sklearn_pspd.datasets.phantom import _draw_patients
+from sklearn_pspd.metrics import roc_auc
 from sklearn_pspd.model_selection import sealing
+from sklearn_pspd.model_selection.comparison import _level
 from sklearn_pspd.plotting import ComparisonDisplay
 from sklearn_pspd.reporting import comparison_text, write_comparison
 
@@ -38,9 +55,6 @@ def patients():
 
 @pytest.fixture
 def models():
-    from sklearn.compose import ColumnTransformer
-    from sklearn.pipeline import make_pipeline
-
     return {
         "logistic": make_pipeline(ColumnTransformer([("a", "passthrough", ["a"])]), LogisticRegression()),
         "memory": Memoriser(),
@@ -228,3 +242,77 @@ def test_settings_that_change_no_result_are_no_new_choice():
     same = make_fusion_pipeline(size_px=8, memory="elsewhere", n_jobs=2)
     assert sealing._settings_of(network) == sealing._settings_of(same)
     assert sealing._settings_of(network) != sealing._settings_of(make_fusion_pipeline(size_px=16))
+
+
+def test_cross_validated_models_of_no_worth_are_rarely_called_different():
+    """Without the correction the test and the interval are wrong in more than 10 % of cohorts (two standard errors)."""
+    plain, corrected, missed = [], [], []
+    for seed in range(200):
+        comparison, _ = draw_comparison(37, 22, 0.0, 5, seed)
+        a, b = (part.sort_values("patient_id") for _, part in comparison.scores.groupby("model"))
+        test = comparison.tests().query("metric == 'auc'").iloc[0]
+        assert test["method"] == "DeLong, paired, corrected"
+        corrected.append(test["p_value"] < 0.05)
+        plain.append(delong_test(a["y_true"], a["y_score"], b["y_score"].to_numpy()).p_value < 0.05)
+        auc = roc_auc(a["y_true"], a["y_score"], confidence_level=_level(a, 0.95))
+        missed.append(not auc.low <= 0.5 <= auc.high)
+    assert np.mean(plain) > 0.1
+    assert np.mean(corrected) < 0.08
+    assert np.mean(missed) < 0.08
+
+
+def test_intervals_of_a_cross_validation_are_the_widened_ones(patients, models):
+    X, y = patients
+    comparison = compare_models({"logistic": models["logistic"]}, X, y, cv=5, random_state=0)
+    row = comparison.frame().query("metric == 'auc'").iloc[0]
+    wide = roc_auc(
+        y, comparison.scores.set_index("patient_id").loc[X["patient_id"], "y_score"], confidence_level=0.99671
+    )
+    assert [row["low"], row["high"]] == pytest.approx([wide.low, wide.high], abs=1e-4)
+    assert row["method"] == "DeLong, logit, widened for shared training patients"
+
+
+def test_folds_that_share_patients_are_refused(patients, models):
+    X, y = patients
+    with pytest.raises(ValueError, match="cv holds out a patient more than once"):
+        compare_models(models, X, y, cv=RepeatedStratifiedKFold(n_splits=5, n_repeats=2, random_state=0))
+
+
+def test_an_effect_of_zero_gives_no_model_an_edge():
+    """Synthetic cohorts without a signal: intervals of the held-out site and of the folds rarely lie above 0.5."""
+    above, apart, values = [], [], []
+    for seed in range(60):
+        table, _ = _draw_patients(78, 0.0, np.random.default_rng(seed))
+        table = table.assign(patient_id=[f"null-{seed}-{row}" for row in range(78)])
+        parts = [split_xy(table[table["site"] == site]) for site in ("A", "B")]
+        scaled = ColumnTransformer([("clinical", ClinicalMinMaxScaler(), list(CLINICAL_COLUMNS))])
+        model = {"logistic": make_pipeline(scaled, LogisticRegression(C=10))}
+        scores = compare_models(
+            model, *parts[0], cv=5, X_test=parts[1][0], y_test=parts[1][1], random_state=seed
+        ).scores
+        for _, part in scores.groupby("evaluation"):
+            auc = roc_auc(part["y_true"], part["y_score"], confidence_level=_level(part, 0.95))
+            above.append(auc.low > 0.5)
+            apart.append(not auc.low <= 0.5 <= auc.high)
+            values.append(auc.value)
+    assert np.mean(above) <= 0.06  # 2.5 % and two standard errors of 120 draws
+    assert np.mean(apart) <= 0.09
+    assert np.mean(values) == pytest.approx(0.5, abs=0.03)
+
+
+def test_a_dask_cluster_scores_as_this_process_does(cohort_folder):
+    """X is a table of paths, so two workers fit and search what they are sent."""
+    distributed = pytest.importorskip("dask.distributed")
+    X, y = split_xy(read_cohort(cohort_folder / "cohort.csv"))
+    model = make_clinical_pipeline(random_state=0).set_params(classifier__n_estimators=20)
+    grid = GridSearchCV(model, {"classifier__max_depth": [2, None]}, scoring="roc_auc", cv=3)
+    here = grid.fit(X, y).cv_results_["mean_test_score"]
+    compared = compare_models({"clinical": model}, X, y, cv=3, random_state=0).scores
+    with (
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.Client(cluster),
+        parallel_config("dask"),
+    ):
+        np.testing.assert_allclose(clone(grid).fit(X, y).cv_results_["mean_test_score"], here)
+        there = compare_models({"clinical": model}, X, y, cv=3, random_state=0).scores
+    pd.testing.assert_frame_equal(there, compared)
