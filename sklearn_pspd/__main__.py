@@ -106,7 +106,7 @@ def _run(options, workspace):
     models = _make_models(options, workspace)
     X, y = split_xy(training)
     X_test, y_test = split_xy(external) if external is not None else (None, None)
-    _describe(cohort, models, y, y_test, options.out)
+    _describe(cohort, models, y, y_test, options.out, title)
     if options.tune:
         _tune(models, X, y, options, title)
     _compare(models, X, y, X_test, y_test, options, title)
@@ -117,7 +117,7 @@ def _run(options, workspace):
     return 0
 
 
-def _describe(cohort, models, y, y_test, folder):
+def _describe(cohort, models, y, y_test, folder, title):
     """Read every image once, and say what the cohort is before anything is trained."""
     from .characteristics import characteristics_table
     from .cohort import split_xy
@@ -130,9 +130,10 @@ def _describe(cohort, models, y, y_test, folder):
     findings.to_csv(folder / "leaks.csv", index=False)
     groups = ["outcome", *(["site"] if cohort["site"].nunique() > 1 else [])]
     tables = {by: characteristics_table(cohort, by=by) for by in groups}
-    whole = "\n\n\n".join(f"Patients by {by}\n\n{table}" for by, table in tables.items())
+    blocks = [title] if title else []
+    whole = "\n\n\n".join([*blocks, *(f"Patients by {by}\n\n{table}" for by, table in tables.items())])
     (folder / "characteristics.txt").write_text(whole + "\n", encoding="utf-8")
-    print(cohort_text(findings, tables["outcome"], y, y_test))
+    print(cohort_text(findings, tables["outcome"], y, y_test, title=title))
 
 
 def _tune(models, X, y, options, title):

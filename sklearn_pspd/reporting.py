@@ -23,7 +23,7 @@ HOPED_FOR_AUC = 0.75
 FIGURE_DPI = 120
 
 
-def cohort_text(findings, characteristics, y, y_test=None):
+def cohort_text(findings, characteristics, y, y_test=None, *, title=None):
     """Describe a cohort before anything is trained: leaks, patients, and what their number allows.
 
     Parameters
@@ -36,6 +36,8 @@ def cohort_text(findings, characteristics, y, y_test=None):
         Outcomes of the training patients, 1 = PsPD.
     y_test : ndarray, default=None
         Outcomes of the held-out patients.
+    title : str, default=None
+        First line, for example that the cohort is synthetic.
 
     Returns
     -------
@@ -47,7 +49,7 @@ def cohort_text(findings, characteristics, y, y_test=None):
         named = findings.drop(columns="sites").astype(str)
         lines = [f"Leaks: {len(findings)} to look at", plain_text(named)]
     lines += ["", "Patients by outcome", plain_text(characteristics.frame()), ""]
-    return "\n".join([*lines, *_size_lines(y, y_test), ""])
+    return "\n".join([*([title, ""] if title else []), *lines, *_size_lines(y, y_test), ""])
 
 
 def ladder_text(result):
@@ -179,9 +181,10 @@ def write_ladder(result, folder, *, title=None):
     folder : Path
         An existing folder.
     title : str, default=None
-        Heading of the figure.
+        Heading of text and figure.
     """
-    (folder / "tuning.txt").write_text(ladder_text(result), encoding="utf-8")
+    heading = f"{title}\n\n" if title else ""
+    (folder / "tuning.txt").write_text(heading + ladder_text(result), encoding="utf-8")
     result.losses.to_csv(folder / "tuning_losses.csv", index=False)
     result.scores.to_csv(folder / "tuning_scores.csv", index=False)
     _save(LadderDisplay.from_ladder(result, title=title), folder / "tuning.png")

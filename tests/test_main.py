@@ -27,14 +27,15 @@ def study(tmp_path_factory):
 def test_no_argument_study(study):
     folder, result = study
     assert result.returncode == 0, result.stderr
+    title = "Synthetic cohort: these figures say nothing about patients"
+    assert result.stdout.startswith(title)
+    assert result.stdout.count(title) == 2
     headings = (
         "Leaks: none found",
         "Patients by outcome",
         "Sample size, for an AUC of 0.75",
-        "Synthetic cohort: these figures say nothing about patients",
         "Cross-validation: 2 folds",
         "External: held-out site",
-        "AUPRC",
         "Calibration: slope 1",
         "Thresholds at equal error with bootstrap spread, applied to the held-out site",
         "Negative control: the same protocol on scrambled outcomes, one arrangement",
@@ -49,7 +50,9 @@ def test_no_argument_study(study):
         assert (folder / "pspd-study" / f"{name}.png").stat().st_size > 10_000
     controls = pd.read_csv(folder / "pspd-study" / "negative_control.csv")
     assert controls["n_permutations"].tolist() == [1, 1, 1]
-    assert "Patients by site" in (folder / "pspd-study" / "characteristics.txt").read_text()
+    characteristics = (folder / "pspd-study" / "characteristics.txt").read_text()
+    assert characteristics.startswith(title)
+    assert "Patients by site" in characteristics
 
 
 def test_the_terminal_shows_our_lines_only(study):
