@@ -155,7 +155,7 @@ def test_models_are_tested_two_by_two(patients, models):
     tests = comparison.tests()
     n_pairs = len(models) * (len(models) - 1) // 2
     assert tests.groupby(["evaluation", "metric"]).size().to_dict() == {
-        ("cross-validation", "accuracy"): n_pairs,
+        ("cross-validation", "accuracy_fold_mean"): n_pairs,
         ("cross-validation", "auc"): n_pairs,
         ("cross-validation", "auc_fold_mean"): n_pairs,
         ("external", "accuracy"): n_pairs,

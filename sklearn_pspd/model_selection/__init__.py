@@ -1,7 +1,7 @@
 """The protocol: comparison of models, tuning, thresholds and negative controls."""
 
 from .audit import audit_leaks
-from .comparison import ModelComparison, compare_models
+from .comparison import ModelComparison
 from .controls import NegativeControl, negative_control
 from .thresholds import (
     THRESHOLD_RULES,
@@ -14,6 +14,7 @@ from .thresholds import (
     youden_score,
 )
 from .tuning import LadderResult, NestedValidation, nested_cross_validate, tune_ladder
+from .validation import compare_models
 
 __all__ = [
     "THRESHOLD_RULES",

@@ -5,6 +5,10 @@ import warnings
 import numpy as np
 from sklearn.model_selection import StratifiedKFold, check_cv
 
+# How a patient came to be scored: by models of the other folds, or by models of all training patients.
+CROSS_VALIDATION = "cross-validation"
+EXTERNAL = "external"
+
 MIN_CLASS_SIZE = 5
 
 

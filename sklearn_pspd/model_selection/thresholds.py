@@ -15,6 +15,8 @@ from sklearn_pspd.metrics import proportion
 from sklearn_pspd.resampling import draw_weights
 from sklearn_pspd.score_checks import check_scores
 
+from .folds import CROSS_VALIDATION, EXTERNAL
+
 TEST_SET_RULE = "equal_error, test set"
 N_RESAMPLES = 2000
 
@@ -237,7 +239,7 @@ def threshold_table(scores, rules, random_state):
     rows = []
     for model, of_model in scores.groupby("model", sort=False):
         parts = dict(iter(of_model.groupby("evaluation", sort=False)))
-        inside = parts["cross-validation"]
+        inside = parts[CROSS_VALIDATION]
         for rule in rules:
             learned = learn_threshold(inside["y_true"], inside["y_score"], rule=rule, random_state=random_state)
             name = rule if isinstance(rule, str) else getattr(rule, "__name__", type(rule).__name__)
@@ -245,10 +247,10 @@ def threshold_table(scores, rules, random_state):
                 _applied(model, name, learned, evaluation, part, is_optimistic=part is inside)
                 for evaluation, part in parts.items()
             ]
-        if (outside := parts.get("external")) is not None:
+        if (outside := parts.get(EXTERNAL)) is not None:
             value = optimistic_threshold(outside["y_true"], outside["y_score"])
             seen = LearnedThreshold(value, np.nan, np.nan)
-            rows.append(_applied(model, TEST_SET_RULE, seen, "external", outside, is_optimistic=True))
+            rows.append(_applied(model, TEST_SET_RULE, seen, EXTERNAL, outside, is_optimistic=True))
     return pd.DataFrame(rows)
 
 

@@ -1,0 +1,129 @@
+"""Validation of several models on the same folds and on a held-out site."""
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+from sklearn.utils import _safe_indexing
+
+from .comparison import ModelComparison
+from .folds import CROSS_VALIDATION, EXTERNAL, check_outcomes, make_splitter
+from .sealing import record_use
+from .tasks import Tasks
+
+
+def compare_models(
+    models,
+    X,
+    y,
+    *,
+    cv=10,
+    X_test=None,
+    y_test=None,
+    external_log=None,
+    random_state=None,
+    n_jobs=None,
+    on_progress=None,
+):
+    """Validate several models on the same folds, and once on an external set.
+
+    Each fit sees the rows of its training fold and nothing else; the external set is scored by models that were trained
+    on all of X. A patient is called PsPD where the probability reaches the share of PsPD among the rows that the model
+    was trained on: a threshold that needs neither test rows nor a second fit (ours; the paper took one from the test
+    set).
+
+    Parameters
+    ----------
+    models : dict of str to estimator
+        Classifiers of X with ``predict_proba``, by the name that tables and figures show.
+    X : DataFrame of shape (n_patients, n_columns)
+        Cohort table of the training site(s), as :func:`~sklearn_pspd.cohort.split_xy` gives it.
+    y : array-like of shape (n_patients,)
+        0 = PD, 1 = PsPD.
+    cv : int or splitter, default=10
+        Number of stratified, shuffled folds [1]_, or a scikit-learn splitter.
+    X_test : DataFrame, default=None
+        Cohort table of the external site.
+    y_test : array-like, default=None
+        Its outcomes.
+    external_log : path-like, default=None
+        File that records every use of an external set, one JSON object a line, beyond this process. A second use with
+        another choice of model shows in ``external_uses`` and in the report, whether there is a file or not.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the folds.
+    n_jobs : int, default=None
+        Fits at once, in processes.
+    on_progress : callable, default=None
+        Called after each fit with its number, the number of all fits, and its description.
+
+    Returns
+    -------
+    ModelComparison
+        Out-of-fold and external scores.
+
+    Raises
+    ------
+    ValueError
+        If a class has fewer patients than there are folds, folds share a patient, y holds anything but 0 and 1, or a
+        patient is in X and in X_test.
+
+    References
+    ----------
+    .. [1] Jang BS et al., Sci Rep 8, 12516 (2018), doi:10.1038/s41598-018-31007-2.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn_pspd import compare_models
+    >>> rng = np.random.default_rng(0)
+    >>> y = np.arange(40) % 2
+    >>> X = pd.DataFrame({"a": rng.normal(size=40) + y, "b": rng.normal(size=40)})
+    >>> comparison = compare_models({"logistic": LogisticRegression()}, X, y, cv=4, random_state=0)
+    >>> comparison.scores.shape
+    (40, 7)
+    """
+    y = check_outcomes(y, "y")
+    X_test, y_test = _check_external(X, X_test, y_test)
+    splits = list(make_splitter(cv, y, random_state).split(X, y))
+    if len(tested := np.concatenate([test for _, test in splits])) != len(np.unique(tested)):
+        raise ValueError("cv holds out a patient more than once; pooled scores need folds that share no patient")
+    tasks = [(name, fold, train, test) for name in models for fold, (train, test) in enumerate(splits, start=1)]
+    if X_test is not None:
+        tasks += [(name, 0, np.arange(len(y)), None) for name in models]
+    calls = [(clone(models[name]), name, fold, X, y, train, test, X_test, y_test) for name, fold, train, test in tasks]
+    told = [f"{name}, {f'fold {fold} of {len(splits)}' if fold else 'external set'}" for name, fold, _, _ in tasks]
+    scores = list(Tasks(len(calls), n_jobs, on_progress).run(_score, calls, told))
+    uses = None if X_test is None else record_use(models, X_test, y_test, external_log)
+    return ModelComparison(pd.concat(scores, ignore_index=True), uses)
+
+
+def _check_external(X, X_test, y_test):
+    if (X_test is None) != (y_test is None):
+        raise ValueError("X_test and y_test come together; one of them is None")
+    if X_test is None:
+        return None, None
+    shared = set(_patient_ids(X)) & set(_patient_ids(X_test))
+    if shared and "patient_id" in X:
+        raise ValueError(f"patients of the external set are in the training set too: {', '.join(sorted(shared))}")
+    return X_test, check_outcomes(y_test, "y_test")
+
+
+def _patient_ids(X):
+    return X["patient_id"].to_numpy() if "patient_id" in X else X.index.to_numpy()
+
+
+def _score(model, name, fold, X, y, train, test, X_test, y_test):
+    model.fit(_safe_indexing(X, train), y[train])
+    if fold:
+        X_test, y_test = _safe_indexing(X, test), y[test]
+    return pd.DataFrame(
+        {
+            "model": name,
+            "evaluation": CROSS_VALIDATION if fold else EXTERNAL,
+            "fold": fold,
+            "patient_id": _patient_ids(X_test),
+            "y_true": y_test,
+            "y_score": model.predict_proba(X_test)[:, 1],
+            "threshold": y[train].mean(),
+        }
+    )
