@@ -18,6 +18,7 @@ _HOMES = {
     "check_cohort": "cohort",
     "compare_models": "model_selection",
     "jang2018": "pipelines",
+    "label_lesions": "labels",
     "load_pipeline": "persistence",
     "make_clinical_pipeline": "pipelines",
     "make_cohort": "datasets",
@@ -27,6 +28,7 @@ _HOMES = {
     "nested_cross_validate": "model_selection",
     "read_cohort": "cohort",
     "save_pipeline": "persistence",
+    "select_eligible": "eligibility",
     "split_xy": "cohort",
     "tune_ladder": "model_selection",
 }
