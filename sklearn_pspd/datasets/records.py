@@ -10,6 +10,9 @@ import numpy as np
 import pandas as pd
 
 from sklearn_pspd.cohort import CLINICAL_COLUMNS, IDENTITY_COLUMNS, POSITION_COLUMNS
+from sklearn_pspd.loading.geometry import Settings
+from sklearn_pspd.loading.position import middle_slice, open_volume
+from sklearn_pspd.loading.refusals import RefusedError
 
 IMAGE_MODES = ("required", "available", "none")
 REPORT_COLUMNS = ["patient_id", "finding", "column", "value", "in_cohort"]
@@ -372,6 +375,39 @@ def find_folder(root, name):
             if folder.is_dir():
                 return folder
     return None
+
+
+def largest_slice(report, patient_id, image, mask, label):
+    """Return the axial slice of an image in which a mask's label is largest.
+
+    Parameters
+    ----------
+    report : Report
+        Gets a finding where there is no mask or no voxel of the label, and a problem where the mask does not fit.
+    patient_id : str
+        Patient.
+    image, mask : Path
+        NIfTI files on one grid.
+    label : int
+        Value of the enhancing lesion.
+
+    Returns
+    -------
+    int or float
+        0 at the feet; NaN where there is none.
+    """
+    if not mask.is_file():
+        report.find(patient_id, "no mask, so no position of the lesion", value=mask)
+        return math.nan
+    settings = Settings(1, None, 90.0, math.inf, label)
+    try:
+        return middle_slice(str(image), open_volume(str(image), [str(image)]), ("lesion_mask", str(mask)), settings)
+    except RefusedError as error:
+        if "has no voxel of lesion_label" in str(error):
+            report.find(patient_id, "mask without the enhancing label, so no position of the lesion", value=error)
+        else:
+            report.problem(f"{patient_id}: {error}")
+        return math.nan
 
 
 def check_choice(name, value, choices):
