@@ -5,6 +5,7 @@ import math
 import warnings
 from datetime import datetime
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -470,13 +471,13 @@ def _read_text(path, separator, sheet):
         raise FileNotFoundError(f"{path}: no such table")
     try:
         if path.suffix.lower() in (".xlsx", ".xlsm"):
-            return pd.read_excel(path, sheet_name=sheet or 0, dtype=str, keep_default_na=False)
+            return pd.read_excel(path, sheet_name=sheet or 0, dtype=str, keep_default_na=False, engine="openpyxl")
         return pd.read_csv(
             path, sep=separator, dtype=str, keep_default_na=False, skipinitialspace=True, encoding="utf-8-sig"
         )
     except ImportError as error:
         raise ValueError(f"{path}: workbooks need openpyxl; install it or save the sheet as CSV") from error
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError, KeyError, BadZipFile) as error:
         raise ValueError(f"{path}: not a table ({error})") from error
 
 
