@@ -15,7 +15,7 @@ from .records import (
     read_records,
 )
 
-ADVICE = "get MU-Glioma-Post from The Cancer Imaging Archive (its clinical data are a workbook)"
+ADVICE = "get MU-Glioma-Post from https://doi.org/10.7937/7K9K-3C83 (its clinical data are a workbook)"
 SITE = "MU"
 SHEET = "MU Glioma Post"
 TIMEPOINTS = ("1st", "2nd", "3rd", "4th", "5th", "6th")
@@ -99,8 +99,8 @@ def load_mu_glioma_post(
 
     References
     ----------
-    .. [1] MU-Glioma-Post: A comprehensive dataset of automated MR multi-sequence segmentation and clinical features.
-       The Cancer Imaging Archive (2025).
+    .. [1] Yaseen D, Garrett F, Gass J, et al. University of Missouri Post-operative Glioma Dataset (MU-Glioma-Post).
+       The Cancer Imaging Archive (2025). doi:10.7937/7K9K-3C83
 
     Examples
     --------
