@@ -68,7 +68,7 @@ print(gives_away[["column", "detail"]].to_string(index=False) if len(gives_away)
 
 figure, ax = plt.subplots(figsize=(7.5, 3), layout="constrained")
 rng = np.random.default_rng(0)
-for row, (outcome, colour) in enumerate({"PD": "#D55E00", "PsPD": "#0072B2"}.items()):
+for row, colour in enumerate(("#D55E00", "#0072B2")):  # 0 = PD, 1 = PsPD
     days = X.loc[y == row, "interval_days"]
     ax.scatter(days, row + rng.uniform(-0.22, 0.22, len(days)), color=colour, alpha=0.6, edgecolor="none")
     ax.plot([days.median()] * 2, [row - 0.35, row + 0.35], color="0.1", linewidth=2)
@@ -83,11 +83,12 @@ ax.set_title(f"{name}: timing by outcome")
 # %%
 # Model 3 with and without the days
 # ---------------------------------
-# The table has no dose and no fractions, so model 3 gets the columns that there are. The same ten folds serve all
+# The table has no dose and no fractions, so model 3 gets the columns that there are. The same five folds serve all
 # three models, and every scaler and tree sees training patients only.
 
 
 def model_3(columns):
+    """Make the paper's random forest on some of the clinical columns."""
     features = ColumnTransformer([("clinical", ClinicalMinMaxScaler(), columns)])
     model = make_clinical_pipeline(random_state=0).set_params(features=features)
     return model.set_params(classifier__max_features=min(2, len(columns)))
@@ -99,7 +100,7 @@ models = {
     "the same and days": model_3([*clinical, "interval_days"]),
     "days alone": model_3(["interval_days"]),
 }
-comparison = compare_models(models, X, y, cv=10, random_state=0)
+comparison = compare_models(models, X, y, cv=5, random_state=0)
 ComparisonDisplay.from_comparison(comparison, title=f"{name}: model 3 with and without the days since radiotherapy")
 table = comparison.frame()
 print(table.loc[table["metric"] == "auc", ["model", "value", "low", "high"]].round(2).to_string(index=False))

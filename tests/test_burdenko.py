@@ -124,7 +124,7 @@ def test_all_errors_at_once_with_file_row_column_and_value(tmp_path):
         line("Burdenko-GBM-003", ("progression", "")),
         line("", ("progression", "2/3/05"), end="30.10.04", age="340"),
     )
-    with pytest.raises(ValueError, match="Burdenko-GBM-Progression has 12 problems") as error:
+    with pytest.raises(ValueError, match="Burdenko-GBM-Progression has 11 problems") as error:
         load_burdenko(folder, images="none")
     for text in (
         f"{folder / TABLE}, row 1 (Burdenko-GBM-001), column Response_1st_fup: holds 'Progression'; it takes",
@@ -133,7 +133,7 @@ def test_all_errors_at_once_with_file_row_column_and_value(tmp_path):
         "row 3 (Burdenko-GBM-003), column Sex: holds 'X'",
         "row 3 (Burdenko-GBM-003), column MGMT: holds 'maybe'; it takes 'positive', 'negative', '?', ''",
         "row 3 (Burdenko-GBM-003), column AgeAtStudyDate: holds 'old', which is not a number",
-        "row 4 (Burdenko-GBM-003), column Anonym1st_fup: empty or no date, beside the call 'progression'",
+        "row 4 (Burdenko-GBM-003), column Anonym1st_fup: is empty beside the call 'progression'",
         "column AnonymPatientID: Burdenko-GBM-003 is in rows 3, 4",
         "row 5 (no name), column AnonymPatientID: is empty",
         "row 5 (no name), column AnonymEnd of RT: holds '30.10.04'",
@@ -263,6 +263,20 @@ def test_missing_and_ambiguous_images(tmp_path):
     with pytest.raises(ValueError, match=r"several series 'CET1' of follow-up 2: .*reformatted.*thin.*narrow series="):
         load_burdenko(root, images="available")
     assert len(load_burdenko(root, images="available", series="cet1 thin", return_report=True)[0]) == 1
+
+
+def test_damaged_files_are_problems_of_their_patients(tmp_path):
+    lines = [[f"Burdenko-GBM-00{number}", *ONE[1:]] for number in (1, 2)]
+    root = write_table(tmp_path / "data", *lines)
+    for cells in lines:
+        write_patient(root, cells[0])
+        (plan,) = root.rglob(f"{cells[0]}/*/3.000000-RTPLAN-07507/1-1.dcm")
+        plan.write_bytes(plan.read_bytes()[:-20])
+    with pytest.raises(ValueError, match="has 2 problems") as error:
+        load_burdenko(root, images="available")
+    for cells in lines:
+        assert f"{cells[0]}: " in str(error.value)
+    assert str(error.value).count("RTPLAN-07507/1-1.dcm cannot be read") == 2
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,8 @@ import math
 from itertools import pairwise
 from typing import NamedTuple
 
+from sklearn_pspd.loading.refusals import RefusedError
+
 from .radiotherapy import index_series, read_contours, read_prescriptions
 from .records import IMAGE_MODES, SEXES, Report, check_choice, deliver, find_folder, find_table, read_records
 
@@ -177,9 +179,9 @@ def _read_visits(records, report):
         visits = []
         for number, visit in enumerate(VISITS):
             date, call = dates[number][row], calls[number][row]
-            if call and date is None:
+            if call and not records.texts(_date_column(visit))[row]:
                 where = f"{records.path}, row {row + 1} ({patient_id}), column {_date_column(visit)}"
-                report.problem(f"{where}: empty or no date, beside the call {call!r}")
+                report.problem(f"{where}: is empty beside the call {call!r}")
             elif date is not None:
                 visits.append(_Visit(number + 1, date, call or ""))
         table.append(visits)
@@ -247,13 +249,17 @@ def _add_images(row, root, description, images, assume_registered, report):
     if folder is None:
         report.missing_image(images, patient_id, f"no folder {patient_id} in {root} or up to two folders further down")
         return False
-    found = index_series(folder)
-    image = _find_image(row, found, folder, description, images, report)
-    if image is None:
+    try:
+        found = index_series(folder)
+        image = _find_image(row, found, folder, description, images, report)
+        if image is None:
+            return False
+        row["image"] = image.folder
+        row["dose_gy"], row["n_fractions"] = _prescription(patient_id, found, report)
+        row["contour_z_mm"], row["lesion_z_mm"] = _lesion_height(row, found, image, assume_registered, report)
+    except RefusedError as error:
+        report.problem(f"{patient_id}: {error}")
         return False
-    row["image"] = image.folder
-    row["dose_gy"], row["n_fractions"] = _prescription(patient_id, found, report)
-    row["contour_z_mm"], row["lesion_z_mm"] = _lesion_height(row, found, image, assume_registered, report)
     return True
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import pydicom
 
 from sklearn_pspd.loading.dicom import is_dicom
+from sklearn_pspd.loading.refusals import reading
 
 HEADER_TAGS = ["Modality", "SeriesDescription", "StudyDate", "StudyDescription", "FrameOfReferenceUID"]
-RT_MODALITIES = ("RTPLAN", "RTSTRUCT")
 SAME_SLICE_MM = 0.01
 
 
@@ -46,6 +46,11 @@ def index_series(folder):
     -------
     list of Series
         In the order of their folders' names.
+
+    Raises
+    ------
+    RefusedError
+        If a file cannot be read.
     """
     folders = sorted({file.parent for file in Path(folder).rglob("*") if file.is_file()})
     return [series for folder in folders if (series := _read_series(folder)) is not None]
@@ -65,19 +70,13 @@ def read_prescriptions(series):
         Distinct pairs of total dose in Gy and number of fractions, from the plans' TargetPrescriptionDose and
         NumberOfFractionsPlanned; NaN where a plan does not say, and where it says several things.
     """
-    plans = [
-        pydicom.dcmread(file, stop_before_pixels=True)
-        for entry in series
-        if entry.modality == "RTPLAN"
-        for file in entry.files
-    ]
-    found = [
-        (
-            _single(plan.get("DoseReferenceSequence"), "TargetPrescriptionDose"),
-            _single(plan.get("FractionGroupSequence"), "NumberOfFractionsPlanned"),
-        )
-        for plan in plans
-    ]
+    found = []
+    for file in _files_of(series, "RTPLAN"):
+        with reading(file):
+            plan = pydicom.dcmread(file, stop_before_pixels=True)
+            dose_gy = _single(plan.get("DoseReferenceSequence"), "TargetPrescriptionDose")
+            fractions = _single(plan.get("FractionGroupSequence"), "NumberOfFractionsPlanned")
+        found.append((dose_gy, fractions))
     return list({repr(pair): pair for pair in found}.values())
 
 
@@ -97,18 +96,22 @@ def read_contours(series, name):
         One for each structure set that has the region.
     """
     found = []
-    for entry in series:
-        if entry.modality == "RTSTRUCT":
-            for file in entry.files:
-                found += _contours_of(pydicom.dcmread(file, stop_before_pixels=True), name)
+    for file in _files_of(series, "RTSTRUCT"):
+        with reading(file):
+            found += _contours_of(pydicom.dcmread(file, stop_before_pixels=True), name)
     return found
+
+
+def _files_of(series, modality):
+    return [file for entry in series if entry.modality == modality for file in entry.files]
 
 
 def _read_series(folder):
     files = [str(file) for file in sorted(folder.iterdir()) if file.is_file() and is_dicom(file)]
     if not files:
         return None
-    header = pydicom.dcmread(files[0], stop_before_pixels=True, specific_tags=HEADER_TAGS)
+    with reading(files[0]):
+        header = pydicom.dcmread(files[0], stop_before_pixels=True, specific_tags=HEADER_TAGS)
     return Series(
         folder=str(folder),
         files=tuple(files),

@@ -449,7 +449,7 @@ def deliver(rows, report, return_report):
     DataFrame or (DataFrame, DataFrame)
         Cohort, with the library's columns first; with `return_report` the findings too.
     """
-    if not rows:
+    if not rows and not report.problems:
         report.problem("no patient is left for the cohort")
     report.stop()
     cohort = pd.DataFrame(rows)

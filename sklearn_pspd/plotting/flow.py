@@ -35,6 +35,21 @@ class FlowDisplay:
         The figure, after :meth:`plot`.
     ax_ : matplotlib.axes.Axes
         Its axes.
+
+    See Also
+    --------
+    sklearn_pspd.eligibility.select_eligible : Makes the flow table.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sklearn_pspd.eligibility import RULES, select_eligible
+    >>> from sklearn_pspd.plotting import FlowDisplay
+    >>> kept = {rule.column: rule.wanted for rule in RULES}
+    >>> records = pd.DataFrame([{"patient_id": "A", **kept}, {"patient_id": "B", **kept, "n_lesions": 2}])
+    >>> eligible, flow = select_eligible(records)
+    >>> display = FlowDisplay.from_flow(flow, groups={"PD": 1, "PsPD": 0})
+    >>> display.figure_.savefig("flow.png")  # doctest: +SKIP
     """
 
     def __init__(self, *, flow, groups):
