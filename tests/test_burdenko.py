@@ -187,9 +187,10 @@ def write_patient(root, name, *, visit_date="2005-02-03", study="Control visit 2
 ONE = line("Burdenko-GBM-001", ("response", "11/20/04"), ("progression", "2/3/05"))
 
 
-def test_images_plan_and_contour_are_found_by_their_headers(tmp_path):
+def test_images_plan_and_contour_are_found_by_their_headers(tmp_path, monkeypatch):
     image = write_patient(write_table(tmp_path / "data", ONE), "Burdenko-GBM-001")
-    cohort, report = load_burdenko(tmp_path / "data", return_report=True)
+    monkeypatch.chdir(tmp_path)
+    cohort, report = load_burdenko("data", return_report=True)
     (row,) = cohort.to_dict("records")
     assert row["image"] == str(image)
     assert (row["dose_gy"], row["n_fractions"]) == (60, 30)

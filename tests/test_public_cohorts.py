@@ -93,7 +93,7 @@ def test_upenn_refusals(upenn):
     with pytest.raises(ValueError, match="UPENN-GBM has 8 problems") as error:
         load_upenn_gbm(upenn, pspd_scores=(1,), pd_scores=(6,), images="none")
     for text in (
-        "row 1, column ID: 'UPENN-GBM-00001_31' ends in neither _11 nor _21",
+        "row 1 (UPENN-GBM-00001_31), column ID: ends in neither _11 nor _21",
         "column ID: UPENN-GBM-00001_31 is in rows 1, 2",
         "row 1 (UPENN-GBM-00001_31), column Gender: holds 'Q'",
         "column IDH1: holds 'wt'",
@@ -212,7 +212,13 @@ def test_lumiere_refusals(tmp_path):
     write_lumiere(tmp_path, histories, "Patient-001,80,unsure,x,mutant,IHC,yes,na\n")
     with pytest.raises(ValueError, match="LUMIERE has 6 problems") as error:
         load_lumiere(tmp_path, images="none")
-    for text in ("Date: 'week-8' is no week-nnn", "holds 'progression'", "holds 'unsure'", "holds 'x'", "'mutant'"):
+    for text in (
+        "Date: holds 'week-8', which is no week-nnn",
+        "holds 'progression'",
+        "holds 'unsure'",
+        "holds 'x'",
+        "'mutant'",
+    ):
         assert text in str(error.value)
     write_lumiere(tmp_path, {"Patient-099": [("012", "PD")]})
     with pytest.raises(ValueError, match="Patient-099: has ratings and no row in the demographics table"):

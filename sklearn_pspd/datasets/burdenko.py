@@ -139,7 +139,7 @@ def _clinical_rows(records, report, call):
     ages = records.numbers("AgeAtStudyDate", low=0, high=120)
     surgery, rt_start, rt_end = (records.dates(column, DATE_FORM) for column in DATE_COLUMNS)
     rows = []
-    for number, (patient_id, visits) in enumerate(zip(records.ids, _read_visits(records, report), strict=True)):
+    for number, (patient_id, visits) in enumerate(zip(records.ids, _read_visits(records), strict=True)):
         if not visits and rt_end[number] is None and codes["Sex"][number] is None:
             report.find(patient_id, "left out: empty row")
             continue
@@ -170,35 +170,28 @@ def _clinical_rows(records, report, call):
     return rows
 
 
-def _read_visits(records, report):
+def _read_visits(records):
     """Return each patient's follow-ups that have a date or a call."""
     dates = [records.dates(_date_column(visit), DATE_FORM) for visit in VISITS]
-    calls = [records.codes(_call_column(visit), _CallCodes()) for visit in VISITS]
+    texts = {text for visit in VISITS for text in records.texts(_call_column(visit)) if _is_call(text)}
+    meanings = {text: text for text in (*SINGLE_CALLS, *sorted(texts - set(SINGLE_CALLS)), "")}
+    calls = [records.codes(_call_column(visit), meanings) for visit in VISITS]
     table = []
-    for row, patient_id in enumerate(records.ids):
+    for row in range(len(records.ids)):
         visits = []
         for number, visit in enumerate(VISITS):
             date, call = dates[number][row], calls[number][row]
             if call and not records.texts(_date_column(visit))[row]:
-                where = f"{records.path}, row {row + 1} ({patient_id}), column {_date_column(visit)}"
-                report.problem(f"{where}: is empty beside the call {call!r}")
+                records.problem(row, _date_column(visit), f"is empty beside the call {call!r}")
             elif date is not None:
                 visits.append(_Visit(number + 1, date, call or ""))
         table.append(visits)
     return table
 
 
-class _CallCodes(dict):
-    """The calls that may occur: single ones, and mixtures of them with a comma; each means itself."""
-
-    def __init__(self):
-        super().__init__({"": "", **{call: call for call in SINGLE_CALLS}})
-
-    def __contains__(self, text):
-        return text == "" or all(part.strip() in SINGLE_CALLS for part in text.split(","))
-
-    def get(self, text, default=None):
-        return text if text in self else default
+def _is_call(text):
+    """Say whether a cell is one of the calls, or a mixture of them with commas."""
+    return all(part.strip() in SINGLE_CALLS for part in text.split(","))
 
 
 def _deciding_visit(visits, call):

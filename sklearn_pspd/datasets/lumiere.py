@@ -134,7 +134,7 @@ def _read_ratings(records, report):
     for row, (patient_id, week, rating) in enumerate(zip(records.ids, records.texts("Date"), codes, strict=True)):
         parts = re.fullmatch(r"week-(\d{3})(?:-(\d))?", week)
         if parts is None:
-            report.problem(f"{records.path}, row {row + 1} ({patient_id}), column Date: {week!r} is no week-nnn or -n")
+            records.problem(row, "Date", f"holds {week!r}, which is no week-nnn or week-nnn-n")
             continue
         if rating == "":
             report.find(patient_id, "scan without a rating", "Date", week)

@@ -35,40 +35,15 @@ class Contour(NamedTuple):
 
 
 def index_series(folder):
-    """List the DICOM series below a folder, one a folder of files.
-
-    Parameters
-    ----------
-    folder : path-like
-        Folder of a patient.
-
-    Returns
-    -------
-    list of Series
-        In the order of their folders' names.
-
-    Raises
-    ------
-    RefusedError
-        If a file cannot be read.
-    """
-    folders = sorted({file.parent for file in Path(folder).rglob("*") if file.is_file()})
+    """List the DICOM series below a folder, in the order of their folders' names; one a folder of files."""
+    folders = sorted({file.parent for file in Path(folder).resolve().rglob("*") if file.is_file()})
     return [series for folder in folders if (series := _read_series(folder)) is not None]
 
 
 def read_prescriptions(series):
-    """Return what the radiotherapy plans prescribe.
+    """Return the distinct pairs of total dose in Gy and number of fractions that the patient's plans prescribe.
 
-    Parameters
-    ----------
-    series : list of Series
-        Of one patient.
-
-    Returns
-    -------
-    list of (float, float)
-        Distinct pairs of total dose in Gy and number of fractions, from the plans' TargetPrescriptionDose and
-        NumberOfFractionsPlanned; NaN where a plan does not say, and where it says several things.
+    A number is NaN where a plan does not state it, or states several.
     """
     found = []
     for file in _files_of(series, "RTPLAN"):
@@ -81,20 +56,7 @@ def read_prescriptions(series):
 
 
 def read_contours(series, name):
-    """Return the contours of a region.
-
-    Parameters
-    ----------
-    series : list of Series
-        Of one patient.
-    name : str
-        Name of the region, for example "FU_1_CE".
-
-    Returns
-    -------
-    list of Contour
-        One for each structure set that has the region.
-    """
+    """Return the contour of a region, such as "FU_1_CE", of each structure set that has it."""
     found = []
     for file in _files_of(series, "RTSTRUCT"):
         with reading(file):

@@ -113,7 +113,7 @@ def _clinical_rows(records, outcomes, report):
         parts = re.fullmatch(r"(.+)_(11|21)", scan_id)
         score = codes["PsP_TP_score"][number]
         if parts is None:
-            report.problem(f"{records.path}, row {number + 1}, column ID: {scan_id!r} ends in neither _11 nor _21")
+            records.problem(number, "ID", "ends in neither _11 nor _21")
         elif parts[2] == "11":
             if score is not None:
                 report.find(parts[1], "a baseline with a score, which is not used", "PsP_TP_score", score)
