@@ -1,5 +1,21 @@
-"""Cohorts to try the library on."""
+"""Cohorts: a synthetic one, and loaders of public and own ones."""
 
-from sklearn_pspd.datasets.phantom import make_cohort
+from .bids import load_bids
+from .burdenko import load_burdenko
+from .jang import load_jang_layout
+from .lumiere import load_lumiere
+from .mu_glioma import load_mu_glioma_post
+from .phantom import make_cohort
+from .records import CohortWarning
+from .upenn import load_upenn_gbm
 
-__all__ = ["make_cohort"]
+__all__ = [
+    "CohortWarning",
+    "load_bids",
+    "load_burdenko",
+    "load_jang_layout",
+    "load_lumiere",
+    "load_mu_glioma_post",
+    "load_upenn_gbm",
+    "make_cohort",
+]

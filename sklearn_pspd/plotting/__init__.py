@@ -3,6 +3,7 @@
 from .calibration import CalibrationCurveDisplay, DecisionCurveDisplay
 from .comparison import ComparisonDisplay
 from .controls import NegativeControlDisplay
+from .flow import FlowDisplay
 from .thresholds import ThresholdDisplay
 from .tuning import LadderDisplay
 
@@ -10,6 +11,7 @@ __all__ = [
     "CalibrationCurveDisplay",
     "ComparisonDisplay",
     "DecisionCurveDisplay",
+    "FlowDisplay",
     "LadderDisplay",
     "NegativeControlDisplay",
     "ThresholdDisplay",
