@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.request import Request, urlopen
 
-# Before TensorFlow is imported anywhere: its notices, and float rounding that depends on the machine.
+# Before TensorFlow is imported anywhere: no notices; and the kernels that let the examples train twice as fast.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("MPLBACKEND", "agg")
 
 import sklearn_pspd
@@ -64,7 +64,6 @@ sphinx_gallery_conf = {
     "within_subsection_order": "FileNameSortKey",
     "backreferences_dir": "generated/backreferences",
     "doc_module": ("sklearn_pspd",),
-    "reference_url": {"sklearn_pspd": None},
     "only_warn_on_example_error": False,
     "remove_config_comments": True,
     "show_signature": False,

@@ -232,7 +232,7 @@ def difference_of_numbers(groups):
     Returns
     -------
     float
-        |difference of means| / root mean square of the two standard deviations [1]_, not negative; the largest of all
+        Distance of the means over the root mean square of the two standard deviations [1]_, not negative; the largest of all
         pairs of groups. Infinite where means differ without spread; NaN where a group has fewer than two values.
 
     References
@@ -262,8 +262,8 @@ def difference_of_counts(counts):
     -------
     float
         Mahalanobis distance of the shares under the mean of the two groups' multinomial covariances [1]_, not negative;
-        the largest of all pairs of groups. For two levels it is |p - q| / sqrt((p (1 - p) + q (1 - q)) / 2). Infinite
-        where groups share no level; NaN where a group has no patient.
+        the largest of all pairs of groups. For two levels it is ``abs(p - q) / sqrt((p * (1 - p) + q * (1 - q)) / 2)``.
+        Infinite where groups share no level; NaN where a group has no patient.
 
     References
     ----------
