@@ -46,12 +46,14 @@ html_static_path = ["_static"]
 html_css_files = ["sklearn_pspd.css"]
 html_show_sourcelink = False
 html_copy_source = False
-html_sidebars = {"installation": [], "paper": [], "peers": [], "performance": [], "contributing": []}
+TOP_PAGES = ("installation", "paper", "peers", "performance", "contributing")
+html_sidebars = {page: [] for page in ("index", *TOP_PAGES)}
 html_theme_options = {
     "navbar_align": "left",
-    "header_links_before_dropdown": 5,
+    "header_links_before_dropdown": 8,
     "show_prev_next": True,
-    "secondary_sidebar_items": ["page-toc"],
+    # Examples and the reference need the width for code and tables.
+    "secondary_sidebar_items": {page: ["page-toc"] for page in (*TOP_PAGES, "api", "user_guide/*")},
     "footer_start": ["disclaimer"],
     "footer_end": ["theme-version"],
     "pygments_light_style": "tango",

@@ -11,8 +11,8 @@ outcome. It is ``X`` from the first line to the last, so scikit-learn's own tool
 # %%
 # A table
 # -------
-# :func:`~sklearn_pspd.datasets.make_cohort` writes a synthetic cohort to disk. A table of your own is read, and checked,
-# by :func:`~sklearn_pspd.cohort.read_cohort`.
+# :func:`~sklearn_pspd.datasets.make_cohort` writes a synthetic cohort to disk. A table of your own is read, and
+# checked, by :func:`~sklearn_pspd.cohort.read_cohort`.
 
 from tempfile import TemporaryDirectory
 
@@ -47,8 +47,8 @@ model
 # %%
 # What it is worth
 # ----------------
-# Five folds give every training patient a probability from a model that has not seen the patient. The area under the ROC
-# curve of so few patients is uncertain, and :func:`~sklearn_pspd.metrics.roc_auc` says how much.
+# Five folds give every training patient a probability from a model that has not seen the patient. The area under the
+# ROC curve of so few patients is uncertain, and :func:`~sklearn_pspd.metrics.roc_auc` says how much.
 
 import numpy as np
 from sklearn.model_selection import StratifiedKFold, cross_validate

@@ -56,18 +56,23 @@ from sklearn_pspd.plotting import SliceStackDisplay
 X = cohort.drop(columns="outcome").set_index("patient_id", drop=False)
 stacks = SliceStackLoader().fit_transform(X)
 small = min(stacks, key=lambda stack: stack.fov_mm[0])
-SliceStackDisplay.from_stack(small, title=f"Synthetic {small.patient_id} as read, {small.fov_mm[0]:.0f} mm wide")
+display = SliceStackDisplay.from_stack(
+    small, title=f"Synthetic {small.patient_id} as read, {small.fov_mm[0]:.0f} mm wide"
+)
 
 # %%
-# :class:`~sklearn_pspd.preprocessing.FOVNormalizer` crops or pads to 200 mm about the centre and resamples to 256 pixels
-# in one step; :class:`~sklearn_pspd.preprocessing.SliceStandardizer` gives every slice zero mean and unit spread.
+# :class:`~sklearn_pspd.preprocessing.FOVNormalizer` crops or pads to 200 mm about the centre and resamples to 256
+# pixels in one step; :class:`~sklearn_pspd.preprocessing.SliceStandardizer` gives every slice zero mean and unit
+# spread.
 
 from sklearn_pspd import FOVNormalizer, SliceStandardizer
 
 images = FOVNormalizer(fov_mm=200.0, size_px=256).fit_transform(stacks)
 images = SliceStandardizer().fit_transform(images)
 at = [stack.patient_id for stack in stacks].index(small.patient_id)
-SliceStackDisplay.from_images(images[at], fov_mm=200.0, title=f"Synthetic {small.patient_id} as the network sees it")
+display = SliceStackDisplay.from_images(
+    images[at], fov_mm=200.0, title=f"Synthetic {small.patient_id} as the network sees it"
+)
 
 # %%
 # All patients, one scale

@@ -64,7 +64,7 @@ from sklearn_pspd.reporting import comparison_text
 X, y = split_xy(cohort[cohort["site"] == "A"])
 X_test, y_test = split_xy(cohort[cohort["site"] == "B"])
 comparison = compare_models(models, X, y, cv=3, X_test=X_test, y_test=y_test, random_state=0)
-ComparisonDisplay.from_comparison(comparison, title="Synthetic cohort")
+display = ComparisonDisplay.from_comparison(comparison, title="Synthetic cohort")
 
 # %%
 # The intervals are the message. With as many patients as the paper had, the models can hardly be told apart, whatever

@@ -14,7 +14,6 @@ balanced class weights, with PsPD drawn repeatedly, and with PD drawn sparingly.
 
 from tempfile import TemporaryDirectory
 
-import numpy as np
 import pandas as pd
 
 from sklearn_pspd import CNNLSTMClassifier, compare_models, make_cohort, make_fusion_pipeline, split_xy
@@ -28,15 +27,15 @@ print(f"{len(y)} patients, {y.sum()} with PsPD")
 # %%
 # Where a sampler belongs
 # -----------------------
-# A `sampler` of the pipeline resamples **rows of the cohort table, inside the training fold**. Outside the folds it
-# would put copies of one patient on both sides of a split. Whole patients are repeated or left out: SMOTE would cross-fade
-# the pixels of two brains into one that no scanner has seen, and it has no place here.
+# The ``sampler`` of a pipeline resamples **rows of the cohort table, inside the training fold**. Outside the folds it
+# would put copies of one patient on both sides of a split. Whole patients are repeated or left out: SMOTE would
+# cross-fade the pixels of two brains into one that no scanner has seen, and it has no place here.
 
 from imblearn.over_sampling import RandomOverSampler
 from imblearn.under_sampling import RandomUnderSampler
 
 network = CNNLSTMClassifier(
-    filters=(8, 16), pooling="average", optimizer="adam", learning_rate=5e-3, epochs=12, random_state=0
+    filters=(8, 16), pooling="average", optimizer="adam", learning_rate=5e-3, epochs=8, random_state=0
 )
 weighted = CNNLSTMClassifier(**network.get_params()).set_params(class_weight="balanced")
 images = {"size_px": 24, "n_slices": 5, "memory": f"{folder.name}/cache"}
@@ -100,7 +99,9 @@ left.invert_yaxis()
 right.plot([0, 1], [0, 1], color="0.7", linewidth=1, zorder=0)
 right.plot([], [], "o", color="0.4", label="at 0.5")
 right.plot([], [], "s", color="0.4", label="at the share of PsPD")
-right.set(xlabel="1 - specificity", ylabel="Sensitivity for PsPD", xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), title="Calls")
+right.set(
+    xlabel="1 - specificity", ylabel="Sensitivity for PsPD", xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), title="Calls"
+)
 right.legend(frameon=False, fontsize=8, loc="lower right")
 figure.suptitle(f"Synthetic cohort, {len(y)} patients, {y.sum()} with PsPD")
 

@@ -33,7 +33,8 @@ print(by_outcome)
 # %%
 # By site
 # -------
-# The same between the training and the test site: a difference here is a warning that the test is of another population.
+# The same between the training and the test site: a difference here is a warning that the test is of another
+# population.
 
 by_site = characteristics_table(cohort, by="site")
 by_site.frame().drop(columns=["missing"])
@@ -63,7 +64,9 @@ for offset, (table, name, colour, marker) in zip(
 ax.axvline(0.2, color="0.7", linewidth=1, zorder=0)
 ax.set_yticks(places, [by_outcome.labels[name] for name in variables])
 ax.invert_yaxis()
-ax.set(xlabel="Standardised difference", xlim=(0, None), title="Synthetic cohort with the counts of the paper's table 1")
+ax.set(
+    xlabel="Standardised difference", xlim=(0, None), title="Synthetic cohort with the counts of the paper's table 1"
+)
 ax.margins(x=0.15)
 ax.legend(frameon=False, loc="lower right")
 
@@ -91,5 +94,7 @@ printed = {
 rows = []
 for (variable, by), (counts, test, paper) in printed.items():
     result = compare_counts(np.array(counts), test=test)
-    rows.append({"variable": variable, "by": by, "test": result.test, "p": round(result.p_value, 2), "printed p": paper})
+    rows.append(
+        {"variable": variable, "by": by, "test": result.test, "p": round(result.p_value, 2), "printed p": paper}
+    )
 pd.DataFrame(rows)

@@ -4,15 +4,15 @@ Your own cohort: from DICOM folders and a spreadsheet to a report
 
 *I have a folder of DICOM series and a spreadsheet. How do I get to a comparison of the three models?*
 
-Four steps: write ``cohort.csv``, have it checked, look at what the loader reads, run the study. Here a hospital's export
-is played by a **synthetic** one; put your own paths where it stands.
+Four steps: write ``cohort.csv``, have it checked, look at what the loader reads, run the study. Here a hospital's
+export is played by a **synthetic** one; put your own paths where it stands.
 """
 
 # %%
 # What you start with
 # -------------------
-# One folder a patient that holds **one** post-contrast T1 series as DICOM files, in any order and under any names (NIfTI
-# files do as well), and a spreadsheet with the clinical values.
+# One folder a patient that holds **one** post-contrast T1 series as DICOM files, in any order and under any names
+# (NIfTI files do as well), and a spreadsheet with the clinical values.
 
 import shutil
 from pathlib import Path
@@ -140,7 +140,7 @@ import matplotlib.pyplot as plt
 from sklearn_pspd.plotting import SliceStackDisplay
 
 figure, axes = plt.subplots(3, 3, figsize=(6.5, 7), sharex=True, sharey=True, layout="constrained")
-SliceStackDisplay.from_stack(loader.fit_transform(checked.head(1))[0], axes=axes)
+display = SliceStackDisplay.from_stack(loader.fit_transform(checked.head(1))[0], axes=axes)
 figure.suptitle("Synthetic patient P001, slices from feet to head")
 
 # %%
@@ -166,7 +166,7 @@ print(f"{len(findings)} findings")
 import subprocess
 import sys
 
-command = "-m sklearn_pspd cohort.csv --size-px 32 --filters 8 16 --folds 3 --epochs 10"
+command = "-m sklearn_pspd cohort.csv --size-px 32 --filters 8 16 --folds 3 --epochs 5"
 study = subprocess.run([sys.executable, *command.split()], cwd=export, capture_output=True, text=True, check=True)
 print(f"$ python {command}\n\n{study.stdout}")
 
@@ -181,7 +181,7 @@ print(*sorted(path.name for path in (export / "pspd-study").iterdir()), sep="\n"
 from sklearn_pspd.plotting import ComparisonDisplay
 
 scores, summary = (pd.read_csv(export / "pspd-study" / f"{name}.csv") for name in ("scores", "comparison"))
-ComparisonDisplay(scores=scores, summary=summary).plot(title="Synthetic cohort")
+display = ComparisonDisplay(scores=scores, summary=summary).plot(title="Synthetic cohort")
 
 # %%
 # Reading it
