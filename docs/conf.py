@@ -69,6 +69,7 @@ sphinx_gallery_conf = {
     "only_warn_on_example_error": False,
     "remove_config_comments": True,
     "show_signature": False,
+    "capture_repr": ("_repr_html_",),
     "min_reported_time": 1,
     "download_all_examples": False,
     "plot_gallery": True,

@@ -27,7 +27,7 @@ structure = NetworkDisplay.from_estimator(full_size, title="Model 1 at full size
 # Model 2 is the left column alone. Model 3 is a random forest of 1000 trees on the clinical features. The display's
 # :meth:`~sklearn_pspd.plotting.NetworkDisplay.frame` holds the same in a table:
 
-structure.frame().groupby("kind")["n_weights"].sum().sort_values(ascending=False).head(4)
+structure.frame().groupby("kind")["n_weights"].sum().sort_values(ascending=False).head(4).to_frame()
 
 # %%
 # Three models

@@ -12,19 +12,21 @@ export is played by a **synthetic** one; put your own paths where it stands.
 # What you start with
 # -------------------
 # One folder a patient that holds **one** post-contrast T1 series as DICOM files, in any order and under any names
-# (NIfTI files do as well), and a spreadsheet with the clinical values.
+# (NIfTI files do as well), and a spreadsheet with the clinical values. Below, ``export`` is the
+# :class:`pathlib.Path` of the folder that holds both.
 
+import pandas as pd
+
+# sphinx_gallery_start_ignore
+# isort: split
 import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
-
-import pandas as pd
 
 from sklearn_pspd import make_cohort
 
 workspace = TemporaryDirectory()
 export = Path(workspace.name) / "export"
-# sphinx_gallery_start_ignore
 _made = make_cohort(
     export, 48, image_format="dicom", matrix_px=(128,), n_native_slices=13, effect_size=1.5, random_state=3
 )
@@ -52,8 +54,9 @@ sheet = pd.read_csv(export / "patients.csv", parse_dates=["End of RT", "Date of 
 sheet.head(4)
 
 # %%
-print(f"{len(list((export / 'dicom').iterdir()))} folders, the first with:")
-print(*sorted(path.name for path in (export / "dicom" / sheet["Hospital number"][0]).iterdir())[:4], "...")
+folders = sorted((export / "dicom").iterdir())
+print(f"{len(folders)} folders, the first with:")
+print(*sorted(path.name for path in folders[0].iterdir())[:4], "...")
 
 # %%
 # Step 1: write ``cohort.csv``

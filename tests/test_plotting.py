@@ -89,10 +89,11 @@ def test_slices_lie_on_axes_in_mm():
 
 def test_prepared_images_and_axes_of_ones_own():
     images = np.random.default_rng(0).random((3, 16, 16))
-    figure, axes = plt.subplots(3, 1)
+    figure, axes = plt.subplots(3)
     display = SliceStackDisplay.from_images(images, fov_mm=200.0, axes=axes)
     assert display.figure_ is figure
     assert display.axes_[0].images[0].get_extent() == [-100.0, 100.0, 100.0, -100.0]
+    assert [ax.get_xlabel() for ax in display.axes_] == ["", "", "right to left (mm)"]
     frame = display.frame()
     assert frame["slice"].tolist() == ["1", "2", "3"]
     np.testing.assert_allclose(frame["sd"], images.std(axis=(1, 2)))

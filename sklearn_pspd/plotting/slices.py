@@ -154,7 +154,8 @@ class SliceStackDisplay:
             ax.tick_params(labelsize=8)
         _frame_middle(axes[n_slices // 2])
         axes[0].set_ylabel("front to back (mm)", fontsize=8)
-        axes[n_slices // 2].set_xlabel("right to left (mm)", fontsize=8)
+        lowest = [ax for ax in axes if ax.get_subplotspec() is None or ax.get_subplotspec().is_last_row()] or axes
+        lowest[len(lowest) // 2].set_xlabel("right to left (mm)", fontsize=8)
         self.figure_, self.axes_ = axes[0].figure, axes
         return self
 
