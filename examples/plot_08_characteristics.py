@@ -67,8 +67,8 @@ ax.invert_yaxis()
 ax.set(
     xlabel="Standardised difference", xlim=(0, None), title="Synthetic cohort with the counts of the paper's table 1"
 )
-ax.margins(x=0.15)
-ax.legend(frameon=False, loc="lower right")
+ax.set_xlim(right=1.15 * ax.get_xlim()[1])
+figure.legend(frameon=False, loc="outside lower center", ncols=2)
 
 # %%
 # The paper's p-values

@@ -114,4 +114,5 @@ if __name__ == "__main__":
 
 # %%
 # Clinical columns are few and are scaled by what the training rows hold: keep them in the table, and scale them inside
-# the fold. How much faster a card or more cores are is on the page :doc:`/performance`.
+# the fold. What a step costs at full size, and what bounds it, is on the page
+# :doc:`/performance`.
