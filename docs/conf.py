@@ -107,6 +107,8 @@ def _fetch_inventory(neighbour):
                 content = answer.read()
         except OSError:
             return None
+        if not content.startswith(b"# Sphinx inventory"):  # some networks answer with a page of their own
+            return None
         path.write_bytes(content)
     return name, (url, str(path))
 
@@ -131,3 +133,8 @@ def _reachable_inventories():
 
 
 intersphinx_mapping = _reachable_inventories()
+
+
+def setup(app):
+    """Leave the fields of named tuples to the docstring of their class."""
+    app.connect("autodoc-skip-member", lambda *member: member[4] or type(member[3]).__name__ == "_tuplegetter")
