@@ -111,7 +111,7 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         The labels; the second is the one whose probability the network gives.
     n_features_in_ : int
         Number of columns seen during :meth:`fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Their names, where X had any.
     weights_ : list of ndarray
         The network's weights.

@@ -36,15 +36,15 @@ class ClinicalMinMaxScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator
 
     Attributes
     ----------
-    data_min_ : ndarray of shape (n_features_in_,)
+    data_min_ : ndarray of shape (`n_features_in_`,)
         Value that becomes 0, in the column's unit: the smallest of the training rows, or 0 for a coded column.
-    data_max_ : ndarray of shape (n_features_in_,)
+    data_max_ : ndarray of shape (`n_features_in_`,)
         Value that becomes 1, in the column's unit: the largest of the training rows, or 1 for a coded column.
     unknown_values_ : dict of str to float
         What "unknown" becomes, in (0, 1), for each column of the table that may hold it.
     n_features_in_ : int
         Number of columns seen during :meth:`fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of these columns, where X was a DataFrame with text names.
 
     See Also
@@ -179,7 +179,7 @@ class ClinicalMinMaxScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator
 
         Returns
         -------
-        clinical : DataFrame or ndarray of shape (n_patients, n_features_in_)
+        clinical : DataFrame or ndarray of shape (n_patients, `n_features_in_`)
             The original columns, "unknown" included; an ndarray if :meth:`fit` saw no column names. Numbers are
             floats, exact to float32 of the column's range; one that was clipped stays at the end of the range.
 

@@ -19,7 +19,21 @@ from .score_checks import check_labels, check_scores
 
 
 class Comparison(NamedTuple):
-    """A difference, first minus second, with its interval, test statistic and two-sided p-value."""
+    """A difference, first minus second, with its interval, test statistic and two-sided p-value.
+
+    Attributes
+    ----------
+    difference : float
+        First minus second.
+    low, high : float
+        Limits of its interval.
+    statistic : float
+        Of the test.
+    p_value : float
+        Two-sided, in [0, 1].
+    method : str
+        Name of the test.
+    """
 
     difference: float
     low: float

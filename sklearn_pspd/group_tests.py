@@ -35,7 +35,19 @@ TIE = 1e-7
 
 
 class GroupTest(NamedTuple):
-    """A two-sided test of one variable: its name, statistic and p-value (NaN where there is none), and why it."""
+    """A two-sided test of one variable, and why it was taken.
+
+    Attributes
+    ----------
+    test : str
+        Its name.
+    statistic : float
+        NaN where there is none.
+    p_value : float
+        In [0, 1]; NaN where there is none.
+    reason : str
+        Why this test.
+    """
 
     test: str
     statistic: float
@@ -232,8 +244,8 @@ def difference_of_numbers(groups):
     Returns
     -------
     float
-        |difference of means| / root mean square of the two standard deviations [1]_, not negative; the largest of all
-        pairs of groups. Infinite where means differ without spread; NaN where a group has fewer than two values.
+        Distance of the means over the root mean square of the two standard deviations [1]_, not negative; the largest
+        of all pairs of groups. Infinite where means differ without spread; NaN where a group has fewer than two values.
 
     References
     ----------
@@ -262,8 +274,8 @@ def difference_of_counts(counts):
     -------
     float
         Mahalanobis distance of the shares under the mean of the two groups' multinomial covariances [1]_, not negative;
-        the largest of all pairs of groups. For two levels it is |p - q| / sqrt((p (1 - p) + q (1 - q)) / 2). Infinite
-        where groups share no level; NaN where a group has no patient.
+        the largest of all pairs of groups. For two levels it is ``abs(p - q) / sqrt((p * (1 - p) + q * (1 - q)) / 2)``.
+        Infinite where groups share no level; NaN where a group has no patient.
 
     References
     ----------

@@ -11,7 +11,17 @@ ROUNDING = 1e-15
 
 
 class Estimate(NamedTuple):
-    """A value with its interval and the method that gave the interval."""
+    """A value with its interval and the method that gave the interval.
+
+    Attributes
+    ----------
+    value : float
+        The estimate; NaN where it is not defined.
+    low, high : float
+        Limits of its interval.
+    method : str
+        Name of the interval's method.
+    """
 
     value: float
     low: float

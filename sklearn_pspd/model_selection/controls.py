@@ -49,7 +49,14 @@ class NegativeControl:
         return 1 / (1 + len(self.permutation_scores))
 
     def frame(self):
-        """Return one row: the link, the score, mean and standard deviation when cut, p-value and its resolution."""
+        """Tabulate the control.
+
+        Returns
+        -------
+        DataFrame
+            One row; columns ``scramble``, ``score``, ``scrambled_mean``, ``scrambled_std``, ``n_permutations``,
+            ``p_value`` and ``resolution``.
+        """
         scores = self.permutation_scores
         row = {
             "scramble": self.scramble,

@@ -76,6 +76,7 @@ class ComparisonDisplay:
         )
         for row, evaluation in zip(axes, evaluations, strict=True):
             self._plot_evaluation(row, evaluation)
+        figure.get_layout_engine().set(h_pad=0.12)
         if title:
             figure.suptitle(title)
         self.figure_, self.axes_ = figure, axes
@@ -103,7 +104,7 @@ class ComparisonDisplay:
         axis.plot(auc["value"], number, "o", color=colour, markersize=8)
         axis.annotate(
             f"{auc['value']:.2f} ({auc['low']:.2f} to {auc['high']:.2f})",
-            (auc["value"], number),
+            (min(max(auc["value"], 0.22), 0.78), number),  # within the axes
             xytext=(0, 9),
             textcoords="offset points",
             ha="center",

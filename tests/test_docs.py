@@ -1,0 +1,166 @@
+"""Documentation: what it lists exists, what it shows runs, and docstrings are whole."""
+
+import importlib
+import inspect
+import pkgutil
+import re
+from dataclasses import is_dataclass
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpydoc.validate
+import pytest
+
+import sklearn_pspd
+from sklearn_pspd import make_cohort
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted(path for path in (ROOT / "docs").rglob("*.rst") if "_build" not in path.parts)]
+
+# Their public names are on the reference page: all that `__all__` lists, or that is defined there without underscore.
+PUBLIC_MODULES = (
+    "characteristics",
+    "classifiers",
+    "clinical",
+    "cohort",
+    "comparisons",
+    "datasets",
+    "group_tests",
+    "loading",
+    "metrics",
+    "model_selection",
+    "pipelines",
+    "plotting",
+    "preprocessing",
+    "reporting",
+    "tables",
+)
+# Nobody imports from these, unless a name is listed below.
+INTERNAL_MODULES = (
+    "__main__",
+    "interpolation",
+    "intervals",
+    "layers",
+    "networks",
+    "persistence",
+    "progress",
+    "resampling",
+    "score_checks",
+    "table_text",
+    "training",
+)
+NAMES_OF_INTERNAL_MODULES = {
+    "sklearn_pspd.intervals.Estimate",
+    "sklearn_pspd.persistence.load_pipeline",
+    "sklearn_pspd.persistence.save_pipeline",
+}
+
+# Left out of numpydoc's checks: sections that not every docstring needs, and the type before a single return value,
+# which may have a name.
+OPTIONAL = {"ES01", "EX01", "RT02", "SA01"}
+
+
+def public_names(module_name):
+    module = importlib.import_module(f"sklearn_pspd.{module_name}")
+    if hasattr(module, "__all__"):
+        return set(module.__all__)
+    return {
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_")
+        and (inspect.isclass(value) or inspect.isfunction(value))
+        and value.__module__ == module.__name__
+    }
+
+
+def public_paths():
+    return {f"sklearn_pspd.{module}.{name}" for module in PUBLIC_MODULES for name in public_names(module)}
+
+
+def documented_objects():
+    """List the public names, and the methods and properties of public classes."""
+    for path in sorted(public_paths() | NAMES_OF_INTERNAL_MODULES):
+        yield path
+        module, name = path.rsplit(".", 1)
+        value = getattr(importlib.import_module(module), name)
+        for member, attribute in vars(value).items() if inspect.isclass(value) else ():
+            is_method = inspect.isfunction(attribute) or isinstance(attribute, property | classmethod | staticmethod)
+            if is_method and not member.startswith("_"):
+                yield f"{path}.{member}"
+
+
+def test_every_module_is_public_or_internal():
+    found = {module.name for module in pkgutil.iter_modules(sklearn_pspd.__path__)}
+    assert found == set(PUBLIC_MODULES) | set(INTERNAL_MODULES)
+
+
+def test_the_reference_page_lists_the_public_names():
+    listed = re.findall(r"^   ~(sklearn_pspd\.[\w.]+)$", (ROOT / "docs" / "api.rst").read_text(), re.MULTILINE)
+    assert len(listed) == len(set(listed)), "a name is listed twice"
+    assert set(listed) == public_paths() | NAMES_OF_INTERNAL_MODULES
+
+
+def test_the_reference_page_marks_what_the_package_exports():
+    marked = re.findall(r"\*\*(\w+)\*\*", (ROOT / "docs" / "api.rst").read_text())
+    assert sorted(marked) == sorted(set(sklearn_pspd.__all__) - {"__version__"} | {"bold"})
+
+
+def test_docstrings_are_whole():
+    """They have what numpydoc asks for: parameters in order with types and texts, sections in order, full stops."""
+    problems = []
+    for path in documented_objects():
+        result = numpydoc.validate.validate(path)
+        skipped = OPTIONAL | ({"PR01"} if has_fields_documented(path) else set())
+        problems += [f"{path}: {code} {text}" for code, text in result["errors"] if code not in skipped]
+    assert not problems, "\n".join(problems)
+
+
+def has_fields_documented(path):
+    """Say whether a class' parameters are its fields, which its docstring lists as attributes."""
+    module, name = path.rsplit(".", 1)
+    value = getattr(importlib.import_module(module), name) if module.count(".") == 1 else None
+    is_record = inspect.isclass(value) and (is_dataclass(value) or hasattr(value, "_fields"))
+    return is_record and "Attributes\n" in value.__doc__
+
+
+def code_blocks(page):
+    text = page.read_text(encoding="utf-8")
+    if page.suffix == ".md":
+        return re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    blocks = re.findall(r"^( *)\.\. code-block:: python\n\n((?:\1 {3}.*\n|\n)+)", text + "\n", re.MULTILINE)
+    return [inspect.cleandoc("\n" + block) for _, block in blocks]
+
+
+@pytest.fixture(scope="module")
+def reader_folder(tmp_path_factory):
+    """A folder as the pages assume it: a cohort table with its images."""
+    folder = tmp_path_factory.mktemp("reader")
+    make_cohort(folder, 30, matrix_px=(128,), n_native_slices=10, random_state=0)
+    return folder
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if code_blocks(page)], ids=lambda page: page.stem)
+def test_code_blocks_run(page, reader_folder, monkeypatch, capsys):
+    monkeypatch.chdir(reader_folder)
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
+    namespace = {"__name__": "__main__"}
+    for number, block in enumerate(code_blocks(page), start=1):
+        exec(compile(block, f"{page.name}, block {number}", "exec"), namespace)
+    plt.close("all")
+    assert capsys.readouterr().out
+
+
+def test_blocks_are_found():
+    assert sum(len(code_blocks(page)) for page in PAGES) > 30
+    shown = sum(page.read_text(encoding="utf-8").count(mark) for page in PAGES for mark in ("```python", ":: python\n"))
+    assert shown == sum(len(code_blocks(page)) for page in PAGES)
+
+
+def test_gallery_examples_are_quiet_and_named_in_order():
+    """Each has a title, says that its cohort is synthetic, and has a figure."""
+    examples = sorted((ROOT / "examples").glob("plot_*.py"))
+    assert examples
+    for example in examples:
+        text = example.read_text(encoding="utf-8")
+        assert re.match(r'"""\n\S.*\n=+\n', text), f"{example.name} has no title"
+        assert "synthetic" in text.lower(), f"{example.name} does not say that its cohort is synthetic"
