@@ -19,8 +19,11 @@ CODES = {
 
 @pytest.fixture
 def released(tmp_path):
+    return write_released(tmp_path / "train")
+
+
+def write_released(root):
     """Two patients whose rows and folders are in opposite orders."""
-    root = tmp_path / "train"
     for name, lowest_mm in (("11", 10.0), ("2", -30.0)):
         write_images(root / name, "2015-01-01", "MPRAGE", n_slices=9, lowest_mm=lowest_mm)
         for number, file in enumerate(sorted((root / name).iterdir())):

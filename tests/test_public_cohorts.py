@@ -42,12 +42,17 @@ UPENN = UPENN_HEADER + (
 
 @pytest.fixture
 def upenn(tmp_path):
-    (tmp_path / "UPENN-GBM_clinical_info_v1.0.csv").write_text(UPENN)
+    return write_upenn(tmp_path)
+
+
+def write_upenn(root):
+    root.mkdir(exist_ok=True)
+    (root / "UPENN-GBM_clinical_info_v1.0.csv").write_text(UPENN)
     for scan in ("UPENN-GBM-00001_21", "UPENN-GBM-00002_21"):
-        write_image(tmp_path / "NIfTI-files" / "images_structural" / scan / f"{scan}_T1GD.nii.gz")
+        write_image(root / "NIfTI-files" / "images_structural" / scan / f"{scan}_T1GD.nii.gz")
     scan = "UPENN-GBM-00001_21"
-    write_image(tmp_path / "images_structural_unstripped" / scan / f"{scan}_T1GD_unstripped.nii.gz")
-    return tmp_path
+    write_image(root / "images_structural_unstripped" / scan / f"{scan}_T1GD_unstripped.nii.gz")
+    return root
 
 
 def test_upenn(upenn):
@@ -155,6 +160,7 @@ def write_lumiere(root, histories=HISTORIES, demographics=DEMOGRAPHICS):
     rows = [
         f"{patient},week-{week},,,{rating},text\n" for patient, ratings in histories.items() for week, rating in ratings
     ]
+    root.mkdir(exist_ok=True)
     (root / "LUMIERE-ExpertRating-v202211.csv").write_text(LUMIERE_HEADER + "".join(rows))
     (root / "LUMIERE-Demographics_Pathology.csv").write_text(DEMOGRAPHICS_HEADER + demographics)
     return root
@@ -257,8 +263,13 @@ MU_TABLE = {
 
 @pytest.fixture
 def mu(tmp_path):
-    pd.DataFrame(MU_TABLE).to_csv(tmp_path / "MU-Glioma-Post_ClinicalData-July2025.csv", index=False)
-    return tmp_path
+    return write_mu(tmp_path)
+
+
+def write_mu(root):
+    root.mkdir(exist_ok=True)
+    pd.DataFrame(MU_TABLE).to_csv(root / "MU-Glioma-Post_ClinicalData-July2025.csv", index=False)
+    return root
 
 
 def test_mu_has_all_seven_features_and_no_outcome(mu):

@@ -4,7 +4,6 @@ from .audit import audit_leaks
 from .comparison import ModelComparison
 from .controls import NegativeControl, negative_control
 from .thresholds import (
-    THRESHOLD_RULES,
     LearnedThreshold,
     cost_score,
     equal_error_score,
@@ -17,7 +16,6 @@ from .tuning import LadderResult, NestedValidation, nested_cross_validate, tune_
 from .validation import compare_models
 
 __all__ = [
-    "THRESHOLD_RULES",
     "LadderResult",
     "LearnedThreshold",
     "ModelComparison",

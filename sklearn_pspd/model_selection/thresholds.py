@@ -22,7 +22,15 @@ N_RESAMPLES = 2000
 
 
 class LearnedThreshold(NamedTuple):
-    """A threshold, and the central 95 % of those learned from bootstrap resamples of the same patients."""
+    """A threshold, and how much it owes to the patients at hand.
+
+    Attributes
+    ----------
+    value : float
+        Probability of PsPD from which on PsPD is called.
+    low, high : float
+        Ends of the central 95 % of the thresholds learned from bootstrap resamples of the same patients.
+    """
 
     value: float
     low: float
