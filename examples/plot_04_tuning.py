@@ -5,8 +5,8 @@ Tuning, as in the paper and without its optimism
 Which settings should the network have, and what is a tuned network worth on patients that the tuning has not seen?
 
 Jang et al. (2018) tuned one parameter after another: the number of epochs from loss traces, then memory cells, batch
-size and learning rate by 5-fold cross-validation. :func:`~sklearn_pspd.tune_ladder` does that. The cohort here is
-**synthetic**; the network, its images and the rungs are small, so that the page builds in a minute.
+size and learning rate by 5-fold cross-validation. :func:`~sklearn_pspd.model_selection.tune_ladder` does that. The
+cohort here is **synthetic**; the network, its images and the rungs are small, so that the page builds in a minute.
 """
 
 import tempfile

@@ -6,7 +6,8 @@ Would the same protocol find something where there is nothing?
 
 Jang et al. (2018) scrambled the outcomes of their training patients once and reported a mean AUC of 0.47. One
 arrangement cannot give a p-value: the AUC of 59 useless scores has a standard deviation of about 0.08.
-:func:`~sklearn_pspd.negative_control` draws many, and cuts other links too. The cohort here is **synthetic**.
+:func:`~sklearn_pspd.model_selection.negative_control` draws many, and cuts other links too. The cohort here is
+**synthetic**.
 """
 
 import tempfile
