@@ -60,8 +60,8 @@ comparison = compare_models(models, X, y, cv=4, random_state=0)
 # -------------
 # *Does it rank patients better?* That is the AUC, which no threshold enters. *Whom does it call PsPD?* That is a matter
 # of the threshold. At 0.5 the network as it is calls nobody. At the share of PsPD among its training patients, the
-# library's default, it does what the treated ones do at 0.5, and costs nothing. For those, whose probabilities have been
-# shifted upwards, that share is too low a threshold.
+# library's default, it does what the treated ones do at 0.5, and costs nothing. For those, whose probabilities have
+# been shifted upwards, that share is too low a threshold.
 
 from sklearn_pspd.metrics import proportion, roc_auc
 

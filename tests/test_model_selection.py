@@ -1,9 +1,11 @@
 """The comparison of models: the same folds, no leak, the external set untouched."""
 
+import joblib
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from dask.distributed import Client, LocalCluster
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, roc_auc_score
@@ -150,3 +152,15 @@ def test_one_model_has_no_tests(patients, models):
     comparison = compare_models({name: models[name]}, X, y, cv=5)
     assert comparison.tests().empty
     assert "difference" not in comparison_text(comparison)
+
+
+def test_a_cluster_gives_the_same_scores(patients, models):
+    """Fits go wherever joblib sends them, here to Dask."""
+    here = compare_models(models, *patients, cv=4, random_state=0)
+    with (
+        LocalCluster(n_workers=1, processes=False, dashboard_address=None) as cluster,
+        Client(cluster),
+        joblib.parallel_config(backend="dask"),
+    ):
+        there = compare_models(models, *patients, cv=4, random_state=0, n_jobs=2)
+    pd.testing.assert_frame_equal(there.scores, here.scores)
