@@ -26,14 +26,12 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.intersphinx",
-    "sphinx.ext.mathjax",
     "numpydoc",
     "sphinx_gallery.gen_gallery",
 ]
 templates_path = ["_templates"]
 exclude_patterns = ["_build", "**/GALLERY_HEADER.rst"]
 default_role = "py:obj"
-suppress_warnings = ["config.cache"]  # the gallery's sort key is a class, which no cache can hold
 
 autosummary_generate = True
 autodoc_typehints = "none"

@@ -163,8 +163,9 @@ print(f"{len(findings)} findings")
 #     python -m sklearn_pspd cohort.csv
 #
 # That is the paper's network at full size and ten folds: for 59 training patients some 3900 steps of 1.9 s on two CPU
-# cores (:doc:`/performance`), two hours; a card does it in minutes. Begin with a small network and few epochs, as here,
-# to see that all is well. It has learned little, and its figures say so; ``--help`` lists the options.
+# cores (:doc:`/performance`), two hours. The paper reports a quarter of an hour for the ten folds of one network on a
+# GeForce GTX 1080 Ti. Begin with a small network and few epochs, as here, to see that all is well. It has learned
+# little, and its figures say so; ``--help`` lists the options.
 
 import subprocess
 import sys
