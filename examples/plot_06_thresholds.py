@@ -45,9 +45,7 @@ print(f"PsPD from a probability of {tuned.best_threshold_:.2f} on; calls: {tuned
 # bootstrap resamples, and applies it to the held-out site.
 models = {"logistic regression": logistic, "random forest": make_clinical_pipeline(random_state=0)}
 comparison = compare_models(models, X, y, cv=5, X_test=X_test, y_test=y_test, random_state=0)
-ThresholdDisplay.from_comparison(
-    comparison, title="Synthetic, held-out site; open circles: the threshold has seen the patients that it calls"
-)
+ThresholdDisplay.from_comparison(comparison, title="Synthetic cohort")
 
 # %%
 # What the test set's own threshold promises

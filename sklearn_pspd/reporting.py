@@ -219,30 +219,25 @@ def _size_lines(y, y_test):
     per_feature = min(n_pspd, len(y) - n_pspd) / n_features
     lines = [
         f"Sample size, for an AUC of {HOPED_FOR_AUC}",
-        f"training: {len(y)} patients, {per_feature:.1f} of the rarer outcome a clinical feature; "
-        f"Riley's criteria ask for {needed} with {n_features} features, networks for more",
+        f"training: {len(y)} patients, {per_feature:.1f} of the rarer outcome a clinical feature;",
+        f"  Riley's criteria ask for {needed} patients with {n_features} features, and networks for more",
     ]
     if y_test is not None:
         n_pspd, share = int(y_test.sum()), float(y_test.mean())
         low, high = expected_auc_interval(HOPED_FOR_AUC, n_pspd, len(y_test) - n_pspd)
         needed = validation_sample_size(prevalence=share, auc=HOPED_FOR_AUC)["n_patients"].iloc[-1]
-        lines.append(
-            f"held out: {len(y_test)} patients, whose AUC will have an interval of about {low:.2f} to {high:.2f}; "
-            f"Riley's criteria ask for {needed}"
-        )
+        lines += [
+            f"held out: {len(y_test)} patients, whose AUC will have an interval of about {low:.2f} to {high:.2f};",
+            f"  Riley's criteria ask for {needed} patients",
+        ]
     return lines
 
 
 def _calibration_lines(comparison):
-    table = comparison.calibration()
-    rows = [
-        {
-            "": model,
-            "evaluation": evaluation,
-            **{row.metric: _with_interval(row._asdict()) for row in part.itertuples()},
-        }
-        for (model, evaluation), part in table.groupby(["model", "evaluation"], sort=False)
-    ]
+    rows = []
+    for (model, evaluation), part in comparison.calibration().groupby(["model", "evaluation"], sort=False):
+        texts = {row["metric"]: _with_interval(row) for row in part.to_dict("records")}
+        rows.append({"": model, "evaluation": evaluation, "slope": texts["slope"], "intercept": texts["intercept"]})
     heading = "Calibration: slope 1 and intercept 0 are perfect; a slope below 1 is overconfident"
     return [heading, plain_text(pd.DataFrame(rows))]
 
@@ -318,4 +313,4 @@ def _with_interval(row):
 
 
 def _number(value):
-    return "   -" if math.isnan(value) else f"{value:.2f}".replace("inf", "infinite")
+    return "   -" if math.isnan(value) else f"{value:z.2f}".replace("inf", "infinite")

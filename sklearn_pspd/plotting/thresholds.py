@@ -85,8 +85,11 @@ class ThresholdDisplay:
         axes[0].set_yticks(range(len(rules)), [rule.replace("_", " ") for rule in rules])
         axes[0].set_ylim(len(rules) - 0.5, -0.5)
         handles = [plt.Line2D([], [], marker="o", color=COLOURS[n % len(COLOURS)]) for n in range(len(models))]
-        figure.legend(handles, models, loc="outside lower center", ncols=len(models), frameon=False)
-        figure.suptitle(title or _heading(rows))
+        handles.append(plt.Line2D([], [], marker="o", color="0.3", markerfacecolor="white", linestyle=""))
+        labels = [*models, "open: the threshold has seen the patients that it calls"]
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
+        evaluation = rows["evaluation"].iloc[0].capitalize()
+        figure.suptitle(f"{title}\n{evaluation}" if title else evaluation)
         self.figure_, self.axes_ = figure, axes
         return self
 
@@ -99,8 +102,3 @@ def _plot_points(axis, rows, rules, panel, shift, colour):
         face = "white" if row["is_optimistic"] else colour
         axis.plot([row[low], row[high]], [place, place], color=colour)
         axis.plot(row[value], place, "o", color=colour, markerfacecolor=face)
-
-
-def _heading(rows):
-    evaluation = rows["evaluation"].iloc[0]
-    return f"{evaluation.capitalize()}; open circles: the threshold has seen the patients that it calls"
