@@ -45,6 +45,13 @@ class Memoriser(ClassifierMixin, BaseEstimator):
         return np.column_stack([1 - seen, seen])
 
 
+class Untouchable(ClassifierMixin, BaseEstimator):
+    """Fails the test that fits it."""
+
+    def fit(self, X, y):
+        raise AssertionError("fitted though the call was to be refused")
+
+
 @pytest.fixture
 def patients():
     rng = np.random.default_rng(0)
@@ -233,8 +240,11 @@ def test_a_second_use_of_the_external_set_is_recorded(patients, models, tmp_path
     sealing._USES.clear()  # as in another process
     assert use(other).external_uses["use"].tolist() == [1, 2, 3, 4]
     log.write_text(log.read_text() + "{}\n")
+    unfitted = {"never fitted": Untouchable()}
     with pytest.raises(ValueError, match="line 6: not a record of an external set's use"):
-        use(first)
+        use(unfitted)
+    with pytest.raises(FileNotFoundError, match="absent does not exist"):
+        compare_models(unfitted, X, y, cv=5, external_log=tmp_path / "absent" / "uses.jsonl")
 
 
 def test_settings_that_change_no_result_are_no_new_choice():

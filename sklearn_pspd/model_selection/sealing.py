@@ -59,6 +59,27 @@ def record_use(models, X, y, log=None):
     return _table([*uses, use], set(use["patients"]))
 
 
+def check_log(log):
+    """Refuse a log that cannot be written or holds something else, before hours of training rather than after.
+
+    Parameters
+    ----------
+    log : path-like
+        As in :func:`record_use`.
+
+    Raises
+    ------
+    ValueError
+        If the log holds something else.
+    FileNotFoundError
+        If its folder does not exist.
+    """
+    log = Path(log)
+    if not log.parent.is_dir():
+        raise FileNotFoundError(f"external_log={str(log)!r}: the folder {log.parent} does not exist")
+    _read(log)
+
+
 def _table(uses, patients):
     rows, known = [], set()
     # Without ids nothing is known to be shared, but the last use is this one.

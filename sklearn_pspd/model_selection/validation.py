@@ -7,7 +7,7 @@ from sklearn.utils import _safe_indexing
 
 from .comparison import ModelComparison
 from .folds import CROSS_VALIDATION, EXTERNAL, check_outcomes, make_splitter
-from .sealing import record_use
+from .sealing import check_log, record_use
 from .tasks import Tasks
 
 
@@ -63,8 +63,10 @@ def compare_models(
     Raises
     ------
     ValueError
-        If a class has fewer patients than there are folds, folds share a patient, y holds anything but 0 and 1, or a
-        patient is in X and in X_test.
+        If a class has fewer patients than there are folds, folds share a patient, y holds anything but 0 and 1, a
+        patient is in X and in X_test, or the log holds something else.
+    FileNotFoundError
+        If the log's folder does not exist.
 
     References
     ----------
@@ -84,6 +86,8 @@ def compare_models(
     """
     y = check_outcomes(y, "y")
     X_test, y_test = _check_external(X, X_test, y_test)
+    if external_log is not None:
+        check_log(external_log)
     splits = list(make_splitter(cv, y, random_state).split(X, y))
     if len(tested := np.concatenate([test for _, test in splits])) != len(np.unique(tested)):
         raise ValueError("cv holds out a patient more than once; pooled scores need folds that share no patient")
