@@ -6,7 +6,7 @@ from scipy.optimize import brentq
 from scipy.special import expit, logit
 
 from .intervals import Estimate, normal_quantile, t_quantile, wilson_interval
-from .score_checks import check_scores
+from .score_checks import check_probabilities
 
 # A probability of 0 or 1 has no log odds. Half the step of a forest of 1000 trees.
 SMALLEST_PROBABILITY = 0.0005
@@ -172,7 +172,7 @@ def calibration_table(y_true, y_prob, *, n_bins=4, confidence_level=0.95, pos_la
     0        0.2  0.333333  3
     1        0.7  0.666667  3
     """
-    is_positive, prob = _check_probabilities(y_true, y_prob, pos_label)
+    is_positive, prob = check_probabilities(y_true, y_prob, pos_label)
     if n_bins != int(n_bins) or not 1 <= n_bins <= len(prob):
         raise ValueError(f"n_bins is a whole number from 1 to the {len(prob)} patients; got {n_bins}")
     z, rank = normal_quantile(confidence_level), pd.Series(prob).rank(method="average").to_numpy() - 0.5
@@ -240,7 +240,7 @@ def decision_curve(y_true, y_prob, *, thresholds=None, confidence_level=0.95, po
     0        0.2          0.3       0.25         4
     1        0.5          0.2      -0.20         3
     """
-    is_positive, prob = _check_probabilities(y_true, y_prob, pos_label)
+    is_positive, prob = check_probabilities(y_true, y_prob, pos_label)
     thresholds = np.linspace(0.05, 0.95, 19) if thresholds is None else np.asarray(thresholds, dtype=np.float64)
     if thresholds.ndim != 1 or not ((thresholds > 0) & (thresholds < 1)).all():
         raise ValueError(f"thresholds lie between 0 and 1; got {thresholds}")
@@ -267,15 +267,8 @@ def _net_benefit_row(is_positive, prob, threshold, z):
     }
 
 
-def _check_probabilities(y_true, y_prob, pos_label):
-    is_positive, prob = check_scores(y_true, y_prob, pos_label)
-    if prob.min() < 0 or prob.max() > 1:
-        raise ValueError(f"probabilities lie in [0, 1]; got {prob.min():g} to {prob.max():g}")
-    return is_positive, prob
-
-
 def _log_odds(y_true, y_prob, pos_label):
-    is_positive, prob = _check_probabilities(y_true, y_prob, pos_label)
+    is_positive, prob = check_probabilities(y_true, y_prob, pos_label)
     return is_positive, logit(np.clip(prob, SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY))
 
 

@@ -14,7 +14,7 @@ from .intervals import (
     wilson_interval,
 )
 from .resampling import CALL_METRICS, SCORE_METRICS, Resampling, bootstrap, by_repetition, is_separated
-from .score_checks import check_classes, check_labels, check_predictions, check_scores
+from .score_checks import check_classes, check_labels, check_predictions, check_probabilities, check_scores
 
 # Fewer cases than this in a class: DeLong's variance itself is too uncertain (3 of 33: 88 % coverage at AUC 0.5).
 MIN_CLASS_SIZE_DELONG = 5
@@ -176,9 +176,7 @@ def brier_score(y_true, y_prob, *, confidence_level=0.95, pos_label=1):
     >>> round(brier_score([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8]).value, 3)
     0.158
     """
-    is_positive, prob = check_scores(y_true, y_prob, pos_label)
-    if prob.min() < 0 or prob.max() > 1:
-        raise ValueError(f"probabilities lie in [0, 1]; got {prob.min():g} to {prob.max():g}")
+    is_positive, prob = check_probabilities(y_true, y_prob, pos_label)
     error = (prob - is_positive) ** 2
     value, n = float(error.mean()), len(error)
     strata = [error[is_positive], error[~is_positive]]

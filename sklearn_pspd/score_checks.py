@@ -113,6 +113,44 @@ def check_scores(y_true, y_score, pos_label):
     return check_classes(y_true, pos_label), score
 
 
+def check_probabilities(y_true, y_prob, pos_label):
+    """Return where the positive class is, and the probabilities as float64.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_patients,)
+        Two classes, both present.
+    y_prob : array-like of shape (n_patients,)
+        Probability of the positive class, in [0, 1].
+    pos_label : int, str or bool
+        The positive class.
+
+    Returns
+    -------
+    is_positive : ndarray of bool of shape (n_patients,)
+        True for the positive class.
+    prob : ndarray of shape (n_patients,)
+        The probabilities.
+
+    Raises
+    ------
+    ValueError
+        If a class is absent, `pos_label` is neither class, a probability is outside [0, 1], or lengths differ.
+
+    Examples
+    --------
+    >>> from sklearn_pspd.score_checks import check_probabilities
+    >>> check_probabilities([0, 1], [0.2, 1.7], 1)
+    Traceback (most recent call last):
+        ...
+    ValueError: probabilities lie in [0, 1]; got 0.2 to 1.7
+    """
+    is_positive, prob = check_scores(y_true, y_prob, pos_label)
+    if prob.min() < 0 or prob.max() > 1:
+        raise ValueError(f"probabilities lie in [0, 1]; got {prob.min():g} to {prob.max():g}")
+    return is_positive, prob
+
+
 def check_predictions(y_true, y_pred, pos_label):
     """Return where the positive class is, and where it was called.
 
