@@ -175,6 +175,8 @@ def _compare(models, X, y, X_test, y_test, options, title):
         n_jobs=options.jobs,
         on_progress=_progress("validation"),
     )
+    # Hours of training are in it: before anything else can fail.
+    comparison.scores.to_csv(options.out / "scores.csv", index=False)
     print(comparison_text(comparison, title=title))
     write_comparison(comparison, options.out, title=title)
 
@@ -197,6 +199,8 @@ def _scramble(models, X, y, options, title):
         for name, model in models.items()
     }
     print(controls_text(controls))
+    if options.tune:
+        print("The tuning was not repeated on scrambled outcomes: p concerns the models as tuned, not the tuning.\n")
     write_controls(controls, options.out, title=title)
 
 

@@ -88,7 +88,8 @@ def calibration_slope(y_true, y_prob, *, confidence_level=0.95, pos_label=1):
     -------
     Estimate
         1 for a calibrated model, below 1 for an overconfident one, 0 for one that knows nothing. Infinite where the
-        probabilities separate the classes; NaN, with an interval of minus to plus infinity, where all are equal.
+        probabilities separate the classes, ties aside; NaN, with an interval of minus to plus infinity, where all are
+        equal.
 
     Raises
     ------
@@ -129,7 +130,12 @@ def calibration_slope(y_true, y_prob, *, confidence_level=0.95, pos_label=1):
     def likelihood(slope):
         return _log_likelihood(is_positive, best_intercept(slope) + slope * standard)
 
-    value = _root(gradient)
+    positive, negative = standard[is_positive], standard[~is_positive]
+    if positive.min() >= negative.max() or positive.max() <= negative.min():
+        # No finite slope is best, not even where one probability stands on both sides.
+        value = np.copysign(_LARGEST_SLOPE, positive.mean() - negative.mean())
+    else:
+        value = _root(gradient)
     quantile = t_quantile(confidence_level, max(1, len(log_odds) - 2))
     low, high = _likelihood_interval(likelihood, value, _LARGEST_SLOPE, quantile)
     value, low, high = (np.copysign(np.inf, x) if abs(x) >= _LARGEST_SLOPE else x / spread for x in (value, low, high))

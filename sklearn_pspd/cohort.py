@@ -2,6 +2,7 @@
 
 import gzip
 import math
+import warnings
 from numbers import Number
 from pathlib import Path
 
@@ -70,8 +71,11 @@ def read_cohort(path):
         raise FileNotFoundError(f"cohort table {path}: no such file")
     texts = dict.fromkeys((*IDENTITY_COLUMNS, *CLINICAL_CODES, "lesion_mask", "outcome"), "str")
     try:
-        cohort = pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=[""])
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        with warnings.catch_warnings():
+            # A row with more fields than the header: its values could stand under wrong names.
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            cohort = pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=[""], index_col=False)
+    except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise ValueError(f"cohort table {path}: not a comma-separated table ({error})") from error
     for column in cohort.columns.intersection(_NUMBER_COLUMNS):
         cohort[column] = _numbers_where_possible(cohort[column])

@@ -68,14 +68,14 @@ def delong_test(y_true, score_a, score_b, *, variance_factor=1.0, confidence_lev
     Raises
     ------
     ValueError
-        If a class has fewer than two cases, `pos_label` is neither class, a score is not finite, lengths differ, or
+        If a class is absent, `pos_label` is neither class, a score is not finite, lengths differ, or
         `variance_factor` is not positive.
 
     Notes
     -----
-    DeLong's paired test [1]_. Where its variance is zero though the AUCs differ (a perfect model against a constant
-    one), Hanley and McNeil's variances [2]_ at the AUCs shrunk by half a pair are added up instead, which gives no
-    credit for the pairing (ours).
+    DeLong's paired test [1]_. Where its variance is zero (a perfect model against a constant one) or not defined (one
+    case of a class), Hanley and McNeil's variances [2]_ at the AUCs shrunk by half a pair are added up instead, which
+    gives no credit for the pairing (ours).
 
     References
     ----------
@@ -95,12 +95,12 @@ def delong_test(y_true, score_a, score_b, *, variance_factor=1.0, confidence_lev
     sizes = is_positive.sum(), (~is_positive).sum()
     if not variance_factor > 0:
         raise ValueError(f"variance_factor is positive; got {variance_factor}")
-    if min(sizes) < 2:
-        raise ValueError(f"DeLong's test needs two cases of each class; got {sizes[0]} positive, {sizes[1]} negative")
     above_a, below_a = placements(is_positive, score_a)
     above_b, below_b = placements(is_positive, score_b)
     difference = above_a.mean() - above_b.mean()
-    variance, method = delong_variance(above_a - above_b, below_a - below_b), "DeLong, paired"
+    variance, method = 0.0, "DeLong, paired"
+    if min(sizes) > 1:
+        variance = delong_variance(above_a - above_b, below_a - below_b)
     if variance < ROUNDING:
         method = "Hanley-McNeil, unpaired"
         shrunk = [(above.mean() * np.prod(sizes) + 0.5) / (np.prod(sizes) + 1) for above in (above_a, above_b)]

@@ -76,7 +76,8 @@ def label_lesions(followup, *, stable_days=STABLE_DAYS, precedence=()):
           "decreased" or "stable"; of PET "uptake", "no uptake" or "equivocal"; otherwise free or empty.
 
         A lesion has one appearance, and no event before it. An intervention is whatever may change the lesion from
-        then on: surgery, re-irradiation, another drug.
+        then on: surgery, re-irradiation, another drug. Pathology comes from surgery or biopsy, and counts as an
+        intervention too.
     stable_days : int, default=120
         Days from the appearance after which a lesion that remained stable is pseudoprogression [1]_.
     precedence : sequence of {"pathology", "mri", "pet"}, default=()
@@ -190,7 +191,8 @@ def _label(events, stable_days, precedence):
 def _deciding_events(events, stable_days, remarks):
     """Return the event by which each rule applies; the rules that do not apply are absent."""
     appearance = next(event for event in events if event.kind == "appearance")
-    intervention = next((event for event in events if event.kind == "intervention"), None)
+    # A pathology result comes from surgery or biopsy, which may change the lesion like any intervention.
+    intervention = next((event for event in events if event.kind in ("intervention", "pathology")), None)
     found = {}
     for rule, kind, result in (
         ("surgically confirmed", "pathology", "PD"),
@@ -298,6 +300,8 @@ def _read_date(value):
     """Return (number of days, text, date as given to the result), or Nones."""
     if _is_missing(value) or value is pd.NaT or isinstance(value, bool):
         return None, None, None
+    if isinstance(value, Number) and 19_000_101 <= value <= 21_001_231:
+        return None, None, None  # a date such as 20160104, which counts no days
     if isinstance(value, Number):
         return (float(value), f"day {value:g}", value) if math.isfinite(value) else (None, None, None)
     try:

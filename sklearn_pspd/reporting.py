@@ -68,8 +68,8 @@ def ladder_text(result):
     lines = ["Tuning on the training patients", f"epochs: {result.best_params['classifier__epochs']} of lowest loss"]
     for rung, rows in result.scores.groupby("rung", sort=False):
         means = rows.groupby("value", sort=False)["score"].agg(["mean", "std"])
-        shown = ", ".join(f"{value:g} {mean:.2f} (SD {spread:.2f})" for value, mean, spread in means.itertuples())
-        lines.append(f"{rung.rsplit('__', 1)[-1]}: {shown}; chosen {result.best_params[rung]:g}")
+        shown = ", ".join(f"{value} {mean:.2f} (SD {spread:.2f})" for value, mean, spread in means.itertuples())
+        lines.append(f"{rung.rsplit('__', 1)[-1]}: {shown}; chosen {result.best_params[rung]}")
     return "\n".join([*lines, "The chosen values were chosen for their scores, which are therefore too good.", ""])
 
 

@@ -59,6 +59,8 @@ def test_edges_have_limits():
     assert np.isfinite(separated.low)
     reversed_ = calibration_slope(y, [0.9, 0.8, 0.7, 0.1])
     assert reversed_.value == reversed_.low == -np.inf
+    tied = calibration_slope([0, 0, 1, 1], [0.1, 0.5, 0.5, 0.9])
+    assert tied.value == tied.high == np.inf
     constant = calibration_slope(y, np.full(4, 0.3))
     assert np.isnan(constant.value)
     assert (constant.low, constant.high) == (-np.inf, np.inf)

@@ -130,3 +130,14 @@ def test_split_refuses_other_outcomes(cohort):
     cohort = cohort.assign(outcome=["stable", *cohort["outcome"][1:]])
     with pytest.raises(ValueError, match="patient phantom-001: column outcome holds 'stable'"):
         split_xy(cohort)
+
+
+def test_a_row_with_more_fields_than_the_header_is_refused(tmp_path):
+    """Else the first column would become an index, and every value stand under its neighbour's name."""
+    path = tmp_path / "cohort.csv"
+    path.write_text("patient_id,site\nP1,A,lost\nP2,B,\n")
+    with pytest.raises(ValueError, match="not a comma-separated table"):
+        read_cohort(path)
+    path.write_text("patient_id,site\nP1,A,\nP1,B,\n")
+    with pytest.raises(ValueError, match="patient P1: column patient_id holds it in 2 rows"):
+        read_cohort(path)

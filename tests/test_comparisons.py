@@ -140,10 +140,21 @@ def test_corrected_ttest_of_equal_differences():
 # Refusals
 
 
+def test_one_case_of_a_class_is_enough_for_a_wide_interval():
+    test = delong_test([0, 0, 0, 0, 1], [1, 2, 3, 4, 5], [5, 4, 3, 2, 1])
+    assert test.method == "Hanley-McNeil, unpaired"
+    assert test.difference == 1
+    assert -1 <= test.low < 0.5
+    assert 0 < test.p_value < 1
+
+
 @pytest.mark.parametrize(
     ("call", "match"),
     [
-        (lambda: delong_test([0, 0, 1], [1, 2, 3], [1, 2, 3]), "two cases of each class; got 1 positive"),
+        (
+            lambda: delong_test([0, 0, 1, 1], [1, 2, 3, 4], [1, 2, 3, 5], variance_factor=0),
+            "variance_factor is positive",
+        ),
         (lambda: mcnemar_test([0, 1], [0, 1], [0, 1], method="chi2"), "got 'chi2'"),
         (lambda: mcnemar_test([0, 1], [0, 1], [0]), r"pred_b \(1,\)"),
         (lambda: corrected_resampled_ttest([1], [1], n_train=9, n_test=1), "at least 2 splits"),

@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV, StratifiedKFold, permutation_test_score
+from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold, permutation_test_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
@@ -131,3 +131,12 @@ def test_refusals():
         negative_control(FAST, X[["image"]], y, scramble="pairing")
     with pytest.raises(ValueError, match="cv=11 folds need 11 patients of each class"):
         negative_control(FAST, X[["image"]], y, cv=11)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_score_that_is_not_defined_is_no_evidence():
+    """Not a number is not as high as the true score; counted so, a useless protocol would have the smallest p-value."""
+    y = np.repeat([0, 1], [52, 8])
+    X = np.random.default_rng(0).normal(size=(60, 1))
+    with pytest.raises(ValueError, match=r"not defined for 6 of 6 arrangements \(first: as they are\)"):
+        negative_control(LogisticRegression(), X, y, cv=KFold(10), n_permutations=5, random_state=0)

@@ -175,3 +175,19 @@ def test_refused_parameters_and_columns():
         label(stable_days=0)
     with pytest.raises(ValueError, match="precedence lists kinds out of 'pathology', 'mri', 'pet'; got 'mri'"):
         label(precedence="mri")
+
+
+def test_surgery_ends_what_is_spontaneous():
+    """A lesion that shrinks after its resection or biopsy has not shrunk by itself."""
+    rows = [("A", 0, "appearance", ""), ("A", 30, "pathology", "inconclusive"), ("A", 60, "mri", "decreased")]
+    rows += [("B", 0, "appearance", ""), ("B", 30, "pathology", "PD"), ("B", 60, "mri", "decreased")]
+    labels = label_lesions(pd.DataFrame(rows, columns=["lesion_id", "date", "kind", "result"]))
+    assert labels["outcome"].tolist() == ["undetermined", "PD"]
+    assert labels["rule"].tolist() == ["", "surgically confirmed"]
+    assert labels["remark"].str.contains("decreased on day 60, after the intervention of day 30").all()
+
+
+def test_dates_without_dashes_are_no_numbers_of_days():
+    rows = [("A", 20160104, "appearance", ""), ("A", 20160305, "mri", "stable")]
+    with pytest.raises(ValueError, match="row 2, lesion A, column date: 20160305, neither a date nor"):
+        label_lesions(pd.DataFrame(rows, columns=["lesion_id", "date", "kind", "result"]))

@@ -165,6 +165,7 @@ def test_models_are_tested_two_by_two(patients, models):
         ("cross-validation", "accuracy_fold_mean"): n_pairs,
         ("cross-validation", "auc"): n_pairs,
         ("cross-validation", "auc_fold_mean"): n_pairs,
+        ("cross-validation", "average_precision_fold_mean"): n_pairs,
         ("external", "accuracy"): n_pairs,
         ("external", "auc"): n_pairs,
     }
@@ -286,6 +287,31 @@ def test_folds_that_share_patients_are_refused(patients, models):
     X, y = patients
     with pytest.raises(ValueError, match="cv holds out a patient more than once"):
         compare_models(models, X, y, cv=RepeatedStratifiedKFold(n_splits=5, n_repeats=2, random_state=0))
+
+
+def test_a_patient_in_two_rows_is_refused(patients, models):
+    """Else a model could be trained on the patient that it is scored on."""
+    X, y = patients
+    twice = X.assign(patient_id=X["patient_id"].where(X["patient_id"] != "p3", " P4"))
+    with pytest.raises(ValueError, match="X holds patients in more than one row: p4"):
+        compare_models({"never fitted": Untouchable()}, twice, y, cv=5)
+    outside = X[50:].assign(patient_id=X["patient_id"][50:] + " ")
+    with pytest.raises(ValueError, match="in the training set too: p50, p51"):
+        compare_models({"never fitted": Untouchable()}, X, y, cv=5, X_test=outside, y_test=y[50:])
+    with pytest.raises(ValueError, match=r"each of its 10 patients, and patients of both; got 10 with PD \(0\) and 0"):
+        compare_models({"never fitted": Untouchable()}, X[:50], y[:50], cv=5, X_test=X[50:], y_test=np.zeros(10, int))
+
+
+def test_one_patient_of_a_class_in_the_external_set_is_enough(patients, models):
+    X, y = patients
+    rows = np.concatenate([[45], np.flatnonzero(y[46:] == 0)[:2] + 46])
+    comparison = compare_models(
+        {"a": models["logistic"], "b": clone(models["logistic"]).set_params(logisticregression__C=0.01)},
+        X[:45], y[:45], cv=5, X_test=X.iloc[rows], y_test=y[rows], random_state=0,
+    )  # fmt: skip
+    text = comparison_text(comparison)
+    assert "External: held-out site, 2 PD, 1 PsPD" in text
+    assert comparison.calibration_curves().query("evaluation == 'external'")["n"].sum() == 6
 
 
 def test_an_effect_of_zero_gives_no_model_an_edge():

@@ -99,6 +99,12 @@ def test_a_learned_threshold_is_the_best_of_all(rule, score):
         assert learned.value not in prob or learned.value == prob.min()
 
 
+def test_calling_nobody_is_a_choice():
+    y, prob = [0] * 9 + [1], np.append(np.linspace(0.2, 0.9, 9), 0.1)
+    learned = learn_threshold(y, prob, rule="cost", n_resamples=10, random_state=0)
+    assert not (prob >= learned.value).any()
+
+
 def youden_of_product(y, called):
     return recall_score(y, called) * recall_score(y, called, pos_label=0)
 

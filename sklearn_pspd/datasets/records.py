@@ -229,12 +229,26 @@ def _read_text(path, separator, sheet):
     try:
         if path.suffix.lower() in (".xlsx", ".xlsm"):
             return pd.read_excel(path, sheet_name=sheet or 0, dtype=str, keep_default_na=False, engine="openpyxl")
-        return pd.read_csv(
-            path, sep=separator, dtype=str, keep_default_na=False, skipinitialspace=True, encoding="utf-8-sig"
-        )
+        with warnings.catch_warnings():
+            # A row with more fields than the header: its values could stand under wrong names.
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            return pd.read_csv(
+                path,
+                sep=separator,
+                dtype=str,
+                keep_default_na=False,
+                skipinitialspace=True,
+                encoding="utf-8-sig",
+                index_col=False,
+            )
     except ImportError as error:
         raise ValueError(f"{path}: workbooks need openpyxl; install it or save the sheet as CSV") from error
-    except (ValueError, KeyError, BadZipFile) as error:  # pandas' errors of parsing and of decoding are ValueErrors
+    except (
+        ValueError,
+        KeyError,
+        BadZipFile,
+        pd.errors.ParserWarning,
+    ) as error:  # pandas' errors of parsing and of decoding are ValueErrors
         raise ValueError(f"{path}: not a table ({error})") from error
 
 

@@ -1,6 +1,7 @@
 """Scores of several models on the same patients: intervals, paired tests, calibration, thresholds."""
 
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 
 import numpy as np
@@ -51,8 +52,9 @@ class ModelComparison:
     def frame(self, *, confidence_level=0.95, random_state=0):
         """Summarise the scores of every model.
 
-        Cross-validation scores are pooled over folds, which every patient enters once; "auc_fold_mean" and
-        "accuracy_fold_mean" are means over the folds' own values, without an interval.
+        Cross-validation scores are pooled over folds, which every patient enters once; "auc_fold_mean",
+        "average_precision_fold_mean" and "accuracy_fold_mean" are means over the folds' own values, without an
+        interval.
 
         Parameters
         ----------
@@ -106,7 +108,7 @@ class ModelComparison:
         -------
         DataFrame
             Columns ``evaluation``, ``metric`` ("auc"; on the external set "accuracy"; in a cross-validation
-            "auc_fold_mean" and "accuracy_fold_mean"), ``model_a``, ``model_b``,
+            "auc_fold_mean", "average_precision_fold_mean" and "accuracy_fold_mean"), ``model_a``, ``model_b``,
             ``difference`` (a minus b), ``low``, ``high``, ``statistic``, ``p_value``, ``p_holm`` (adjusted over the
             pairs of one evaluation and metric) and ``method``.
 
@@ -176,7 +178,7 @@ class ModelComparison:
         Parameters
         ----------
         n_bins : int, default=4
-            Groups of about equal size.
+            Groups of about equal size, at most one a patient.
         confidence_level : float, default=0.95
             Coverage of the intervals, in (0, 1).
 
@@ -188,7 +190,9 @@ class ModelComparison:
 
         def curve(scores):
             level = _level(scores, confidence_level)
-            return calibration_table(scores["y_true"], scores["y_score"], n_bins=n_bins, confidence_level=level)
+            return calibration_table(
+                scores["y_true"], scores["y_score"], n_bins=min(n_bins, len(scores)), confidence_level=level
+            )
 
         return self._of_each_model(curve)
 
@@ -296,14 +300,18 @@ def _fold_accuracies(scores):
     return is_right.groupby(scores["fold"]).mean().to_numpy()
 
 
-def _fold_aucs(scores):
-    """Return the AUCs of the folds that hold both outcomes."""
+def _fold_values(metric, scores):
+    """Return a metric of the folds that hold both outcomes."""
     table = fold_table(scores["y_true"].to_numpy(), scores["y_score"].to_numpy(), scores["fold"].to_numpy())
-    aucs = table.loc[~table["fold"].isin(["mean", "pooled"]), "auc"].to_numpy(dtype=np.float64)
-    return aucs[~np.isnan(aucs)]
+    values = table.loc[~table["fold"].isin(["mean", "pooled"]), metric].to_numpy(dtype=np.float64)
+    return values[~np.isnan(values)]
 
 
-FOLD_METRICS = {"auc_fold_mean": _fold_aucs, "accuracy_fold_mean": _fold_accuracies}
+FOLD_METRICS = {
+    "auc_fold_mean": partial(_fold_values, "auc"),
+    "average_precision_fold_mean": partial(_fold_values, "average_precision"),
+    "accuracy_fold_mean": _fold_accuracies,
+}
 
 
 def _factor(scores):

@@ -122,8 +122,8 @@ def negative_control(
     Raises
     ------
     ValueError
-        If there is no such link, X lacks the clinical columns that are to be moved, y holds anything but 0 and 1, or a
-        class has fewer patients than there are folds.
+        If there is no such link, X lacks the clinical columns that are to be moved, y holds anything but 0 and 1, a
+        class has fewer patients than there are folds, or a score is not defined, as the AUC of a fold with one outcome.
 
     Notes
     -----
@@ -157,6 +157,12 @@ def negative_control(
     calls = [(clone(pipeline), *_rearranged(X, y, scramble, columns, order), cv, scoring, seed) for order in orders]
     told = ["as they are", *(f"scrambled, {number} of {n_permutations}" for number in range(1, len(calls)))]
     scores = list(Tasks(len(calls), n_jobs, on_progress).run(_score, calls, told))
+    if undefined := [what for what, score in zip(told, scores, strict=True) if not np.isfinite(score)]:
+        # Not a number is never as high as the true score, and would pass for evidence.
+        raise ValueError(
+            f"the score is not defined for {len(undefined)} of {len(scores)} arrangements (first: {undefined[0]}); a "
+            "fold may hold one outcome only: use stratified folds, or fewer"
+        )
     return NegativeControl(scramble, float(scores[0]), np.asarray(scores[1:], dtype=np.float64))
 
 

@@ -1,6 +1,7 @@
 """Stratified folds, and what is said of small ones."""
 
 import warnings
+from numbers import Integral
 
 import numpy as np
 from sklearn.model_selection import StratifiedKFold, check_cv
@@ -22,7 +23,7 @@ def check_outcomes(y, name):
 
 def make_splitter(cv, y, random_state):
     """Return stratified, shuffled folds for a number, else the splitter itself; refuse more folds than patients."""
-    if not isinstance(cv, int):
+    if not isinstance(cv, Integral):
         return check_cv(cv, y, classifier=True)
     counts = np.bincount(y, minlength=2)
     if counts.min() < cv:

@@ -214,7 +214,9 @@ def learn_threshold(y_true, y_score, *, rule="equal_error", n_resamples=N_RESAMP
     if not callable(of_rule):
         raise ValueError(f"rule is callable or one of {', '.join(THRESHOLD_RULES)}; got {rule!r}")
     distinct = np.unique(score)
-    candidates = np.concatenate([[distinct[0]], (distinct[:-1] + distinct[1:]) / 2])
+    # From the one that calls everybody to the one that calls nobody.
+    nobody = np.nextafter(distinct[-1], np.inf)
+    candidates = np.concatenate([[distinct[0]], (distinct[:-1] + distinct[1:]) / 2, [nobody]])
     weights = np.vstack([np.ones(len(score)), draw_weights(is_positive, n_resamples, random_state)])
     n_positive = int(is_positive.sum())
     called = score[:, np.newaxis] >= candidates

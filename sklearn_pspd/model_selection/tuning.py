@@ -182,6 +182,10 @@ def tune_ladder(
             for (value, fold, _, _), score in zip(trials, found, strict=True)
         ]
         by_value = np.reshape([row["score"] for row in rows], (len(values), len(splits)))
+        if not np.isfinite(by_value).all():
+            raise ValueError(
+                f"rung {name}: a fold's score is not defined; it may hold one outcome only: use fewer folds"
+            )
         best[name] = values[int(np.argmax(by_value.mean(axis=1)))]
         tables += rows
     return LadderResult(best, losses, pd.DataFrame(tables, columns=["rung", "value", "fold", "score"]))

@@ -64,7 +64,8 @@ def compare_models(
     ------
     ValueError
         If a class has fewer patients than there are folds, folds share a patient, y holds anything but 0 and 1, a
-        patient is in X and in X_test, or the log holds something else.
+        patient is in two rows, or in X and in X_test (blanks and case of ids aside), the external set lacks an outcome,
+        or the log holds something else.
     FileNotFoundError
         If the log's folder does not exist.
 
@@ -84,7 +85,10 @@ def compare_models(
     >>> comparison.scores.shape
     (40, 7)
     """
+    if not models:
+        raise ValueError("models is empty; give at least one by its name")
     y = check_outcomes(y, "y")
+    _check_ids(X, "X")
     X_test, y_test = _check_external(X, X_test, y_test)
     if external_log is not None:
         check_log(external_log)
@@ -106,10 +110,28 @@ def _check_external(X, X_test, y_test):
         raise ValueError("X_test and y_test come together; one of them is None")
     if X_test is None:
         return None, None
-    shared = set(_patient_ids(X)) & set(_patient_ids(X_test))
-    if shared and "patient_id" in X:
+    y_test = check_outcomes(y_test, "y_test")
+    if len(X_test) != len(y_test) or len(np.unique(y_test)) < 2:
+        raise ValueError(
+            f"the external set needs an outcome for each of its {len(X_test)} patients, and patients of both; got "
+            f"{int((y_test == 0).sum())} with PD (0) and {int((y_test == 1).sum())} with PsPD (1)"
+        )
+    _check_ids(X_test, "X_test")
+    if "patient_id" in X and (shared := set(_bare_ids(X)) & set(_bare_ids(X_test))):
         raise ValueError(f"patients of the external set are in the training set too: {', '.join(sorted(shared))}")
-    return X_test, check_outcomes(y_test, "y_test")
+    return X_test, y_test
+
+
+def _check_ids(X, name):
+    """Refuse a patient in two rows: one of them could train the model that scores the other."""
+    ids = _bare_ids(X)
+    if repeated := sorted(set(ids[ids.duplicated()])):
+        raise ValueError(f"{name} holds patients in more than one row: {', '.join(repeated)}")
+
+
+def _bare_ids(X):
+    """Return ids without what a spreadsheet may have done to them."""
+    return pd.Series(_patient_ids(X)).astype(str).str.strip().str.casefold()
 
 
 def _patient_ids(X):
