@@ -17,6 +17,7 @@ from .cohort import (
     _is_missing,
     _number_problem,
     _patient_names,
+    _refuse,
 )
 from .group_tests import (
     CATEGORY_TESTS,
@@ -196,13 +197,13 @@ def characteristics_table(
     if variables is None:
         variables = [c for c in (*CLINICAL_COLUMNS, "site", "outcome") if c in cohort.columns and c != by]
     variables = [variables] if isinstance(variables, str) else list(variables)
-    _refuse(_column_problems(cohort, by, variables, {**tests, **(labels or {})}))
+    _refuse("the table of characteristics has", _column_problems(cohort, by, variables, {**tests, **(labels or {})}))
     is_number = {name: _is_number(cohort[name], name, tests.get(name)) for name in variables}
     problems = _group_problems(cohort[by], by, names)
     for name in variables:
         problems += _value_problems(cohort[name], name, is_number[name], names)
         problems += _test_problems(name, tests.get(name), is_number[name])
-    _refuse(problems)
+    _refuse("the table of characteristics has", problems)
     groups = {str(level): (cohort[by] == level).to_numpy(dtype=bool) for level in _levels(cohort[by], by)}
     cells, results = [], []
     for name in variables:
@@ -373,9 +374,3 @@ def _test_problems(name, test, is_number):
         return []
     kind = "numeric" if is_number else "categorical"
     return [f"column {name}: is {kind} and tested by {' or '.join(map(repr, known))}; got {test!r}"]
-
-
-def _refuse(problems):
-    if problems:
-        count = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
-        raise ValueError(f"the table of characteristics has {count}:\n" + "\n".join(f"  {line}" for line in problems))

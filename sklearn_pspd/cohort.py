@@ -146,9 +146,7 @@ def check_cohort(cohort):
     problems += _identity_problems(cohort, names)
     for position, (_, row) in enumerate(cohort.iterrows()):
         problems += [f"patient {names[position]}: {problem}" for problem in _row_problems(row)]
-    if problems:
-        count = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
-        raise ValueError(f"the cohort table has {count}:\n" + "\n".join(f"  {problem}" for problem in problems))
+    _refuse("the cohort table has", problems)
     return cohort
 
 
@@ -193,6 +191,13 @@ def split_xy(cohort):
     X = cohort.drop(columns="outcome")
     X.index = pd.Index(cohort["patient_id"], name="patient")
     return X, y
+
+
+def _refuse(source_has, problems):
+    """Raise all problems at once, one line each, if there are any."""
+    if problems:
+        count = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
+        raise ValueError(f"{source_has} {count}:\n" + "\n".join(f"  {problem}" for problem in problems))
 
 
 def _numbers_where_possible(column):

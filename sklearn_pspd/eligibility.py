@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from .cohort import _is_missing
+from .cohort import _is_missing, _refuse
 
 ISODOSE_PERCENT = 80.0
 _YES_OR_NO = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
@@ -110,7 +110,7 @@ def select_eligible(records, *, without=()):
     11         residual lesion after surgery         1     1
     """
     rules = [rule for rule in RULES if rule.column not in without]
-    _refuse(_column_problems(records, rules, without))
+    _refuse("the records have", _column_problems(records, rules, without))
     names = [f"in row {row}" if _is_missing(name) else str(name) for row, name in enumerate(records["patient_id"], 1)]
     problems = _name_problems(records["patient_id"], names)
     left = np.ones(len(records), dtype=bool)
@@ -135,7 +135,7 @@ def select_eligible(records, *, without=()):
                 "patients": ", ".join(leaves),
             }
         )
-    _refuse(problems)
+    _refuse("the records have", problems)
     return records[left], pd.DataFrame(flow)
 
 
@@ -198,9 +198,3 @@ def _name_problems(ids, names):
     counts = pd.Series(names, dtype=object).value_counts(sort=False)
     problems += [f"patient {name}: is in {n} rows; one row a patient" for name, n in counts[counts > 1].items()]
     return problems
-
-
-def _refuse(problems):
-    if problems:
-        count = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
-        raise ValueError(f"the records have {count}:\n" + "\n".join(f"  {line}" for line in problems))

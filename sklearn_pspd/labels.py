@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from .cohort import _is_missing
+from .cohort import _is_missing, _refuse
 
 STABLE_DAYS = 120
 UNDETERMINED = "undetermined"
@@ -156,9 +156,7 @@ def label_lesions(followup, *, stable_days=STABLE_DAYS, precedence=()):
     problems += _mixed_dates(followup["date"])
     if not problems:
         problems += [line for lesion, events in histories.items() for line in _history_problems(lesion, events)]
-    if problems:
-        count = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
-        raise ValueError(f"the follow-up table has {count}:\n" + "\n".join(f"  {line}" for line in problems))
+    _refuse("the follow-up table has", problems)
     rows = [
         {"lesion_id": lesion, **_label(sorted(events, key=lambda event: event.day), stable_days, precedence)}
         for lesion, events in histories.items()

@@ -9,7 +9,7 @@ from zipfile import BadZipFile
 
 import pandas as pd
 
-from sklearn_pspd.cohort import CLINICAL_COLUMNS, IDENTITY_COLUMNS, POSITION_COLUMNS
+from sklearn_pspd.cohort import CLINICAL_COLUMNS, IDENTITY_COLUMNS, POSITION_COLUMNS, _refuse
 from sklearn_pspd.loading.geometry import Settings
 from sklearn_pspd.loading.position import middle_slice, open_volume
 from sklearn_pspd.loading.refusals import RefusedError
@@ -49,10 +49,7 @@ class Report:
 
     def stop(self):
         """Raise all problems at once, if there are any."""
-        if self.problems:
-            count = "a problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
-            listing = "\n".join(f"  {line}" for line in self.problems)
-            raise ValueError(f"{self.source} has {count}:\n{listing}")
+        _refuse(f"{self.source} has", self.problems)
 
     def frame(self, cohort):
         """Return the findings, one row each, and whether their patients are in the cohort."""
