@@ -30,8 +30,8 @@ cohort = make_cohort(f"{folder.name}/cohort", 8, matrix_px=(192, 320), n_native_
 # path leads nowhere.
 
 X = cohort.drop(columns="outcome").set_index("patient_id", drop=False)
-X.loc["phantom-003", "lesion_slice"] = 40
-X.loc["phantom-006", "image"] = "elsewhere/phantom-006.nii.gz"
+X.loc[X.index[2], "lesion_slice"] = 40
+X.loc[X.index[5], "image"] = "elsewhere/scan.nii.gz"
 
 quality = SliceStackLoader().inspect(X)
 shown = ["height", "width", "row_spacing_mm", "fov_height_mm", "slice_spacing_mm", "orientation", "slices"]

@@ -9,6 +9,7 @@ _HOMES = {
     "ClinicalMinMaxScaler": "clinical",
     "CharacteristicsTable": "characteristics",
     "FOVNormalizer": "preprocessing",
+    "LadderSearchCV": "model_selection",
     "ModelComparison": "model_selection",
     "SliceStackLoader": "loading",
     "SliceStandardizer": "preprocessing",

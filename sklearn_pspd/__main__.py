@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import math
 import os
 import shutil
 import sys
@@ -64,7 +65,7 @@ def _parse(arguments):
         metavar="N",
         help="filters of the convolution blocks (64 128 256; synthetic 8 16 32)",
     )
-    add("--tune", action="store_true", help="tune the network as the paper does first, on the training patients (long)")
+    add("--tune", action="store_true", help="tune networks as the paper does, inside each training fold (hours)")
     add(
         "--permutations",
         type=_at_least(0),
@@ -104,9 +105,9 @@ def _run(options, workspace):
 
     title = SYNTHETIC_TITLE if synthetic else None
     models = _make_models(options, workspace)
+    _describe(training, external, models, options.out, title)
     X, y = split_xy(training)
     X_test, y_test = split_xy(external) if external is not None else (None, None)
-    _describe(cohort, models, y, y_test, options.out, title)
     if options.tune:
         _tune(models, X, y, options, title)
     _compare(models, X, y, X_test, y_test, options, title)
@@ -117,46 +118,44 @@ def _run(options, workspace):
     return 0
 
 
-def _describe(cohort, models, y, y_test, folder, title):
-    """Read every image once, and say what the cohort is before anything is trained."""
+def _describe(training, external, models, folder, title):
+    """Read every image once, and say what the cohort is before anything is trained; held-out outcomes stay unseen."""
+    import pandas as pd
+
     from .characteristics import characteristics_table
     from .cohort import split_xy
     from .model_selection import audit_leaks
     from .reporting import cohort_text
 
+    cohort = pd.concat([training, external])
     _say(f"reading {len(cohort)} images")
     loader = models["MRI alone"]["features"].transformers[0][1]["load"]
-    findings = audit_leaks(*split_xy(cohort), loader=loader)
+    X_test, y_test = split_xy(external) if external is not None else (None, None)
+    findings = audit_leaks(*split_xy(training), X_test=X_test, loader=loader)
     findings.to_csv(folder / "leaks.csv", index=False)
-    groups = ["outcome", *(["site"] if cohort["site"].nunique() > 1 else [])]
-    tables = {by: characteristics_table(cohort, by=by) for by in groups}
-    blocks = [title] if title else []
-    whole = "\n\n\n".join([*blocks, *(f"Patients by {by}\n\n{table}" for by, table in tables.items())])
-    (folder / "characteristics.txt").write_text(whole + "\n", encoding="utf-8")
-    print(cohort_text(findings, tables["outcome"], y, y_test, title=title))
+    described = training if len(set(training["site"])) > 1 else training.drop(columns="site")
+    tables = {"Training patients by outcome": characteristics_table(described)}
+    if external is not None:
+        tables["All patients by site"] = characteristics_table(cohort, by="site")
+    (folder / "characteristics.txt").write_text(
+        "\n\n\n".join([*([title] if title else []), *(f"{name}\n\n{table}" for name, table in tables.items())]) + "\n",
+        encoding="utf-8",
+    )
+    print(cohort_text(findings, tables, split_xy(training)[1], y_test, title=title))
 
 
 def _tune(models, X, y, options, title):
-    """Tune model 1; its values serve models 1 and 2, as in the paper."""
-    from .model_selection import tune_ladder
+    """Tune model 1 on all training patients, to show its values; from then on every fit of a network tunes."""
+    from .model_selection import LadderSearchCV, tune_ladder
     from .reporting import ladder_text, write_ladder
 
-    result = tune_ladder(
-        models["MRI + clinical"],
-        X,
-        y,
-        max_epochs=2 * options.epochs,
-        random_state=options.seed,
-        n_jobs=options.jobs,
-        on_progress=_progress("tuning"),
-    )
+    settings = {"max_epochs": 2 * options.epochs, "random_state": options.seed, "n_jobs": options.jobs}
+    ladder = tune_ladder(models["MRI + clinical"], X, y, on_progress=_progress("tuning"), **settings)
     for name in ("MRI + clinical", "MRI alone"):
-        models[name].set_params(**result.best_params)
-    print(ladder_text(result))
-    print(
-        "The cross-validation below is on the patients that the values were chosen on: optimistic, as in the paper.\n"
-    )
-    write_ladder(result, options.out, title=title)
+        progress = _progress(f"tuning inside a fold, {name}")
+        models[name] = LadderSearchCV(models[name], on_progress=progress, **settings)
+    print(ladder_text(ladder))
+    write_ladder(ladder, options.out, title=title)
 
 
 def _compare(models, X, y, X_test, y_test, options, title):
@@ -170,15 +169,31 @@ def _compare(models, X, y, X_test, y_test, options, title):
         cv=options.folds,
         X_test=X_test,
         y_test=y_test,
-        external_log=options.out / "external_uses.jsonl",
+        external_log=_external_log(options),
         random_state=options.seed,
-        n_jobs=options.jobs,
+        n_jobs=_outer_jobs(options),
         on_progress=_progress("validation"),
     )
     # Hours of training are in it: before anything else can fail.
     comparison.scores.to_csv(options.out / "scores.csv", index=False)
     print(comparison_text(comparison, title=title))
     write_comparison(comparison, options.out, title=title)
+
+
+def _external_log(options):
+    """Return the file that remembers uses of the held-out patients, beside their table; None for synthetic ones."""
+    if options.cohort is None:
+        return None
+    log = options.cohort.with_suffix(".external_uses.jsonl")
+    if os.access(log if log.exists() else log.parent, os.W_OK):
+        return log
+    _say(f"{log} cannot be written; uses of the held-out patients are remembered in {options.out} only")
+    return options.out / log.name
+
+
+def _outer_jobs(options):
+    """Return how many fits of the protocol go at once; a tuning spreads its own fits over the processes instead."""
+    return 1 if options.tune else options.jobs
 
 
 def _scramble(models, X, y, options, title):
@@ -193,14 +208,12 @@ def _scramble(models, X, y, options, title):
             n_permutations=options.permutations,
             cv=options.folds,
             random_state=options.seed,
-            n_jobs=options.jobs,
+            n_jobs=_outer_jobs(options),
             on_progress=_progress(f"negative control, {name}"),
         )
         for name, model in models.items()
     }
     print(controls_text(controls))
-    if options.tune:
-        print("The tuning was not repeated on scrambled outcomes: p concerns the models as tuned, not the tuning.\n")
     write_controls(controls, options.out, title=title)
 
 
@@ -240,12 +253,14 @@ def _split_sites(cohort, options):
         raise ValueError(f"--test-site {site}: no such site; the table has {', '.join(map(repr, counts.index))}")
     is_external = cohort["site"] == site
     training, external = cohort[~is_external], cohort[is_external] if site is not None else None
-    for name, part, needed in (("training", training, options.folds), ("held-out", external, 1)):
+    # A tuning has five folds of its own inside the others.
+    in_training = math.ceil(5 * options.folds / (options.folds - 1)) if options.tune else options.folds
+    for name, part, needed in (("training", training, max(options.folds, in_training)), ("held-out", external, 1)):
         few = [] if part is None else [c for c in ("PD", "PsPD") if (part["outcome"] == c).sum() < needed]
         if few:
             raise ValueError(
                 f"the {name} patients hold {(part['outcome'] == few[0]).sum()} with {few[0]}; at least {needed} are "
-                "needed (see --folds and --test-site)"
+                "needed (see --folds, --tune and --test-site)"
             )
     return training, external, site
 

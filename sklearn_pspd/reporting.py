@@ -1,11 +1,13 @@
 """The report of a study: text to read, tables to compute with, and figures."""
 
 import math
+from itertools import zip_longest
 
 import matplotlib.pyplot as plt
 import pandas as pd
 
 from .cohort import CLINICAL_COLUMNS
+from .model_selection.folds import CROSS_VALIDATION
 from .plotting import (
     CalibrationCurveDisplay,
     ComparisonDisplay,
@@ -20,6 +22,12 @@ from .table_text import plain_text
 # What a study may hope for; the paper's cross-validation reached 0.72.
 HOPED_FOR_AUC = 0.75
 
+METRIC_HEADINGS = {"auc": "AUC", "average_precision": "AUPRC", "accuracy": "accuracy", "brier": "Brier score"}
+CALL_HEADINGS = {"precision": "precision", "recall": "recall", "f1": "F1"}
+# Of the AUC and of the accuracy, whose test in a cross-validation is that of its folds.
+DIFFERENCES = (("auc",), ("accuracy", "accuracy_fold_mean"))
+SHOWN_THRESHOLDS = (0.25, 0.5, 0.75)
+
 FIGURE_DPI = 120
 
 
@@ -30,8 +38,8 @@ def cohort_text(findings, characteristics, y, y_test=None, *, title=None):
     ----------
     findings : DataFrame
         What :func:`~sklearn_pspd.model_selection.audit_leaks` returned.
-    characteristics : CharacteristicsTable
-        By outcome.
+    characteristics : dict of str to CharacteristicsTable
+        By heading.
     y : ndarray of shape (n_patients,)
         Outcomes of the training patients, 1 = PsPD.
     y_test : ndarray, default=None
@@ -42,13 +50,15 @@ def cohort_text(findings, characteristics, y, y_test=None, *, title=None):
     Returns
     -------
     str
-        Three blocks.
+        A block each.
     """
     lines = ["Leaks: none found (patients that occur twice, features that give the outcome away)"]
     if len(findings):
         named = findings.drop(columns="sites").astype(str)
         lines = [f"Leaks: {len(findings)} to look at", plain_text(named)]
-    lines += ["", "Patients by outcome", plain_text(characteristics.frame()), ""]
+    for heading, table in characteristics.items():
+        lines += ["", heading, plain_text(table.frame())]
+    lines.append("")
     return "\n".join([*([title, ""] if title else []), *lines, *_size_lines(y, y_test), ""])
 
 
@@ -116,18 +126,20 @@ def comparison_text(comparison, *, title=None):
     Returns
     -------
     str
-        A block for each evaluation: AUC and AUPRC with 95 % intervals, then precision, recall and F1 of each class; and
-        the differences of AUCs with DeLong's paired test. Then calibration, thresholds learned from out-of-fold scores,
-        and whether the external set was used before.
+        A block for each evaluation: AUC, AUPRC, accuracy, Brier score, and precision, recall and F1 of each class, with
+        95 % intervals, and the paired tests of AUCs and accuracies. Then calibration, net benefit, thresholds learned
+        from out-of-fold scores, the optimism of tuning, and whether the external set was used before.
     """
     frame, tests = comparison.frame(), comparison.tests()
     lines = [title, ""] if title else []
     for evaluation, rows in frame.groupby("evaluation", sort=False):
         lines += [*_evaluation_lines(comparison.scores, evaluation, rows), ""]
-        if len(differences := tests[(tests["evaluation"] == evaluation) & (tests["metric"] == "auc")]):
+        if len(differences := tests[tests["evaluation"] == evaluation]):
             lines += [*_difference_lines(differences), ""]
-    lines += [*_calibration_lines(comparison), "", *_threshold_lines(comparison), "", *_use_lines(comparison)]
+    lines += [*_calibration_lines(comparison), "", *_benefit_lines(comparison), "", *_threshold_lines(comparison), ""]
+    lines += [*_tuning_lines(comparison), *_use_lines(comparison)]
     lines.append("Calls: PsPD where its probability reaches the share of PsPD among the model's training patients.")
+    lines.append("Sensitivity for PsPD is the recall of PsPD, specificity the recall of PD.")
     lines.append("Intervals: 95 %, wider in cross-validation, whose folds share training patients (Nadeau and Bengio).")
     return "\n".join([*lines, "Research software, not a medical device.", ""])
 
@@ -137,8 +149,9 @@ def write_comparison(comparison, folder, *, title=None):
 
     Writes ``comparison.txt`` (what :func:`comparison_text` gives), ``comparison.csv`` (every metric with its interval),
     ``tests.csv`` (paired tests of the models), ``scores.csv`` (every patient's score), ``calibration.csv``,
-    ``calibration_curves.csv``, ``decision_curves.csv`` and ``thresholds.csv``; and as PNG the figures ``comparison``,
-    ``calibration``, ``decision_curves`` and ``thresholds``.
+    ``calibration_curves.csv``, ``decision_curves.csv`` and ``thresholds.csv``, where they exist ``external_uses.csv``
+    and ``tuned_folds.csv``; and as PNG the figures ``comparison``, ``calibration``, ``decision_curves`` and
+    ``thresholds``.
 
     Parameters
     ----------
@@ -158,9 +171,12 @@ def write_comparison(comparison, folder, *, title=None):
         "calibration_curves": comparison.calibration_curves(),
         "decision_curves": comparison.decision_curves(),
         "thresholds": comparison.thresholds(),
+        "external_uses": comparison.external_uses,
+        "tuned_folds": comparison.tuning,
     }
     for name, table in tables.items():
-        table.to_csv(folder / f"{name}.csv", index=False)
+        if table is not None:
+            table.to_csv(folder / f"{name}.csv", index=False)
     displays = {
         "comparison": ComparisonDisplay,
         "calibration": CalibrationCurveDisplay,
@@ -243,20 +259,21 @@ def _calibration_lines(comparison):
 
 
 def _threshold_lines(comparison):
-    table = comparison.thresholds(rules=("equal_error",))
+    table = comparison.thresholds()
     rows = []
     for row in table[table["evaluation"] == table["evaluation"].iloc[-1]].to_dict("records"):
         spread = "" if math.isnan(row["low"]) else f" ({row['low']:.2f} to {row['high']:.2f})"
         rows.append(
             {
                 "": row["model"],
+                "rule": row["rule"].replace("_", " "),
                 "learned from": "these patients: optimistic" if row["is_optimistic"] else "out-of-fold scores",
                 "threshold": f"{row['threshold']:.2f}{spread}",
                 **{name: _interval_of(row, name) for name in ("sensitivity", "specificity")},
             }
         )
     where = "the held-out site" if (table["evaluation"] == "external").any() else "the patients that they came from"
-    heading = f"Thresholds at equal error with bootstrap spread, applied to {where}; sensitivity is for PsPD"
+    heading = f"Thresholds with bootstrap spread, applied to {where}; sensitivity is for PsPD"
     return [heading, plain_text(pd.DataFrame(rows))]
 
 
@@ -264,12 +281,13 @@ def _use_lines(comparison):
     uses = comparison.external_uses
     if uses is None or (n_uses := uses["use"].max()) == 1:
         return []
-    n_choices = len(uses[["model", "settings"]].drop_duplicates())
-    return [
-        f"These external patients were scored {n_uses} times, with {n_choices} models or settings. To the extent that "
-        "one was chosen by them, their figures are too good.",
-        "",
+    lines = [
+        f"These external patients were scored {n_uses} times, with {uses['settings'].nunique()} models or settings. To "
+        "the extent that one was chosen by them, their figures are too good."
     ]
+    if n_relabelled := uses["n_relabelled"].max():
+        lines.append(f"Of {n_relabelled} of them the outcome was another at an earlier time.")
+    return [*lines, ""]
 
 
 def _interval_of(row, name):
@@ -278,34 +296,69 @@ def _interval_of(row, name):
 
 def _evaluation_lines(scores, evaluation, rows):
     patients = scores[scores["evaluation"] == evaluation].drop_duplicates("patient_id")
-    n_folds = patients["fold"].nunique()
     counts = f"{(patients['y_true'] == 0).sum()} PD, {(patients['y_true'] == 1).sum()} PsPD"
-    how = f"{n_folds} folds, pooled" if patients["fold"].iloc[0] else "held-out site"
-    width = max(len(model) for model in rows["model"])
-    per_class = "precision  recall     F1"
-    head = f"{'':{width}}  {'AUC':^19}  {'AUPRC':^19}  {per_class:^24}  {per_class:^24}"
-    over = f"{'':{width}}  {'':19}  {'':19}  {'PD':^24}  {'PsPD':^24}"
-    lines = [f"{evaluation.capitalize()}: {how}, {counts}", over.rstrip(), head.rstrip()]
-    return lines + [_model_line(model, of_model, width) for model, of_model in rows.groupby("model", sort=False)]
+    is_folds = evaluation == CROSS_VALIDATION
+    how = f"{patients['fold'].nunique()} folds, pooled" if is_folds else "held-out site"
+    ranking, calls = [], []
+    for model, of_model in rows.groupby("model", sort=False):
+        cells = {(row["metric"], row["class"]): row for row in of_model.to_dict("records")}
+        fold_mean = {"AUC, mean of folds": _number(cells["auc_fold_mean", ""]["value"])} if is_folds else {}
+        texts = {heading: _with_interval(cells[metric, ""]) for metric, heading in METRIC_HEADINGS.items()}
+        ranking.append({"": model, "AUC": texts.pop("AUC"), **fold_mean, **texts})
+        calls += [
+            {"": name, "class": label, **{h: _with_interval(cells[m, label]) for m, h in CALL_HEADINGS.items()}}
+            for name, label in ((model, "PD"), ("", "PsPD"))
+        ]
+    heading = f"{evaluation.capitalize()}: {how}, {counts}"
+    return [heading, plain_text(pd.DataFrame(ranking)), "", plain_text(pd.DataFrame(calls))]
 
 
 def _difference_lines(tests):
-    names = [f"{row.model_a} - {row.model_b}" for row in tests.itertuples()]
-    width = max(map(len, names))
-    lines = [f"{'':{width}}  difference of AUCs    p (DeLong, paired)  p (Holm)"]
-    for name, row in zip(names, tests.itertuples(), strict=True):
-        interval = f"{row.difference:+.2f} ({row.low:+.2f} to {row.high:+.2f})"
-        lines.append(f"{name:{width}}  {interval:20}  {row.p_value:18.3f}  {row.p_holm:8.3f}")
-    return lines
+    """Lay out the differences of each two models, and how they were tested."""
+    auc, accuracy = (tests[tests["metric"].isin(names)].to_dict("records") for names in DIFFERENCES)
+    rows = []
+    for first, second in zip_longest(auc, accuracy):
+        rows.append([f"{first['model_a']} - {first['model_b']}", *_test_cells(first), *_test_cells(second)])
+    columns = ["", "difference of AUC", "p", "Holm", "difference of accuracy", "p", "Holm"]
+    methods = [
+        f"{what}: {' or '.join(dict.fromkeys(test['method'] for test in of_metric))}"
+        for what, of_metric in (("AUC", auc), ("accuracy", accuracy))
+        if of_metric
+    ]
+    return [plain_text(pd.DataFrame(rows, columns=columns)), f"Tests: {'; '.join(methods)}"]
 
 
-def _model_line(model, rows, width):
-    cells = {(row["metric"], row["class"]): row for _, row in rows.iterrows()}
-    line = f"{model:{width}}  {_with_interval(cells['auc', ''])}  {_with_interval(cells['average_precision', ''])}"
-    for name in ("PD", "PsPD"):
-        precision, recall, f1 = (_number(cells[metric, name]["value"]) for metric in ("precision", "recall", "f1"))
-        line += f"  {precision:>9}  {recall:>6}  {f1:>5}"
-    return line
+def _test_cells(test):
+    """Return difference, p-value and Holm's, blank where a cross-validation of one fold has no test."""
+    if test is None:
+        return "", "", ""
+    difference = f"{test['difference']:+.2f} ({test['low']:+.2f} to {test['high']:+.2f})"
+    return difference, *("-" if math.isnan(test[p]) else f"{test[p]:.3f}" for p in ("p_value", "p_holm"))
+
+
+def _benefit_lines(comparison):
+    table = comparison.decision_curves(thresholds=SHOWN_THRESHOLDS)
+    rows = []
+    for evaluation, of_evaluation in table.groupby("evaluation", sort=False):
+        for model, part in of_evaluation.groupby("model", sort=False):
+            texts = map(_with_interval, part.rename(columns={"net_benefit": "value"}).to_dict("records"))
+            rows.append([model, evaluation, *texts])
+        rows.append(["PsPD for all", evaluation, *map(_number, part["treat_all"])])
+    heading = "Net benefit of calling PsPD from a probability on; of calling nobody it is 0"
+    return [heading, plain_text(pd.DataFrame(rows, columns=["", "evaluation", *map(str, SHOWN_THRESHOLDS)]))]
+
+
+def _tuning_lines(comparison):
+    if comparison.tuning is None:
+        return []
+    inside = comparison.tuning[comparison.tuning["evaluation"] == CROSS_VALIDATION]
+    means = inside.groupby("model", sort=False)[["inner_score", "outer_score"]].mean()
+    rows = [
+        {"": model, "tuning folds": _number(inner), "held out": _number(outer), "optimism": f"{inner - outer:+.2f}"}
+        for model, inner, outer in means.itertuples()
+    ]
+    heading = "Tuning inside each training fold: mean score of the chosen values in the tuning's folds and held out"
+    return [heading, plain_text(pd.DataFrame(rows)), ""]
 
 
 def _with_interval(row):

@@ -40,6 +40,17 @@ def test_repeated_ids_files_and_values_are_found(patients):
     assert (table["sites"] == X["site"].iloc[0]).all()
 
 
+def test_external_patients_are_looked_at_without_their_outcomes(patients):
+    X, y = patients
+    training, external = np.arange(20), np.arange(20, 30)
+    X = X.assign(interval_days=np.where(np.arange(30) < 20, 500, 500 + 100 * y))  # tells those of external patients
+    again = pd.concat([X.iloc[external], X.iloc[[3]].assign(patient_id=" " + X["patient_id"].iloc[3])])
+    table = audit_leaks(X.iloc[training], y[training], X_test=again)
+    assert table["finding"].tolist() == ["same patient", "same image file", "same clinical values"]
+    with pytest.raises(ValueError, match="X_test has a column patient_id"):
+        audit_leaks(X, y, X_test=again.drop(columns="patient_id"))
+
+
 @pytest.mark.parametrize("sign", [1, -1])
 def test_a_feature_that_repeats_the_outcome_is_found(patients, sign):
     X, y = patients

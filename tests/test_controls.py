@@ -123,6 +123,16 @@ def test_the_true_score_is_scikit_learns():
     )
 
 
+def test_splits_from_a_generator_serve_every_arrangement():
+    X, y = make_patients(40, np.random.RandomState(5), image=1.0)
+    folds = StratifiedKFold(4)
+    given = [
+        negative_control(FAST, X[["image"]], y, cv=cv, n_permutations=3, random_state=0).permutation_scores
+        for cv in (folds.split(X, y), list(folds.split(X, y)))
+    ]
+    assert given[0].tolist() == given[1].tolist()
+
+
 def test_refusals():
     X, y = make_patients(20, np.random.RandomState(6))
     with pytest.raises(ValueError, match="scramble is one of label, image, clinical, pairing; got 'labels'"):

@@ -32,12 +32,14 @@ def test_no_argument_study(study):
     assert result.stdout.count(title) == 2
     headings = (
         "Leaks: none found",
-        "Patients by outcome",
+        "Training patients by outcome",
+        "All patients by site",
         "Sample size, for an AUC of 0.75",
         "Cross-validation: 2 folds",
         "External: held-out site",
         "Calibration: slope 1",
-        "Thresholds at equal error with bootstrap spread, applied to the held-out site",
+        "Net benefit",
+        "Thresholds with bootstrap spread, applied to the held-out site",
         "Negative control: the same protocol on scrambled outcomes, one arrangement",
         "p is 0.5 at best with one arrangement.",
     )
@@ -52,7 +54,11 @@ def test_no_argument_study(study):
     assert controls["n_permutations"].tolist() == [1, 1, 1]
     characteristics = (folder / "pspd-study" / "characteristics.txt").read_text()
     assert characteristics.startswith(title)
-    assert "Patients by site" in characteristics
+    assert "All patients by site" in characteristics
+    assert "site" not in characteristics.split("All patients")[0].split("Training patients")[1]
+    text = result.stdout
+    for metric in ("AUPRC", "accuracy", "Brier score", "precision", "recall", "F1", "McNemar, exact", "Holm"):
+        assert metric in text.split("External: held-out site")[1]
 
 
 def test_the_terminal_shows_our_lines_only(study):
@@ -78,29 +84,36 @@ def test_own_cohort_as_dicom(tmp_path):
     assert "held out: site B" in result.stdout
 
 
-def test_tuning_comes_first_and_a_second_use_is_told(tmp_path, monkeypatch, capsys):
-    """In this process, with rungs of one value, since those of the paper take 65 fits."""
+def test_tuning_and_a_second_use(tmp_path, monkeypatch, capsys):
+    """In this process, with one loss trace and one rung of two values, since those of the paper take 65 fits."""
     from sklearn_pspd import __main__ as command
     from sklearn_pspd.model_selection import tuning
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(tuning, "PAPER_RUNGS", {"classifier__lstm_units": (2, 3)})
+    for tuner in (tuning.tune_ladder, tuning.LadderSearchCV.__init__):
+        monkeypatch.setitem(tuner.__kwdefaults__, "n_repeats", 1)
     monkeypatch.setattr(command, "_send_native_messages_to", lambda path: None)
-    make_cohort("own", 40, matrix_px=(128,), n_native_slices=10, random_state=1)
-    arguments = ["own/cohort.csv", *QUICK, "--tune", "--out", "results"]
+    make_cohort("own", 36, matrix_px=(128,), n_native_slices=10, random_state=1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of small folds
-        assert command.main(arguments) == 0
-        first = capsys.readouterr().out
-        assert command.main([*arguments, "--epochs", "2"]) == 0
+        assert command.main(["own/cohort.csv", *QUICK, "--tune", "--out", "tuned"]) == 0
+        first = capsys.readouterr()
+        assert command.main(["own/cohort.csv", *QUICK, "--epochs", "2", "--out", "elsewhere"]) == 0
     second = capsys.readouterr().out
-    assert "These external patients were scored" not in first
+    assert "These external patients were scored" not in first.out
     assert "These external patients were scored 2 times, with 5 models or settings." in second
-    assert first.index("Tuning on the training patients") < first.index("optimistic, as in the paper")
-    assert "lstm_units: 2 0." in first
-    scores = pd.read_csv("results/tuning_scores.csv")
+    assert first.out.index("Tuning on the training patients") < first.out.index("Cross-validation: 2 folds")
+    assert "lstm_units: 2 0." in first.out
+    assert "Tuning inside each training fold" in first.out
+    assert "tuning inside a fold, MRI alone: classifier__lstm_units=3, fold 5 of 5" in first.err
+    scores = pd.read_csv("tuned/tuning_scores.csv")
     assert scores.groupby("value").size().to_dict() == {2: 5, 3: 5}
-    assert Path("results/tuning.png").stat().st_size > 10_000
+    assert Path("tuned/tuning.png").stat().st_size > 10_000
+    folds = pd.read_csv("tuned/tuned_folds.csv")
+    assert folds.groupby("model").size().to_dict() == {"MRI + clinical": 3, "MRI alone": 3}
+    assert len(Path("own/cohort.external_uses.jsonl").read_text().splitlines()) == 2
+    assert len(pd.read_csv("elsewhere/external_uses.csv")) == 6
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,13 @@ from cross_validated import draw_comparison
 from joblib import parallel_config
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.compose import ColumnTransformer
-from sklearn.linear_model import LogisticRegression
+from sklearn.feature_selection import SelectKBest
+from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.metrics import average_precision_score, roc_auc_score
-from sklearn.model_selection import GridSearchCV, RepeatedStratifiedKFold
+from sklearn.model_selection import GridSearchCV, LeaveOneGroupOut, RepeatedStratifiedKFold
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+from sklearn.svm import SVC
 
 from sklearn_pspd import (
     ClinicalMinMaxScaler,
@@ -50,6 +53,9 @@ class Untouchable(ClassifierMixin, BaseEstimator):
 
     def fit(self, X, y):
         raise AssertionError("fitted though the call was to be refused")
+
+    def predict_proba(self, X):
+        raise AssertionError("asked though it was never fitted")
 
 
 @pytest.fixture
@@ -124,6 +130,14 @@ def test_refusals(patients, models):
         compare_models(models, X, y, X_test=X)
     with pytest.raises(ValueError, match="y holds 0"):
         compare_models(models, X, np.where(y, "PsPD", "PD"))
+    with pytest.raises(ValueError, match="y is None"):
+        compare_models(models, X, None)
+    mute = {**models, "support vectors": SVC(), "distances": RidgeClassifier()}
+    with pytest.raises(ValueError, match=r"models without predict_proba.*: support vectors, distances"):
+        compare_models(mute, X, y)
+    overlapping = [(np.arange(40), np.arange(38, 60))]
+    with pytest.raises(ValueError, match="cv: fold 1 trains on patients whom it tests too: rows 38, 39"):
+        compare_models({"unfitted": models["memory"]}, X, y, cv=overlapping)
 
 
 def test_report_and_figure_agree_with_the_frame(patients, models, tmp_path):
@@ -143,6 +157,7 @@ def test_report_and_figure_agree_with_the_frame(patients, models, tmp_path):
         "decision_curves.png",
         "thresholds.csv",
         "thresholds.png",
+        "external_uses.csv",
     }
     text = comparison_text(comparison)
     auc = comparison.frame().query("metric == 'auc' and model == 'logistic' and evaluation == 'external'").iloc[0]
@@ -216,9 +231,17 @@ def test_thresholds_are_frozen_before_the_external_set(patients, models):
     assert (outside["low"] <= outside["high"]).all()
 
 
+@pytest.fixture
+def first_use():
+    """No external set was used before in this process, nor will have been afterwards."""
+    sealing._USES.clear()
+    yield
+    sealing._USES.clear()
+
+
+@pytest.mark.usefixtures("first_use")
 def test_a_second_use_of_the_external_set_is_recorded(patients, models, tmp_path):
     X, y = patients
-    X = X.assign(patient_id=X["patient_id"] + tmp_path.name)  # not those of another test
     log = tmp_path / "uses.jsonl"
     first, other = {"logistic": models["logistic"]}, {"logistic": clone(models["logistic"])}
     other["logistic"].set_params(logisticregression__C=0.1)
@@ -248,11 +271,76 @@ def test_a_second_use_of_the_external_set_is_recorded(patients, models, tmp_path
         compare_models(unfitted, X, y, cv=5, external_log=tmp_path / "absent" / "uses.jsonl")
 
 
+@pytest.mark.usefixtures("first_use")
+def test_an_edited_table_does_not_hide_a_second_use(patients, models):
+    X, y = patients
+    model = {"logistic": models["logistic"]}
+
+    def use(X_test, y_test, model=model, X=X[:40], y=y[:40]):
+        return compare_models(model, X, y, cv=5, X_test=X_test, y_test=y_test).external_uses
+
+    use(X[45:], y[45:])
+    edited = X[45:].assign(a=X["a"][45:].round(3), patient_id=X["patient_id"][45:].str.upper() + " ", age_years=60)
+    flipped = np.where(np.arange(15) < 2, 1 - y[45:], y[45:])
+    uses = use(edited, flipped, {"renamed": model["logistic"]})
+    assert uses[["use", "n_shared", "n_relabelled"]].to_numpy().tolist() == [[1, 15, 2], [2, 15, 0]]
+    assert not uses["is_new_choice"].any()
+    text = comparison_text(compare_models(model, X[:40], y[:40], cv=5, X_test=X[45:], y_test=y[45:]))
+    assert "Of 2 of them the outcome was another at an earlier time." in text
+    assert use(X[45:], y[45:], X=X[1:40], y=y[1:40])["is_new_choice"].tolist()[-1]
+    assert use(X[45:], y[45:], X=X[:40].assign(b=1.0))["is_new_choice"].tolist()[-1]
+    nameless = X[["a"]]
+    values = make_pipeline(LogisticRegression())
+    assert use(nameless[45:], y[45:], {"m": values}, nameless[:40])["use"].tolist() == [1]
+    assert use(nameless[50:], y[50:], {"m": values}, nameless[:40])["n_shared"].tolist() == [10, 10]
+
+
 def test_settings_that_change_no_result_are_no_new_choice():
+    def settings_of(model):
+        return sealing._settings_of(model, [])
+
     network = make_fusion_pipeline(size_px=8)
     same = make_fusion_pipeline(size_px=8, memory="elsewhere", n_jobs=2)
-    assert sealing._settings_of(network) == sealing._settings_of(same)
-    assert sealing._settings_of(network) != sealing._settings_of(make_fusion_pipeline(size_px=16))
+    assert settings_of(network) == settings_of(same)
+    assert settings_of(network) != settings_of(make_fusion_pipeline(size_px=16))
+    searches = [GridSearchCV(network, {"classifier__epochs": np.array([1, last])}, cv=3) for last in (2, 2, 3)]
+    assert settings_of(searches[0]) == settings_of(searches[1]) != settings_of(searches[2])
+    unnamed = FunctionTransformer(lambda X: X)
+    assert settings_of(unnamed) != settings_of(unnamed)
+    assert settings_of(FunctionTransformer(np.log)) == settings_of(FunctionTransformer(np.log))
+
+
+def test_one_site_left_out(patients, models):
+    X, y = patients
+    X = X.assign(site=np.repeat(["A", "B", "C"], 20))
+    splits = LeaveOneGroupOut().split(X, y, X["site"])
+    scores = compare_models(models, X, y, cv=splits).scores.query("model == 'memory'")
+    assert scores["fold"].nunique() == 3
+    assert (scores.groupby("fold")["patient_id"].agg(set).map(len) == 20).all()
+    assert scores["y_score"].eq(0).all()
+
+
+def test_a_search_tunes_inside_each_fold_and_says_what_it_promised(patients):
+    X, y = patients
+    grid = {"selectkbest__k": [1, 5, 20], "logisticregression__C": [0.01, 1.0, 100.0]}
+    pipeline = make_pipeline(
+        ColumnTransformer([("noise", "passthrough", slice(2, None))]), SelectKBest(), LogisticRegression()
+    )
+    noise = pd.DataFrame(np.random.default_rng(1).normal(size=(60, 40))).add_prefix("noise")
+    search = GridSearchCV(pipeline, grid, scoring="roc_auc", cv=3)
+    X = pd.concat([X, noise], axis=1)
+    comparison = compare_models(
+        {"search": search, "plain": pipeline}, X[:45], y[:45], cv=3, X_test=X[45:], y_test=y[45:]
+    )
+    tuning = comparison.tuning
+    assert tuning[["model", "evaluation", "fold"]].to_numpy().tolist() == [
+        *(["search", "cross-validation", fold] for fold in (1, 2, 3)),
+        ["search", "external", 0],
+    ]
+    outer = comparison.frame().query("model == 'search' and metric == 'auc_fold_mean'")["value"].item()
+    inside = tuning[tuning["fold"] > 0]
+    assert inside["outer_score"].mean() == pytest.approx(outer)
+    assert f"{inside['inner_score'].mean() - outer:+.2f}" in comparison_text(comparison).split("Tuning inside")[1]
 
 
 def test_cross_validated_models_of_no_worth_are_rarely_called_different():

@@ -5,13 +5,16 @@ import pandas as pd
 import pytest
 from imblearn.over_sampling import RandomOverSampler
 from imblearn.pipeline import make_pipeline as make_sampling_pipeline
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.exceptions import NotFittedError
 from sklearn.feature_selection import SelectKBest
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline, make_pipeline
 
-from sklearn_pspd import CNNLSTMClassifier, nested_cross_validate, tune_ladder
+from sklearn_pspd import CNNLSTMClassifier, negative_control, nested_cross_validate, tune_ladder
+from sklearn_pspd.model_selection import LadderSearchCV
 from sklearn_pspd.model_selection.tuning import PAPER_RUNGS, _trace
 
 
@@ -110,6 +113,37 @@ def test_nested_validation_frame(patients):
     assert nested.folds.columns.tolist() == ["fold", "n_test", "best_params", "inner_score", "outer_score"]
     assert nested.folds["n_test"].sum() == 60
     assert nested.score == nested.folds["outer_score"].mean()
+
+
+@pytest.mark.filterwarnings("ignore:tune_ladder")
+def test_a_search_climbs_the_ladder_inside_each_fold(patients):
+    X, y = patients
+    Witness.fits.clear()
+    pipeline = Pipeline([("witness", Witness()), ("classifier", small_network())])
+    settings = {"max_epochs": 4, "n_repeats": 2, "cv": 3, "random_state": 0}
+    rungs = {"classifier__batch_size": (8, 60), "classifier__learning_rate": (1e-6, 0.1)}
+    search = LadderSearchCV(pipeline, rungs=rungs, **settings).fit(X, y)
+    ladder = tune_ladder(pipeline, X, y, rungs=rungs, **settings)
+    pd.testing.assert_frame_equal(search.ladder_.scores, ladder.scores)
+    assert search.best_params_ == ladder.best_params
+    last = ladder.scores[ladder.scores["rung"] == "classifier__learning_rate"]
+    assert search.best_score_ == pytest.approx(last.groupby("value")["score"].mean().max())
+    again = clone(pipeline).set_params(**ladder.best_params).fit(X, y)
+    np.testing.assert_array_equal(search.predict_proba(X), again.predict_proba(X))
+    np.testing.assert_array_equal(search.predict(X), search.best_estimator_.predict(X))
+    assert search.score(X, y) == roc_auc_score(y, search.predict_proba(X)[:, 1])
+    assert np.isnan(LadderSearchCV(pipeline, rungs={}, **settings).fit(X, y).best_score_)
+
+    Witness.fits.clear()
+    short = LadderSearchCV(pipeline, rungs={"classifier__batch_size": (60,)}, **settings | {"n_repeats": 1})
+    nested = nested_cross_validate(short, X, y, cv=2, random_state=0)
+    assert set(Witness.fits) == {24, 20, 30}  # of 30: 80 %, two of three folds, and all
+    assert nested.folds["best_params"].map(lambda chosen: chosen["classifier__batch_size"]).tolist() == [60, 60]
+    Witness.fits.clear()
+    negative_control(short, X, y, n_permutations=1, cv=2, random_state=0)
+    assert Witness.fits == [24, 20, 20, 20, 30] * 4  # the tuning too is done on scrambled outcomes
+    with pytest.raises(NotFittedError, match="not fitted yet"):
+        clone(search).predict(X)
 
 
 def test_small_folds_are_warned_of(patients):

@@ -139,7 +139,8 @@ def make_cohort(
     table, scores = _draw_patients(n_patients, effect_size, np.random.default_rng(patient_seed))
     scans = _draw_scans(table["site"], matrix_px, n_native_slices, np.random.default_rng(scan_seed))
     width = max(3, len(str(n_patients)))
-    table["patient_id"] = [f"phantom-{number:0{width}d}" for number in range(1, n_patients + 1)]
+    # Patients of two cohorts are not the same: ids tell the seed.
+    table["patient_id"] = [f"phantom-{entropy[0]:08x}-{number:0{width}d}" for number in range(1, n_patients + 1)]
     table["lesion_slice"] = [scan.lesion_slice for scan in scans]
     suffix = ".nii.gz" if image_format == "nifti" else ""
     table["image"] = [f"images/{patient_id}{suffix}" for patient_id in table["patient_id"]]

@@ -3,6 +3,7 @@
 from .audit import audit_leaks
 from .comparison import ModelComparison
 from .controls import NegativeControl, negative_control
+from .nesting import NestedValidation, nested_cross_validate
 from .thresholds import (
     LearnedThreshold,
     cost_score,
@@ -12,11 +13,12 @@ from .thresholds import (
     optimistic_threshold,
     youden_score,
 )
-from .tuning import LadderResult, NestedValidation, nested_cross_validate, tune_ladder
+from .tuning import LadderResult, LadderSearchCV, tune_ladder
 from .validation import compare_models
 
 __all__ = [
     "LadderResult",
+    "LadderSearchCV",
     "LearnedThreshold",
     "ModelComparison",
     "NegativeControl",

@@ -16,16 +16,18 @@ from .folds import check_outcomes
 SUSPICIOUS_AUC = 0.75
 
 
-def audit_leaks(X, y, *, loader=None, feature_names=None):
+def audit_leaks(X, y, *, X_test=None, loader=None, feature_names=None):
     """List what would let a model know the answer: patients that occur twice, and features that give it away.
 
     Parameters
     ----------
     X : DataFrame of shape (n_patients, n_columns)
-        Cohort table of **all** sites that are to be trained or tested on, as :func:`~sklearn_pspd.cohort.split_xy`
-        gives it.
+        Cohort table of the training patients, as :func:`~sklearn_pspd.cohort.split_xy` gives it.
     y : array-like of shape (n_patients,)
         0 = PD, 1 = PsPD.
+    X_test : DataFrame of shape (n_external, n_columns), default=None
+        Cohort table of the external site, whose patients must not be among the training patients either. Its outcomes
+        are not asked for: features are tested on the training patients alone.
     loader : SliceStackLoader, default=None
         Reads the slice stacks whose pixels are compared; None compares no pixels.
     feature_names : sequence of str, default=None
@@ -40,7 +42,8 @@ def audit_leaks(X, y, *, loader=None, feature_names=None):
     Raises
     ------
     ValueError
-        If y holds anything but 0 and 1, lengths differ, X has no ``patient_id``, or a feature is not a column.
+        If y holds anything but 0 and 1, lengths differ, X or X_test has no ``patient_id``, or a feature is not a
+        column.
 
     Notes
     -----
@@ -64,9 +67,20 @@ def audit_leaks(X, y, *, loader=None, feature_names=None):
     y = check_outcomes(y, "y")
     if "patient_id" not in X or len(X) != len(y):
         raise ValueError(f"X has a column patient_id and a row for each of the {len(y)} outcomes; got {len(X)} rows")
+    if X_test is not None and "patient_id" not in X_test:
+        raise ValueError("X_test has a column patient_id; there is none")
     names = [name for name in CLINICAL_COLUMNS if name in X] if feature_names is None else list(feature_names)
     if absent := [name for name in names if name not in X]:
         raise ValueError(f"X has no column {', '.join(absent)}")
+    everyone = pd.concat([X, X_test], ignore_index=True)
+    keys = _keys(everyone, names, loader)
+    rows = [row for finding, key in keys.items() for row in _repeated(everyone, finding, key)]
+    rows += [row for name in names for row in _revealing(X[name], y)]
+    return pd.DataFrame(rows, columns=["finding", "patients", "sites", "column", "detail"])
+
+
+def _keys(X, names, loader):
+    """Return what two rows of one patient have in common, by what that is called."""
     keys = {"same patient": X["patient_id"].astype(str).str.strip().str.casefold()}
     if "image" in X:
         keys["same image file"] = X["image"]
@@ -74,9 +88,7 @@ def audit_leaks(X, y, *, loader=None, feature_names=None):
         keys["same pixels"] = _pixel_keys(X, loader)
     if len(names) > 1:
         keys["same clinical values"] = pd.Series(list(X[names].itertuples(index=False, name=None)), index=X.index)
-    rows = [row for finding, key in keys.items() for row in _repeated(X, finding, key)]
-    rows += [row for name in names for row in _revealing(X[name], y)]
-    return pd.DataFrame(rows, columns=["finding", "patients", "sites", "column", "detail"])
+    return keys
 
 
 def _pixel_keys(X, loader):

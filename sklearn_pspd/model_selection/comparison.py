@@ -42,12 +42,18 @@ class ModelComparison:
         ``threshold``, the share of PsPD among the rows that the scoring model was trained on.
     external_uses : DataFrame or None
         Every scoring of these external patients so far, this one last, a row a model: ``use``, ``when``, ``model``,
-        ``settings`` (fingerprint of its parameters), ``n_shared`` (patients in common) and ``is_new_choice``. None
-        without an external set.
+        ``settings`` (fingerprint of its parameters, its training patients and their columns), ``n_shared`` (patients in
+        common), ``n_relabelled`` (those of them with another outcome now) and ``is_new_choice``. None without an
+        external set.
+    tuning : DataFrame or None
+        A row for each fit of a model that tunes itself: ``model``, ``evaluation``, ``fold``, ``best_params``,
+        ``inner_score`` (of the best setting, in the tuning's own folds) and ``outer_score`` (on the patients held out).
+        None if no model does.
     """
 
     scores: pd.DataFrame
     external_uses: pd.DataFrame | None = None
+    tuning: pd.DataFrame | None = None
 
     def frame(self, *, confidence_level=0.95, random_state=0):
         """Summarise the scores of every model.

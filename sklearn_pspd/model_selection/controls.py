@@ -1,16 +1,17 @@
 """Negative controls: what a whole protocol scores once a link in the data is cut."""
 
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 import pandas as pd
 from sklearn.base import clone
-from sklearn.model_selection import cross_val_score
+from sklearn.model_selection import check_cv, cross_val_score
 from sklearn.utils import check_random_state
 
 from sklearn_pspd.cohort import CLINICAL_COLUMNS
 
-from .folds import check_outcomes, make_splitter
+from .folds import check_outcomes, make_splits
 from .tasks import Tasks
 
 SCRAMBLES = ("label", "image", "clinical", "pairing")
@@ -102,9 +103,9 @@ def negative_control(
         among patients of one outcome, which leaves what either says of the outcome alone.
     n_permutations : int, default=100
         Arrangements to draw. The paper has one.
-    cv : int or splitter, default=10
-        Number of stratified, shuffled folds, or a scikit-learn splitter. A number gives every arrangement its own folds
-        from the same seed.
+    cv : int, splitter or iterable, default=10
+        Number of stratified, shuffled folds, a scikit-learn splitter, or the splits themselves. A number gives every
+        arrangement its own folds from the same seed.
     scoring : str or callable, default="roc_auc"
         As in scikit-learn.
     random_state : int, RandomState instance or None, default=None
@@ -151,6 +152,8 @@ def negative_control(
     if scramble not in SCRAMBLES:
         raise ValueError(f"scramble is one of {', '.join(SCRAMBLES)}; got {scramble!r}")
     columns = _columns_to_move(X, scramble)
+    if not isinstance(cv, Integral):
+        cv = check_cv(cv, y, classifier=True)  # keeps the splits of a generator
     rng = check_random_state(random_state)
     seed = int(rng.randint(2**31 - 1))
     orders = [None] + [_draw_order(y, scramble, rng) for _ in range(n_permutations)]
@@ -200,5 +203,5 @@ def _rearranged(X, y, scramble, columns, order):
 
 
 def _score(pipeline, X, y, cv, scoring, seed):
-    folds = make_splitter(cv, y, seed)
+    folds = make_splits(cv, X, y, seed)
     return cross_val_score(pipeline, X, y, cv=folds, scoring=scoring, error_score="raise").mean()

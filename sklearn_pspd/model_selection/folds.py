@@ -15,14 +15,48 @@ MIN_CLASS_SIZE = 5
 
 def check_outcomes(y, name):
     """Return outcomes as integers 0 (PD) and 1 (PsPD); refuse any other value."""
+    if y is None:
+        raise ValueError(f"{name} is None; it holds the outcomes, 0 (PD) and 1 (PsPD)")
     y = np.asarray(y)
     if y.ndim != 1 or not np.isin(y, (0, 1)).all():
         raise ValueError(f"{name} holds 0 (PD) and 1 (PsPD), one value a patient; got {np.unique(y)[:5]}, {y.ndim}-D")
     return y.astype(np.int64)
 
 
-def make_splitter(cv, y, random_state):
-    """Return stratified, shuffled folds for a number, else the splitter itself; refuse more folds than patients."""
+def make_splits(cv, X, y, random_state):
+    """Return the training and the test rows of each fold.
+
+    Parameters
+    ----------
+    cv : int, splitter or iterable
+        A number gives stratified, shuffled folds.
+    X : DataFrame of shape (n_patients, n_columns)
+        Cohort table.
+    y : ndarray of shape (n_patients,)
+        0 = PD, 1 = PsPD.
+    random_state : int, RandomState instance or None
+        Seed of the folds of a number.
+
+    Returns
+    -------
+    list of tuple of ndarray
+        Training and test rows.
+
+    Raises
+    ------
+    ValueError
+        If a class has fewer patients than there are folds, or a fold trains on a patient whom it tests.
+    """
+    splits = list(_make_splitter(cv, y, random_state).split(X, y))
+    for fold, (train, test) in enumerate(splits, start=1):
+        if len(both := np.intersect1d(train, test)):
+            raise ValueError(
+                f"cv: fold {fold} trains on patients whom it tests too: rows {', '.join(map(str, both[:5]))}"
+            )
+    return splits
+
+
+def _make_splitter(cv, y, random_state):
     if not isinstance(cv, Integral):
         return check_cv(cv, y, classifier=True)
     counts = np.bincount(y, minlength=2)

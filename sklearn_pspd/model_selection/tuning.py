@@ -1,15 +1,16 @@
-"""Tuning one parameter after another as the paper does, and what a tuned model is worth on patients it has not seen."""
+"""Tuning one parameter after another, as the paper does."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.metrics import check_scoring, log_loss
 from sklearn.model_selection import StratifiedShuffleSplit
 from sklearn.utils import _safe_indexing, check_random_state
+from sklearn.utils.validation import check_is_fitted
 
-from .folds import check_outcomes, make_splitter, warn_of_small_folds
+from .folds import check_outcomes, make_splits, warn_of_small_folds
 from .tasks import Tasks
 
 PAPER_RUNGS = {
@@ -37,30 +38,6 @@ class LadderResult:
     best_params: dict
     losses: pd.DataFrame
     scores: pd.DataFrame
-
-
-@dataclass(frozen=True)
-class NestedValidation:
-    """Inner and outer scores of a tuned model.
-
-    Attributes
-    ----------
-    folds : DataFrame
-        Columns ``fold``, ``n_test``, ``best_params``, ``inner_score`` (of the best setting, in the inner folds) and
-        ``outer_score`` (of the model refitted with it, on patients that the tuning has not seen).
-    """
-
-    folds: pd.DataFrame
-
-    @property
-    def score(self):
-        """Mean outer score: the estimate to report."""
-        return float(self.folds["outer_score"].mean())
-
-    @property
-    def optimism(self):
-        """How much better the inner scores of the chosen settings look, in the mean."""
-        return float((self.folds["inner_score"] - self.folds["outer_score"]).mean())
 
 
 def tune_ladder(
@@ -97,8 +74,9 @@ def tune_ladder(
         Stratified splits into 80 % that train and 20 % that do not [1]_.
     rungs : dict of str to sequence, default=None
         Parameters of the pipeline and the values to try, in order. None takes those of the paper.
-    cv : int or splitter, default=5
-        Number of stratified, shuffled folds [1]_, or a splitter; every value is scored on the same ones.
+    cv : int, splitter or iterable, default=5
+        Number of stratified, shuffled folds [1]_, a splitter or the splits themselves; every value is scored on the
+        same ones.
     scoring : str or callable, default="roc_auc"
         As in scikit-learn.
     random_state : int, RandomState instance or None, default=None
@@ -155,7 +133,7 @@ def tune_ladder(
     if empty := [name for name, values in rungs.items() if len(values) == 0]:
         raise ValueError(f"rungs without a value: {', '.join(empty)}")
     rng = check_random_state(random_state)
-    splits = list(make_splitter(cv, y, int(rng.randint(2**31 - 1))).split(X, y))
+    splits = make_splits(cv, X, y, int(rng.randint(2**31 - 1)))
     warn_of_small_folds(splits, y, "tune_ladder")
 
     shuffles = StratifiedShuffleSplit(n_repeats, test_size=VALIDATION_SHARE, random_state=int(rng.randint(2**31 - 1)))
@@ -191,66 +169,168 @@ def tune_ladder(
     return LadderResult(best, losses, pd.DataFrame(tables, columns=["rung", "value", "fold", "score"]))
 
 
-def nested_cross_validate(search, X, y, *, cv=10, random_state=None, n_jobs=None, on_progress=None):
-    """Tune inside each training fold, and score the tuned model on the fold that was held out.
+class LadderSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
+    """A pipeline that is tuned by the paper's ladder whenever it is fitted.
+
+    As with :class:`~sklearn.model_selection.GridSearchCV`, tuning becomes a part of the model, so that
+    :func:`~sklearn_pspd.model_selection.compare_models` and :func:`~sklearn_pspd.model_selection.negative_control`
+    repeat it inside each training fold, and :func:`~sklearn_pspd.model_selection.nested_cross_validate` says how
+    optimistic it is.
 
     Parameters
     ----------
-    search : estimator with ``best_params_`` and ``best_score_``
-        For example ``GridSearchCV(pipeline, grid, scoring="roc_auc", cv=5)``; its scoring is that of the outer folds.
-    X : DataFrame of shape (n_patients, n_columns)
-        Cohort table of the training site.
-    y : array-like of shape (n_patients,)
-        0 = PD, 1 = PsPD.
-    cv : int or splitter, default=10
-        Number of stratified, shuffled outer folds, or a splitter.
+    estimator : Pipeline
+        As in :func:`~sklearn_pspd.model_selection.tune_ladder`, which has the other parameters too.
+    max_epochs : int, default=50
+        Length of the loss traces.
+    n_repeats : int, default=5
+        Loss traces, each on 80 % of the rows.
+    rungs : dict of str to sequence, default=None
+        Parameters and the values to try, in order. None takes those of the paper.
+    cv : int, splitter or iterable, default=5
+        Folds that score the values.
+    scoring : str or callable, default="roc_auc"
+        As in scikit-learn.
     random_state : int, RandomState instance or None, default=None
-        Seed of the outer folds.
+        Seed of splits and folds.
     n_jobs : int, default=None
-        Outer folds at once, in processes.
+        Fits at once, in processes.
     on_progress : callable, default=None
-        Called after each outer fold with its number, the number of all, and its description.
+        Called after each fit with its number, the number of all fits, and its description.
 
-    Returns
-    -------
-    NestedValidation
-        Every fold's inner and outer score and chosen parameters; ``score`` and ``optimism``.
-
-    Raises
-    ------
-    ValueError
-        If y holds anything but 0 and 1, or a class has fewer patients than there are folds.
-
-    Warns
-    -----
-    UserWarning
-        If an outer fold has fewer than five patients of a class.
-
-    References
+    Attributes
     ----------
-    .. [1] Cawley GC, Talbot NLC. On over-fitting in model selection and subsequent selection bias in performance
-       evaluation. J Mach Learn Res 11, 2079-2107 (2010).
+    ladder_ : LadderResult
+        Every loss and score of the tuning.
+    best_params_ : dict of str to object
+        The chosen values.
+    best_score_ : float
+        Mean score of the values chosen last; optimistic. NaN if there are no rungs.
+    best_estimator_ : Pipeline
+        Fitted with the chosen values on all rows.
+    classes_ : ndarray of shape (2,)
+        0 and 1.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from sklearn.linear_model import LogisticRegression
-    >>> from sklearn.model_selection import GridSearchCV
-    >>> from sklearn_pspd import nested_cross_validate
-    >>> y = np.arange(60) % 2
-    >>> X = np.random.default_rng(0).normal(size=(60, 3)) + y[:, np.newaxis]
-    >>> search = GridSearchCV(LogisticRegression(), {"C": [0.1, 1.0]}, scoring="roc_auc", cv=3)
-    >>> nested = nested_cross_validate(search, X, y, cv=4, random_state=0)
-    >>> nested.folds.shape
-    (4, 5)
+    >>> from sklearn.pipeline import Pipeline
+    >>> from sklearn_pspd import CNNLSTMClassifier
+    >>> from sklearn_pspd.model_selection import LadderSearchCV
+    >>> y = np.arange(50) % 2
+    >>> X = np.random.default_rng(0).random((50, 3)) + y[:, np.newaxis]
+    >>> pipeline = Pipeline([("classifier", CNNLSTMClassifier(None, random_state=0))])
+    >>> rungs = {"classifier__learning_rate": (0.01, 0.1)}
+    >>> search = LadderSearchCV(pipeline, max_epochs=3, n_repeats=2, rungs=rungs, random_state=0).fit(X, y)
+    >>> search.predict_proba(X).shape
+    (50, 2)
     """
-    y = check_outcomes(y, "y")
-    splits = list(make_splitter(cv, y, random_state).split(X, y))
-    warn_of_small_folds(splits, y, "nested_cross_validate")
-    calls = [(clone(search), X, y, *split, fold) for fold, split in enumerate(splits, start=1)]
-    told = [f"outer fold {fold} of {len(splits)}" for fold in range(1, len(splits) + 1)]
-    rows = list(Tasks(len(splits), n_jobs, on_progress).run(_tune_and_score, calls, told))
-    return NestedValidation(pd.DataFrame(rows))
+
+    def __init__(
+        self,
+        estimator,
+        *,
+        max_epochs=50,
+        n_repeats=5,
+        rungs=None,
+        cv=5,
+        scoring="roc_auc",
+        random_state=None,
+        n_jobs=None,
+        on_progress=None,
+    ):
+        self.estimator = estimator
+        self.max_epochs = max_epochs
+        self.n_repeats = n_repeats
+        self.rungs = rungs
+        self.cv = cv
+        self.scoring = scoring
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.on_progress = on_progress
+
+    def fit(self, X, y):
+        """Tune, and fit the pipeline with the chosen values on all rows.
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n_patients, n_columns)
+            Cohort table.
+        y : array-like of shape (n_patients,)
+            0 = PD, 1 = PsPD.
+
+        Returns
+        -------
+        LadderSearchCV
+            Itself.
+        """
+        settings = self.get_params(deep=False)
+        self.ladder_ = tune_ladder(settings.pop("estimator"), X, y, **settings)
+        self.best_params_ = self.ladder_.best_params
+        scores = self.ladder_.scores
+        by_rung = [
+            rows["score"].to_numpy().reshape(-1, rows["fold"].nunique())
+            for _, rows in scores.groupby("rung", sort=False)
+        ]
+        self.best_score_ = float(by_rung[-1].mean(axis=1).max()) if by_rung else np.nan
+        self.best_estimator_ = clone(self.estimator).set_params(**self.best_params_).fit(X, y)
+        self.classes_ = self.best_estimator_.classes_
+        return self
+
+    def predict(self, X):
+        """Call each patient with the tuned pipeline.
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n_patients, n_columns)
+            Cohort table.
+
+        Returns
+        -------
+        ndarray of shape (n_patients,)
+            0 = PD, 1 = PsPD.
+        """
+        check_is_fitted(self)
+        return self.best_estimator_.predict(X)
+
+    def predict_proba(self, X):
+        """Return probabilities of the tuned pipeline.
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n_patients, n_columns)
+            Cohort table.
+
+        Returns
+        -------
+        ndarray of shape (n_patients, 2)
+            Of PD and of PsPD.
+        """
+        check_is_fitted(self)
+        return self.best_estimator_.predict_proba(X)
+
+    def score(self, X, y):
+        """Score the tuned pipeline as the tuning does.
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n_patients, n_columns)
+            Cohort table.
+        y : array-like of shape (n_patients,)
+            0 = PD, 1 = PsPD.
+
+        Returns
+        -------
+        float
+            The AUC, unless `scoring` is another.
+        """
+        check_is_fitted(self)
+        return float(check_scoring(self.best_estimator_, self.scoring)(self.best_estimator_, X, y))
+
+
+def _best_mean(rung):
+    """Return the best mean over folds of a rung's scores, which come value by value."""
+    return float(rung["score"].to_numpy().reshape(-1, rung["fold"].nunique()).mean(axis=1).max())
 
 
 def _trace(pipeline, X, y, train, test, max_epochs, repeat):
@@ -281,14 +361,3 @@ def _trace(pipeline, X, y, train, test, max_epochs, repeat):
 def _fit_and_score(pipeline, scorer, X, y, train, test):
     pipeline.fit(_safe_indexing(X, train), y[train])
     return float(scorer(pipeline, _safe_indexing(X, test), y[test]))
-
-
-def _tune_and_score(search, X, y, train, test, fold):
-    search.fit(_safe_indexing(X, train), y[train])
-    return {
-        "fold": fold,
-        "n_test": len(test),
-        "best_params": search.best_params_,
-        "inner_score": float(search.best_score_),
-        "outer_score": float(search.score(_safe_indexing(X, test), y[test])),
-    }

@@ -6,7 +6,8 @@ from sklearn.base import clone
 from sklearn.utils import _safe_indexing
 
 from .comparison import ModelComparison
-from .folds import CROSS_VALIDATION, EXTERNAL, check_outcomes, make_splitter
+from .folds import CROSS_VALIDATION, EXTERNAL, check_outcomes, make_splits
+from .nesting import inner_and_outer_score
 from .sealing import check_log, record_use
 from .tasks import Tasks
 
@@ -34,13 +35,15 @@ def compare_models(
     Parameters
     ----------
     models : dict of str to estimator
-        Classifiers of X with ``predict_proba``, by the name that tables and figures show.
+        Classifiers of X with ``predict_proba``, by the name that tables and figures show. A search, such as
+        :class:`~sklearn.model_selection.GridSearchCV`, tunes inside each training fold.
     X : DataFrame of shape (n_patients, n_columns)
         Cohort table of the training site(s), as :func:`~sklearn_pspd.cohort.split_xy` gives it.
     y : array-like of shape (n_patients,)
         0 = PD, 1 = PsPD.
-    cv : int or splitter, default=10
-        Number of stratified, shuffled folds [1]_, or a scikit-learn splitter.
+    cv : int, splitter or iterable, default=10
+        Number of stratified, shuffled folds [1]_, a scikit-learn splitter, or the splits themselves, for example
+        ``LeaveOneGroupOut().split(X, y, X["site"])``.
     X_test : DataFrame, default=None
         Cohort table of the external site.
     y_test : array-like, default=None
@@ -58,16 +61,18 @@ def compare_models(
     Returns
     -------
     ModelComparison
-        Out-of-fold and external scores.
+        Out-of-fold and external scores, the record of the external set's uses, and what searches chose.
 
     Raises
     ------
     ValueError
-        If a class has fewer patients than there are folds, folds share a patient, y holds anything but 0 and 1, a
-        patient is in two rows, or in X and in X_test (blanks and case of ids aside), the external set lacks an outcome,
-        or the log holds something else.
+        If a model has no ``predict_proba``, a class has fewer patients than there are folds, a patient is held out
+        twice or trains the model of the own fold, y holds anything but 0 and 1, a patient is in two rows, or in X and
+        in X_test (blanks and case of ids aside), the external set lacks an outcome, or the log holds something else.
     FileNotFoundError
         If the log's folder does not exist.
+    PermissionError
+        If the log cannot be written.
 
     References
     ----------
@@ -85,14 +90,13 @@ def compare_models(
     >>> comparison.scores.shape
     (40, 7)
     """
-    if not models:
-        raise ValueError("models is empty; give at least one by its name")
+    _check_models(models)
     y = check_outcomes(y, "y")
     _check_ids(X, "X")
     X_test, y_test = _check_external(X, X_test, y_test)
     if external_log is not None:
         check_log(external_log)
-    splits = list(make_splitter(cv, y, random_state).split(X, y))
+    splits = make_splits(cv, X, y, random_state)
     if len(tested := np.concatenate([test for _, test in splits])) != len(np.unique(tested)):
         raise ValueError("cv holds out a patient more than once; pooled scores need folds that share no patient")
     tasks = [(name, fold, train, test) for name in models for fold, (train, test) in enumerate(splits, start=1)]
@@ -100,9 +104,18 @@ def compare_models(
         tasks += [(name, 0, np.arange(len(y)), None) for name in models]
     calls = [(clone(models[name]), name, fold, X, y, train, test, X_test, y_test) for name, fold, train, test in tasks]
     told = [f"{name}, {f'fold {fold} of {len(splits)}' if fold else 'external set'}" for name, fold, _, _ in tasks]
-    scores = list(Tasks(len(calls), n_jobs, on_progress).run(_score, calls, told))
-    uses = None if X_test is None else record_use(models, X_test, y_test, external_log)
-    return ModelComparison(pd.concat(scores, ignore_index=True), uses)
+    results = list(Tasks(len(calls), n_jobs, on_progress).run(_score, calls, told))
+    scores = pd.concat([of_fit for of_fit, _ in results], ignore_index=True)
+    tuned = [of_fit for _, of_fit in results if of_fit]
+    uses = None if X_test is None else record_use(models, X, y, X_test, y_test, external_log)
+    return ModelComparison(scores, uses, pd.DataFrame(tuned) if tuned else None)
+
+
+def _check_models(models):
+    if not models:
+        raise ValueError("models is empty; give at least one by its name")
+    if mute := [name for name, model in models.items() if not hasattr(model, "predict_proba")]:
+        raise ValueError(f"models without predict_proba, which gives the probability of PsPD: {', '.join(mute)}")
 
 
 def _check_external(X, X_test, y_test):
@@ -142,14 +155,15 @@ def _score(model, name, fold, X, y, train, test, X_test, y_test):
     model.fit(_safe_indexing(X, train), y[train])
     if fold:
         X_test, y_test = _safe_indexing(X, test), y[test]
-    return pd.DataFrame(
+    fit = {"model": name, "evaluation": CROSS_VALIDATION if fold else EXTERNAL, "fold": fold}
+    scores = pd.DataFrame(
         {
-            "model": name,
-            "evaluation": CROSS_VALIDATION if fold else EXTERNAL,
-            "fold": fold,
+            **fit,
             "patient_id": _patient_ids(X_test),
             "y_true": y_test,
             "y_score": model.predict_proba(X_test)[:, 1],
             "threshold": y[train].mean(),
         }
     )
+    is_search = hasattr(model, "best_params_") and hasattr(model, "best_score_")
+    return scores, {**fit, **inner_and_outer_score(model, X_test, y_test)} if is_search else None
