@@ -47,7 +47,7 @@ def test_external_patients_are_looked_at_without_their_outcomes(patients):
     again = pd.concat([X.iloc[external], X.iloc[[3]].assign(patient_id=" " + X["patient_id"].iloc[3])])
     table = audit_leaks(X.iloc[training], y[training], X_test=again)
     assert table["finding"].tolist() == ["same patient", "same image file", "same clinical values"]
-    with pytest.raises(ValueError, match="X_test has a column patient_id"):
+    with pytest.raises(ValueError, match="X_test is a table with a column patient_id; there is none"):
         audit_leaks(X, y, X_test=again.drop(columns="patient_id"))
 
 

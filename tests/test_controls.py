@@ -139,6 +139,8 @@ def test_refusals():
         negative_control(FAST, X, y, scramble="labels")
     with pytest.raises(ValueError, match="X has none of the columns age_years"):
         negative_control(FAST, X[["image"]], y, scramble="pairing")
+    with pytest.raises(ValueError, match="n_permutations is a whole number of at least 1; got 0"):
+        negative_control(FAST, X, y, n_permutations=0)
     with pytest.raises(ValueError, match="cv=11 folds need 11 patients of each class"):
         negative_control(FAST, X[["image"]], y, cv=11)
 

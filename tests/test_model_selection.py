@@ -120,7 +120,7 @@ def test_processes_and_progress(patients, models):
     pd.testing.assert_frame_equal(parallel.scores, expected)
 
 
-def test_refusals(patients, models):
+def test_refusals(patients, models, tmp_path):
     X, y = patients
     with pytest.raises(ValueError, match="in the training set too: p5, p6"):
         compare_models(models, X, y, X_test=X[5:7], y_test=y[5:7])
@@ -138,6 +138,14 @@ def test_refusals(patients, models):
     overlapping = [(np.arange(40), np.arange(38, 60))]
     with pytest.raises(ValueError, match="cv: fold 1 trains on patients whom it tests too: rows 38, 39"):
         compare_models({"unfitted": models["memory"]}, X, y, cv=overlapping)
+    with pytest.raises(ValueError, match=r"cv=LeaveOneGroupOut\(\).split\(X, y, X\['site'\]\)"):
+        compare_models(models, X, y, cv=LeaveOneGroupOut())
+    with pytest.raises(ValueError, match="cv holds no splits"):
+        compare_models(models, X, y, cv=[])
+    with pytest.raises(ValueError, match="models is a dict of at least one model"):
+        compare_models([models["memory"]], X, y)
+    with pytest.raises(ValueError, match="it is a folder; a file is needed"):
+        compare_models(models, X, y, external_log=tmp_path)
 
 
 def test_report_and_figure_agree_with_the_frame(patients, models, tmp_path):
@@ -289,7 +297,7 @@ def test_an_edited_table_does_not_hide_a_second_use(patients, models):
     assert "Of 2 of them the outcome was another at an earlier time." in text
     assert use(X[45:], y[45:], X=X[1:40], y=y[1:40])["is_new_choice"].tolist()[-1]
     assert use(X[45:], y[45:], X=X[:40].assign(b=1.0))["is_new_choice"].tolist()[-1]
-    nameless = X[["a"]]
+    nameless = X[["a"]].to_numpy()
     values = make_pipeline(LogisticRegression())
     assert use(nameless[45:], y[45:], {"m": values}, nameless[:40])["use"].tolist() == [1]
     assert use(nameless[50:], y[50:], {"m": values}, nameless[:40])["n_shared"].tolist() == [10, 10]

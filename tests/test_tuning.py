@@ -156,6 +156,14 @@ def test_small_folds_are_warned_of(patients):
 def test_refusals(patients):
     X, y = patients
     with pytest.raises(ValueError, match="rungs without a value: classifier__epochs"):
-        tune_ladder(make_pipeline(small_network()), X, y, rungs={"classifier__epochs": ()})
+        tune_ladder(Pipeline([("classifier", small_network())]), X, y, rungs={"classifier__epochs": ()})
     with pytest.raises(ValueError, match=r"y holds 0 \(PD\) and 1 \(PsPD\)"):
         nested_cross_validate(GridSearchCV(LogisticRegression(), {}), X, y + 1)
+    with pytest.raises(ValueError, match="LogisticRegression has no best_params_ and best_score_ once fitted"):
+        nested_cross_validate(LogisticRegression(), X, y, cv=3)
+    with pytest.raises(ValueError, match=r"GridSearchCV\(refit=False\) keeps no model to score"):
+        nested_cross_validate(GridSearchCV(LogisticRegression(), {}, refit=False), X, y, cv=3)
+    with pytest.raises(ValueError, match='last step "classifier" has partial_fit .*; got LogisticRegression'):
+        tune_ladder(LogisticRegression(), X, y)
+    with pytest.raises(ValueError, match="got Pipeline that ends in 'logisticregression'"):
+        LadderSearchCV(make_pipeline(LogisticRegression())).fit(X, y)

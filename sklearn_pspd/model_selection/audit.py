@@ -65,10 +65,11 @@ def audit_leaks(X, y, *, X_test=None, loader=None, feature_names=None):
     (['same patient', 'gives the outcome away'], ['', 'interval_days'])
     """
     y = check_outcomes(y, "y")
-    if "patient_id" not in X or len(X) != len(y):
-        raise ValueError(f"X has a column patient_id and a row for each of the {len(y)} outcomes; got {len(X)} rows")
-    if X_test is not None and "patient_id" not in X_test:
-        raise ValueError("X_test has a column patient_id; there is none")
+    for name, part in (("X", X), ("X_test", X_test)):
+        if part is not None and "patient_id" not in getattr(part, "columns", ()):
+            raise ValueError(f"{name} is a table with a column patient_id; there is none")
+    if len(X) != len(y):
+        raise ValueError(f"X has a row for each of the {len(y)} outcomes; got {len(X)} rows")
     names = [name for name in CLINICAL_COLUMNS if name in X] if feature_names is None else list(feature_names)
     if absent := [name for name in names if name not in X]:
         raise ValueError(f"X has no column {', '.join(absent)}")

@@ -123,8 +123,9 @@ def negative_control(
     Raises
     ------
     ValueError
-        If there is no such link, X lacks the clinical columns that are to be moved, y holds anything but 0 and 1, a
-        class has fewer patients than there are folds, or a score is not defined, as the AUC of a fold with one outcome.
+        If there is no such link, no arrangement is asked for, X lacks the clinical columns that are to be moved, y holds
+        anything but 0 and 1, a class has fewer patients than there are folds, or a score is not defined, as the AUC of
+        a fold with one outcome.
 
     Notes
     -----
@@ -151,6 +152,8 @@ def negative_control(
     y = check_outcomes(y, "y")
     if scramble not in SCRAMBLES:
         raise ValueError(f"scramble is one of {', '.join(SCRAMBLES)}; got {scramble!r}")
+    if not isinstance(n_permutations, Integral) or n_permutations < 1:
+        raise ValueError(f"n_permutations is a whole number of at least 1; got {n_permutations!r}")
     columns = _columns_to_move(X, scramble)
     if not isinstance(cv, Integral):
         cv = check_cv(cv, y, classifier=True)  # keeps the splits of a generator

@@ -45,9 +45,20 @@ def make_splits(cv, X, y, random_state):
     Raises
     ------
     ValueError
-        If a class has fewer patients than there are folds, or a fold trains on a patient whom it tests.
+        If a class has fewer patients than there are folds, there are no folds, a fold trains on a patient whom it
+        tests, or the splitter needs groups, of which it knows nothing here.
     """
-    splits = list(_make_splitter(cv, y, random_state).split(X, y))
+    try:
+        splits = list(_make_splitter(cv, y, random_state).split(X, y))
+    except ValueError as error:
+        if "'groups'" not in str(error):
+            raise
+        name = type(cv).__name__
+        raise ValueError(
+            f"{name} needs groups; give its splits, for example cv={name}().split(X, y, X['site'])"
+        ) from error
+    if not splits:
+        raise ValueError("cv holds no splits; a generator gives them once only")
     for fold, (train, test) in enumerate(splits, start=1):
         if len(both := np.intersect1d(train, test)):
             raise ValueError(

@@ -63,7 +63,8 @@ def nested_cross_validate(search, X, y, *, cv=10, random_state=None, n_jobs=None
     Raises
     ------
     ValueError
-        If y holds anything but 0 and 1, or a class has fewer patients than there are folds.
+        If y holds anything but 0 and 1, a class has fewer patients than there are folds, or the estimator is not a
+        search that refits.
 
     Warns
     -----
@@ -89,6 +90,8 @@ def nested_cross_validate(search, X, y, *, cv=10, random_state=None, n_jobs=None
     (4, 5)
     """
     y = check_outcomes(y, "y")
+    if getattr(search, "refit", True) is False:
+        raise ValueError(f"{type(search).__name__}(refit=False) keeps no model to score; set refit=True")
     splits = make_splits(cv, X, y, random_state)
     warn_of_small_folds(splits, y, "nested_cross_validate")
     calls = [(clone(search), X, y, *split, fold) for fold, split in enumerate(splits, start=1)]
@@ -99,6 +102,8 @@ def nested_cross_validate(search, X, y, *, cv=10, random_state=None, n_jobs=None
 
 def inner_and_outer_score(search, X_test, y_test):
     """Return what a fitted search chose, how that scored in its own folds, and how it scores on other patients."""
+    if not (hasattr(search, "best_params_") and hasattr(search, "best_score_")):
+        raise ValueError(f"{type(search).__name__} has no best_params_ and best_score_ once fitted: it is not a search")
     return {
         "best_params": search.best_params_,
         "inner_score": float(search.best_score_),

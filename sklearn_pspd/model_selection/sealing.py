@@ -80,7 +80,7 @@ def check_log(log):
     Raises
     ------
     ValueError
-        If the log holds something else.
+        If the log is a folder or holds something else.
     FileNotFoundError
         If its folder does not exist.
     PermissionError
@@ -89,6 +89,8 @@ def check_log(log):
     log = Path(log)
     if not log.parent.is_dir():
         raise FileNotFoundError(f"external_log={str(log)!r}: the folder {log.parent} does not exist")
+    if log.is_dir():
+        raise ValueError(f"external_log={str(log)!r}: it is a folder; a file is needed")
     if not os.access(log if log.exists() else log.parent, os.W_OK):
         raise PermissionError(f"external_log={str(log)!r}: it cannot be written")
     _read(log)

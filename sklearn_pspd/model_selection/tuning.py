@@ -94,7 +94,8 @@ def tune_ladder(
     Raises
     ------
     ValueError
-        If y holds anything but 0 and 1, a class has fewer patients than there are folds, or a rung has no value.
+        If the pipeline does not end in such a classifier, y holds anything but 0 and 1, a class has fewer patients than
+        there are folds, or a rung has no value.
 
     Warns
     -----
@@ -129,6 +130,7 @@ def tune_ladder(
     ((6, 4), (10, 4))
     """
     y = check_outcomes(y, "y")
+    _check_pipeline(pipeline)
     rungs = PAPER_RUNGS if rungs is None else rungs
     if empty := [name for name, values in rungs.items() if len(values) == 0]:
         raise ValueError(f"rungs without a value: {', '.join(empty)}")
@@ -331,6 +333,15 @@ class LadderSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 def _best_mean(rung):
     """Return the best mean over folds of a rung's scores, which come value by value."""
     return float(rung["score"].to_numpy().reshape(-1, rung["fold"].nunique()).mean(axis=1).max())
+
+
+def _check_pipeline(pipeline):
+    name, classifier = pipeline.steps[-1] if hasattr(pipeline, "steps") else ("", pipeline)
+    if name != "classifier" or not hasattr(classifier, "partial_fit") or "epochs" not in classifier.get_params():
+        raise ValueError(
+            'a pipeline whose last step "classifier" has partial_fit and epochs is needed, as make_fusion_pipeline() '
+            f"gives it; got {type(pipeline).__name__}{f' that ends in {name!r}' if name else ''}"
+        )
 
 
 def _trace(pipeline, X, y, train, test, max_epochs, repeat):

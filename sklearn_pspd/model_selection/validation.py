@@ -1,5 +1,7 @@
 """Validation of several models on the same folds and on a held-out site."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from sklearn.base import clone
@@ -66,9 +68,10 @@ def compare_models(
     Raises
     ------
     ValueError
-        If a model has no ``predict_proba``, a class has fewer patients than there are folds, a patient is held out
-        twice or trains the model of the own fold, y holds anything but 0 and 1, a patient is in two rows, or in X and
-        in X_test (blanks and case of ids aside), the external set lacks an outcome, or the log holds something else.
+        If there is no model, one has no ``predict_proba``, a class has fewer patients than there are folds, a patient
+        is held out twice or trains the model of the own fold, y holds anything but 0 and 1, a patient is in two rows,
+        or in X and in X_test (blanks and case of ids aside), the external set lacks an outcome, or the log holds
+        something else.
     FileNotFoundError
         If the log's folder does not exist.
     PermissionError
@@ -112,8 +115,8 @@ def compare_models(
 
 
 def _check_models(models):
-    if not models:
-        raise ValueError("models is empty; give at least one by its name")
+    if not isinstance(models, Mapping) or not models:
+        raise ValueError(f"models is a dict of at least one model by its name; got {models!r}")
     if mute := [name for name, model in models.items() if not hasattr(model, "predict_proba")]:
         raise ValueError(f"models without predict_proba, which gives the probability of PsPD: {', '.join(mute)}")
 
@@ -130,7 +133,7 @@ def _check_external(X, X_test, y_test):
             f"{int((y_test == 0).sum())} with PD (0) and {int((y_test == 1).sum())} with PsPD (1)"
         )
     _check_ids(X_test, "X_test")
-    if "patient_id" in X and (shared := set(_bare_ids(X)) & set(_bare_ids(X_test))):
+    if "patient_id" in getattr(X, "columns", ()) and (shared := set(_bare_ids(X)) & set(_bare_ids(X_test))):
         raise ValueError(f"patients of the external set are in the training set too: {', '.join(sorted(shared))}")
     return X_test, y_test
 
@@ -148,7 +151,9 @@ def _bare_ids(X):
 
 
 def _patient_ids(X):
-    return X["patient_id"].to_numpy() if "patient_id" in X else X.index.to_numpy()
+    if "patient_id" in getattr(X, "columns", ()):
+        return X["patient_id"].to_numpy()
+    return np.asarray(getattr(X, "index", range(len(X))))
 
 
 def _score(model, name, fold, X, y, train, test, X_test, y_test):
