@@ -163,7 +163,7 @@ def test_refusals(patients):
         nested_cross_validate(LogisticRegression(), X, y, cv=3)
     with pytest.raises(ValueError, match=r"GridSearchCV\(refit=False\) keeps no model to score"):
         nested_cross_validate(GridSearchCV(LogisticRegression(), {}, refit=False), X, y, cv=3)
-    with pytest.raises(ValueError, match='last step "classifier" has partial_fit .*; got LogisticRegression'):
+    with pytest.raises(ValueError, match=r'last step "classifier" has partial_fit .*; got LogisticRegression'):
         tune_ladder(LogisticRegression(), X, y)
     with pytest.raises(ValueError, match="got Pipeline that ends in 'logisticregression'"):
         LadderSearchCV(make_pipeline(LogisticRegression())).fit(X, y)

@@ -123,9 +123,9 @@ def negative_control(
     Raises
     ------
     ValueError
-        If there is no such link, no arrangement is asked for, X lacks the clinical columns that are to be moved, y holds
-        anything but 0 and 1, a class has fewer patients than there are folds, or a score is not defined, as the AUC of
-        a fold with one outcome.
+        If there is no such link, no arrangement is asked for, X lacks the clinical columns that are to be moved, y
+        holds anything but 0 and 1, a class has fewer patients than there are folds, or a score is not defined, as the
+        AUC of a fold with one outcome.
 
     Notes
     -----
