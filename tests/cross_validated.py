@@ -2,7 +2,8 @@
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit, ndtr
+from scipy.special import expit, logit, ndtr
+from scipy.stats import norm
 from sklearn.model_selection import StratifiedKFold
 
 from sklearn_pspd.model_selection import ModelComparison
@@ -11,18 +12,45 @@ N_FEATURES = 4
 
 
 def discriminate(X, y, X_test):
-    """Return probabilities, and the weight of each feature."""
+    """Return probabilities, the weight of each feature, and the intercept."""
     means = [X[y == outcome].mean(axis=0) for outcome in (0, 1)]
     centred = np.vstack([X[y == outcome] - mean for outcome, mean in enumerate(means)])
     covariance = centred.T @ centred / (len(X) - 2) + 1e-3 * np.eye(X.shape[1])
     weights = np.linalg.solve(covariance, means[1] - means[0])
-    return expit((X_test - sum(means) / 2) @ weights), weights
+    intercept = -sum(means) @ weights / 2
+    return expit(X_test @ weights + intercept), weights, intercept
+
+
+def true_values(weights, intercept, distance, share, threshold):
+    """Return what a model's metrics are on all the patients there could be, by metric and class.
+
+    Its linear score is normal in each class: the first feature of the positives is shifted by `distance`.
+    """
+    scale = np.sqrt(weights @ weights)
+    centres = np.array([[intercept], [intercept + distance * weights[0]]])
+    score = np.linspace(centres.min() - 8 * scale, centres.max() + 8 * scale, 2001)
+    above = norm.sf((score - centres) / scale)
+    called = share * above[1] + (1 - share) * above[0]
+    precision = share * above[1] / np.maximum(called, 1e-300)
+    shares = np.array([[1 - share], [share]])
+    density = shares * norm.pdf((score - centres) / scale) / scale
+    miss = np.stack([expit(score), 1 - expit(score)])
+    false, true = norm.sf((logit(threshold) - centres[:, 0]) / scale)
+    n_called = share * true + (1 - share) * false
+    return {
+        ("auc", ""): ndtr((centres[1, 0] - centres[0, 0]) / (np.sqrt(2) * scale)),
+        ("average_precision", ""): np.trapezoid(precision[::-1], above[1, ::-1]),
+        ("brier", ""): np.trapezoid((density * miss**2).sum(axis=0), score),
+        ("accuracy", ""): share * true + (1 - share) * (1 - false),
+        ("f1", "PD"): 2 * (1 - share) * (1 - false) / (1 - share + 1 - n_called),
+        ("f1", "PsPD"): 2 * share * true / (share + n_called),
+    }
 
 
 def draw_comparison(n_negative, n_positive, distance, n_folds, seed):
     """Compare two models, each with one informative feature of its own among four.
 
-    Returns the comparison, and the first model's AUC on all the patients there could be, in the mean over folds.
+    Returns the comparison, and the first model's true values in the mean over folds, by metric and class.
     """
     rng = np.random.default_rng(seed)
     y = np.repeat([0, 1], [n_negative, n_positive])
@@ -32,10 +60,11 @@ def draw_comparison(n_negative, n_positive, distance, n_folds, seed):
     for fold, (train, test) in enumerate(
         StratifiedKFold(n_folds, shuffle=True, random_state=seed).split(y, y), start=1
     ):
+        threshold = y[train].mean()
         for model, X in zip("ab", blocks, strict=True):
-            score, weights = discriminate(X[train], y[train], X[test])
+            score, *line = discriminate(X[train], y[train], X[test])
             if model == "a":
-                truths.append(ndtr(distance * weights[0] / np.sqrt(2 * weights @ weights)))
+                truths.append(true_values(*line, distance, y.mean(), threshold))
             columns = {"model": model, "evaluation": "cross-validation", "fold": fold, "patient_id": test}
-            tables.append(pd.DataFrame({**columns, "y_true": y[test], "y_score": score, "threshold": y[train].mean()}))
-    return ModelComparison(pd.concat(tables, ignore_index=True)), np.mean(truths)
+            tables.append(pd.DataFrame({**columns, "y_true": y[test], "y_score": score, "threshold": threshold}))
+    return ModelComparison(pd.concat(tables, ignore_index=True)), pd.DataFrame(truths).mean()

@@ -28,6 +28,8 @@ TEST_COLUMNS = [
     "method",
 ]
 WIDENED = ", widened for shared training patients"
+# Widened limits lie far out: of 2,000 resamples no more than three are beyond them.
+N_RESAMPLES = 10_000
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,7 @@ class ModelComparison:
                 scores["y_score"].to_numpy(),
                 threshold=scores["threshold"].to_numpy(),
                 confidence_level=_level(scores, confidence_level),
+                n_resamples=N_RESAMPLES,
                 random_state=random_state,
             )
             if scores["evaluation"].iloc[0] == CROSS_VALIDATION:

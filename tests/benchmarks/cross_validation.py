@@ -1,50 +1,58 @@
-"""How often intervals and tests of cross-validated AUCs are wrong, with and without the correction for shared patients.
+"""How often intervals and tests of a cross-validation are wrong, with and without the correction for shared patients.
 
-Run it as ``python tests/benchmarks/cross_validation.py [n_cohorts]``; it simulates cohorts and takes some minutes.
+Run it as ``python tests/benchmarks/cross_validation.py [n_cohorts]``; it simulates cohorts and takes half an hour.
 """
 
 import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from cross_validated import draw_comparison
+from joblib import Parallel, delayed
 
 from sklearn_pspd.comparisons import delong_test
-from sklearn_pspd.metrics import roc_auc
-from sklearn_pspd.model_selection.comparison import _factor, _level
+from sklearn_pspd.model_selection import ModelComparison
+from sklearn_pspd.model_selection.comparison import _factor
+from sklearn_pspd.tables import score_table
 
 SETTINGS = [(n, distance, k) for n in ((37, 22), (123, 77)) for distance in (0.0, 0.5, 1.0) for k in (5, 10)]
 
 
 def measure(sizes, distance, n_folds, n_cohorts):
-    """Return the share of cohorts whose interval misses the mean true AUC, and whose test finds a difference."""
-    estimates, truths, differences = [], [], []
-    for seed in range(n_cohorts):
-        comparison, truth = draw_comparison(*sizes, distance, n_folds, seed)
-        a, b = (part.sort_values("patient_id") for _, part in comparison.scores.groupby("model"))
-        level, factor = _level(a, 0.95), _factor(a)
-        estimates.append(
-            [roc_auc(a["y_true"], a["y_score"], confidence_level=confidence) for confidence in (0.95, level)]
-        )
-        scores = a["y_true"], a["y_score"], b["y_score"].to_numpy()
-        differences.append([delong_test(*scores, variance_factor=f).p_value < 0.05 for f in (1.0, factor)])
-        truths.append(truth)
-    truth = np.mean(truths)
-    missed = [[not low <= truth <= high for _, low, high, _ in pair] for pair in estimates]
-    return truth, np.mean(missed, axis=0), np.mean(differences, axis=0)
+    """Return by metric the mean true value and how many intervals miss it in %; and how many tests reject."""
+    cohorts = Parallel(n_jobs=-1)(delayed(_one)(*sizes, distance, n_folds, seed) for seed in range(n_cohorts))
+    truths, plain, corrected, rejected = zip(*cohorts, strict=True)
+    found = pd.DataFrame({"true": pd.concat(truths, axis=1).mean(axis=1)})
+    for name, limits in (("plain", plain), ("corrected", corrected)):
+        low, high = np.moveaxis(np.stack(limits), 2, 0)
+        found[name] = 100 * ((low > found["true"].to_numpy()) | (high < found["true"].to_numpy())).mean(axis=0)
+    return found, 100 * np.mean(rejected, axis=0)
+
+
+def _one(n_negative, n_positive, distance, n_folds, seed):
+    """Return a cohort's true values, its intervals without and with the correction, and whether the tests reject."""
+    comparison, truth = draw_comparison(n_negative, n_positive, distance, n_folds, seed)
+    a, b = (part.sort_values("patient_id") for _, part in comparison.scores.groupby("model"))
+    plain = score_table(a["y_true"], a["y_score"], threshold=a["threshold"], random_state=0)
+    tables = (plain, ModelComparison(a).frame())
+    limits = [table.set_index(["metric", "class"]).loc[truth.index, ["low", "high"]].to_numpy() for table in tables]
+    scores = a["y_true"], a["y_score"], b["y_score"].to_numpy()
+    return truth, *limits, [delong_test(*scores, variance_factor=f).p_value < 0.05 for f in (1.0, _factor(a))]
 
 
 def main(n_cohorts):
-    """Print a line a setting."""
+    """Print a block a setting."""
     print(f"{n_cohorts} cohorts each; two models of equal worth; in %: plain, corrected")
-    print("patients  folds  AUC    interval misses  test rejects")
     for sizes, distance, n_folds in SETTINGS:
-        truth, missed, rejected = measure(sizes, distance, n_folds, n_cohorts)
-        cells = "  ".join(f"{100 * plain:6.1f} {100 * fixed:6.1f}  " for plain, fixed in (missed, rejected))
-        print(f"{sum(sizes):8}  {n_folds:5}  {truth:.2f}  {cells}", flush=True)
+        found, rejected = measure(sizes, distance, n_folds, n_cohorts)
+        print(f"\n{sum(sizes)} patients, {n_folds} folds; DeLong's test rejects {rejected[0]:.1f}, {rejected[1]:.1f}")
+        for (metric, of_class), row in found.iterrows():
+            what = f"{metric} {of_class}"
+            print(f"{what:18} true {row['true']:.2f}  missed {row['plain']:5.1f} {row['corrected']:5.1f}", flush=True)
 
 
 if __name__ == "__main__":
