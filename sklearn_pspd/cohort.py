@@ -91,7 +91,7 @@ def check_cohort(cohort):
     ================= ========================================================================================
     column            meaning
     ================= ========================================================================================
-    patient_id        unique text
+    patient_id        text, unique also without blanks around it and letter case
     site              text; where the patient was treated
     image             path of a NIfTI volume or of a folder with one DICOM series
     lesion_slice      axial slice that shows the lesion best, counted from the feet, the lowest is 0
@@ -200,6 +200,18 @@ def _refuse(source_has, problems):
         raise ValueError(f"{source_has} {count}:\n" + "\n".join(f"  {problem}" for problem in problems))
 
 
+def _bare_ids(ids):
+    """Return ids without what a spreadsheet may do to them: blanks around them and their letter case."""
+    return pd.Series(list(ids), dtype=object).astype(str).str.strip().str.casefold()
+
+
+def _repeated_ids(ids):
+    """Return the places of each patient who is there more than once, blanks and case aside; empty ids are nobody's."""
+    bare = _bare_ids("" if _is_missing(name) else name for name in ids)
+    places = bare[bare != ""].groupby(bare, sort=False).groups.values()
+    return [list(of_patient) for of_patient in places if len(of_patient) > 1]
+
+
 def _numbers_where_possible(column):
     """Return numbers; where a cell holds other text, leave the text for the report."""
     if pd.api.types.is_numeric_dtype(column):
@@ -230,9 +242,10 @@ def _identity_problems(cohort, names):
         for name, given in zip(names, cohort["patient_id"], strict=True)
         if _is_missing(given)
     ]
-    given = cohort["patient_id"].dropna().astype(str)
-    counts = given[given.str.strip() != ""].value_counts(sort=False)
-    problems += [f"patient {name}: column patient_id holds it in {n} rows" for name, n in counts[counts > 1].items()]
+    for places in _repeated_ids(cohort["patient_id"]):
+        spelt = dict.fromkeys(repr(names[place]) for place in places)
+        also = f", as {', '.join(spelt)}" if len(spelt) > 1 else ""
+        problems.append(f"patient {names[places[0]]}: column patient_id holds it in {len(places)} rows{also}")
     return problems
 
 

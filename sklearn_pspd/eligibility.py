@@ -6,8 +6,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from .cohort import _is_missing, _refuse
+from .cohort import _is_missing, _refuse, _repeated_ids
 
+HIGHEST_ISODOSE_PERCENT = 150
 ISODOSE_PERCENT = 80.0
 _YES_OR_NO = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 
@@ -51,7 +52,8 @@ def select_eligible(records, *, without=()):
     adjuvant_temozolomide             yes: adjuvant temozolomide was given
     n_lesions                         1: number of enhancing lesions that appeared after chemoradiotherapy
     lesion_measurable                 yes: by RANO's criteria
-    lesion_isodose_percent            80 or more: the highest isodose line, in percent, that holds the lesion
+    lesion_isodose_percent            80 or more: the highest isodose line, in percent, that holds the lesion; a
+                                      fraction up to 1, or above 150, is a problem
     mri_per_protocol                  yes: the lesion was seen on MRI per institutional protocol
     follow_up_sufficient              yes: follow-up was long enough to know the lesion's nature
     lesion_before_chemoradiotherapy   no: an enhancing lesion was seen before chemoradiotherapy
@@ -154,6 +156,9 @@ def _stays(rule, value, name, problems):
     if number is None or number < 0:
         problems.append(f"patient {name}: column {rule.column} holds {value!r}, which is no number of at least 0")
         return True
+    if rule.column == "lesion_isodose_percent" and (0 < number <= 1 or number > HIGHEST_ISODOSE_PERCENT):
+        problems.append(f"patient {name}: column {rule.column} holds {value!r}, hardly percent of the dose")
+        return True
     if rule.column == "n_lesions":
         if number != round(number):
             problems.append(f"patient {name}: column {rule.column} holds {value!r}, which is no whole number")
@@ -195,6 +200,7 @@ def _name_problems(ids, names):
     problems = [
         f"patient {name}: column patient_id is empty" for name, i in zip(names, ids, strict=True) if _is_missing(i)
     ]
-    counts = pd.Series(names, dtype=object).value_counts(sort=False)
-    problems += [f"patient {name}: is in {n} rows; one row a patient" for name, n in counts[counts > 1].items()]
+    problems += [
+        f"patient {names[places[0]]}: is in {len(places)} rows; one row a patient" for places in _repeated_ids(ids)
+    ]
     return problems

@@ -127,17 +127,17 @@ def test_all_errors_at_once_with_file_row_column_and_value(tmp_path):
     with pytest.raises(ValueError, match="Burdenko-GBM-Progression has 11 problems") as error:
         load_burdenko(folder, images="none")
     for text in (
-        f"{folder / TABLE}, row 1 (Burdenko-GBM-001), column Response_1st_fup: holds 'Progression'; it takes",
-        "row 2 (Burdenko-GBM-002), column Anonym1st_fup: holds '2/30/05', which is no date of the form %m/%d/%y",
-        "row 3 (Burdenko-GBM-003), column Response_1st_fup: holds 'response, worse'",
-        "row 3 (Burdenko-GBM-003), column Sex: holds 'X'",
-        "row 3 (Burdenko-GBM-003), column MGMT: holds 'maybe'; it takes 'positive', 'negative', '?', ''",
-        "row 3 (Burdenko-GBM-003), column AgeAtStudyDate: holds 'old', which is not a number",
-        "row 4 (Burdenko-GBM-003), column Anonym1st_fup: is empty beside the call 'progression'",
-        "column AnonymPatientID: Burdenko-GBM-003 is in rows 3, 4",
-        "row 5 (no name), column AnonymPatientID: is empty",
-        "row 5 (no name), column AnonymEnd of RT: holds '30.10.04'",
-        "row 5 (no name), column AgeAtStudyDate: holds '340', outside 0 to 120",
+        f"{folder / TABLE}, row 2 (Burdenko-GBM-001), column Response_1st_fup: holds 'Progression'; it takes",
+        "row 3 (Burdenko-GBM-002), column Anonym1st_fup: holds '2/30/05', which is no date of the form %m/%d/%y",
+        "row 4 (Burdenko-GBM-003), column Response_1st_fup: holds 'response, worse'",
+        "row 4 (Burdenko-GBM-003), column Sex: holds 'X'",
+        "row 4 (Burdenko-GBM-003), column MGMT: holds 'maybe'; it takes 'positive', 'negative', '?', ''",
+        "row 4 (Burdenko-GBM-003), column AgeAtStudyDate: holds 'old', which is not a number",
+        "row 5 (Burdenko-GBM-003), column Anonym1st_fup: is empty beside the call 'progression'",
+        "column AnonymPatientID: Burdenko-GBM-003 is in rows 4, 5",
+        "row 6 (no name), column AnonymPatientID: is empty",
+        "row 6 (no name), column AnonymEnd of RT: holds '30.10.04'",
+        "row 6 (no name), column AgeAtStudyDate: holds '340', outside 0 to 120",
     ):
         assert text in str(error.value)
 

@@ -138,6 +138,6 @@ def test_a_row_with_more_fields_than_the_header_is_refused(tmp_path):
     path.write_text("patient_id,site\nP1,A,lost\nP2,B,\n")
     with pytest.raises(ValueError, match="not a comma-separated table"):
         read_cohort(path)
-    path.write_text("patient_id,site\nP1,A,\nP1,B,\n")
-    with pytest.raises(ValueError, match="patient P1: column patient_id holds it in 2 rows"):
+    path.write_text("patient_id,site\nP1,A,\n p1,B,\n")
+    with pytest.raises(ValueError, match="patient P1: column patient_id holds it in 2 rows, as 'P1', ' p1'"):
         read_cohort(path)

@@ -51,9 +51,11 @@ def test_cells_of_patients_who_left_are_not_read_and_all_other_problems_are_list
         {"n_lesions": 1.5, "lesion_isodose_percent": "80 %"},
         {"n_lesions": True},
         {"lesion_isodose_percent": -1},
+        {"lesion_isodose_percent": 0.95},
+        {"lesion_isodose_percent": 6000},
     )
-    table.loc[3, "patient_id"] = "P2"
-    with pytest.raises(ValueError, match="the records have 7 problems") as error:
+    table.loc[3, "patient_id"] = " p2"
+    with pytest.raises(ValueError, match="the records have 9 problems") as error:
         select_eligible(table)
     for line in (
         "patient P0: column gross_total_resection holds 'partly'; it takes yes or no",
@@ -61,7 +63,9 @@ def test_cells_of_patients_who_left_are_not_read_and_all_other_problems_are_list
         "patient P1: column n_lesions holds 1.5, which is no whole number",
         "patient P1: column lesion_isodose_percent holds '80 %', which is no number of at least 0",
         "patient P2: column n_lesions holds True",
-        "patient P2: column lesion_isodose_percent holds -1",
+        "patient  p2: column lesion_isodose_percent holds -1",
+        "column lesion_isodose_percent holds 0.95, hardly percent of the dose",
+        "column lesion_isodose_percent holds 6000, hardly percent of the dose",
         "patient P2: is in 2 rows; one row a patient",
     ):
         assert line in str(error.value)

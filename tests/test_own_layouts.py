@@ -70,10 +70,10 @@ def test_any_mismatch_of_the_released_layout_fails(released):
         f"3: is in sample.csv and has no folder {released / '3'}",
         f"4: has a folder {released / '4'} and no row in sample.csv",
         "11 lacks 11_0004.dcm and has also 11_0009.dcm",
-        "sample.csv, column No: 2 is in rows 1, 4",
-        "row 3 (3), column sex: holds '9'",
-        "row 3 (3), column dose: holds 'sixty', which is not a number",
-        "row 3 (3), column label: holds 'maybe'; it takes '0', '1'",
+        "sample.csv, column No: 2 is in rows 2, 5",
+        "row 4 (3), column sex: holds '9'",
+        "row 4 (3), column dose: holds 'sixty', which is not a number",
+        "row 4 (3), column label: holds 'maybe'; it takes '0', '1'",
     ):
         assert text in str(error.value)
 
@@ -119,7 +119,7 @@ def bids(tmp_path):
 
 
 def test_bids(bids):
-    with pytest.raises(ValueError, match=r"sub-02: 2 post-contrast images \(sub-02/ses-01.*; name one session="):
+    with pytest.raises(ValueError, match=r"sub-02: 2 post-contrast images \(sub-02.*; choose by session= or entities"):
         load_bids(bids, **BIDS)
     (bids / "sub-02" / "ses-01").rename(bids / "sourcedata")
     cohort = load_bids(bids, **BIDS, mask_derivative="lesions")
@@ -136,7 +136,7 @@ def test_bids(bids):
 
 
 def test_bids_sessions_and_missing_images(bids):
-    with pytest.raises(ValueError, match=r"sub-01: no ce-gadolinium T1w image below .*sub-01 in session 02"):
+    with pytest.raises(ValueError, match=r"sub-01: no ce-gadolinium T1w image below .*sub-01, ses-02"):
         load_bids(bids, **BIDS, session="02")
     cohort, report = load_bids(bids, **BIDS, session="02", images="available", return_report=True)
     assert cohort["patient_id"].tolist() == ["sub-02"]
@@ -151,13 +151,51 @@ def test_bids_sessions_and_missing_images(bids):
     assert report.empty
 
 
+def test_bids_names_and_masks(bids):
+    """Names belong to their folders, runs can be chosen, and a mask of the brain is none of the lesion."""
+    folder, masks = bids / "sub-02" / "ses-02" / "anat", bids / "derivatives" / "lesions"
+    write_image(folder / "sub-02_ses-02_acq-mprage_ce-gadolinium_run-02_T1W.nii.gz")
+    wrong = bids / "sub-01" / "anat" / "sub-02_ce-gadolinium_T1w.nii.gz"
+    write_image(wrong)
+    with pytest.raises(ValueError, match="has 2 problems") as error:
+        load_bids(bids, **BIDS, images="available", session="02")
+    assert f"{wrong}: the name has sub-02, the folders sub-01" in str(error.value)
+    assert "run-1_T1w.nii.gz); choose by session= or entities=" in str(error.value)
+    wrong.unlink()
+    brain, run = masks / "sub-02" / "ses-02" / "anat", {"run": 2}
+    (brain / "sub-02_ses-02_dseg.nii.gz").unlink()
+    write_image(brain / "sub-02_ses-02_desc-brain_mask.nii.gz", {1: {7: 4}})
+    write_image(brain / "sub-02_ses-02_run-1_label-lesion_mask.nii.gz", {1: {7: 4}})
+    choice = {"session": "02", "entities": run, "images": "available", "mask_derivative": "lesions"}
+    cohort, report = load_bids(bids, **BIDS, **choice, return_report=True)
+    assert cohort["image"].str.contains("run-02").tolist() == [True]
+    assert cohort["lesion_mask"].isna().all()
+    assert "no mask, so no position of the lesion" in set(report["finding"])
+    write_image(brain / "sub-02_ses-02_run-2_label-lesion_mask.nii.gz", {1: {7: 4}})
+    cohort, _ = load_bids(bids, **BIDS, **choice, return_report=True)
+    assert cohort["lesion_mask"].str.endswith("run-2_label-lesion_mask.nii.gz").tolist() == [True]
+    choice["entities"] = {"acq": None}
+    with pytest.raises(ValueError, match="no patient is left for the cohort"):
+        load_bids(bids, **BIDS, **choice)
+
+
+def test_bids_ranges_and_sites(bids):
+    (bids / "participants.tsv").write_text(TSV.replace("51.5", "515").replace("\tB\n", "\tn/a\n"))
+    with pytest.raises(ValueError, match="has 2 problems") as error:
+        load_bids(bids, **BIDS, images="none")
+    assert "row 3 (sub-02), column age: holds '515', outside 0 to 120" in str(error.value)
+    assert "row 3 (sub-02), column centre: holds 'n/a'; site= names the site of such participants" in str(error.value)
+    (bids / "participants.tsv").write_text(TSV.replace("\tB\n", "\tn/a\n"))
+    assert load_bids(bids, **BIDS, images="none", site="C")["site"].tolist() == ["A", "C"]
+
+
 def test_bids_refusals(bids):
     (bids / "participants.tsv").write_text(TSV.replace("62", "old").replace("wt", "WT?").replace("sub-02", "sub-07"))
     with pytest.raises(ValueError, match="has 4 problems") as error:
         load_bids(bids, **BIDS)
     for text in (
-        "participants.tsv, row 1 (sub-01), column age: holds 'old', which is not a number",
-        "row 1 (sub-01), column idh: holds 'WT?'",
+        "participants.tsv, row 2 (sub-01), column age: holds 'old', which is not a number",
+        "row 2 (sub-01), column idh: holds 'WT?'",
         "sub-02: has post-contrast images and no row in",
         "sub-07: no ce-gadolinium T1w image below",
     ):

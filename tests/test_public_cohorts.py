@@ -91,16 +91,22 @@ def test_upenn_images(upenn):
 def test_upenn_refusals(upenn):
     with pytest.raises(TypeError, match="pspd_scores"):
         load_upenn_gbm(upenn)
-    with pytest.raises(ValueError, match="pd_scores lists scores from 1 to 6, at least one; got"):
-        load_upenn_gbm(upenn, pspd_scores=(1,), pd_scores=())
-    bad = UPENN_HEADER + "UPENN-GBM-00001_31,Q,,x,wt,?,,,soon,7\nUPENN-GBM-00001_31,F,1,x,NA,NA,,,1,1\n"
+    for scores in ((), 1, "12", (0, 1)):
+        with pytest.raises(ValueError, match="pd_scores lists scores from 1 to 6, at least one; got"):
+            load_upenn_gbm(upenn, pspd_scores=(2,), pd_scores=scores)
+    header = UPENN_HEADER.replace("MGMT", "MGMT ,MGMT")
+    (upenn / "UPENN-GBM_clinical_info_v1.0.csv").write_text(header)
+    with pytest.raises(ValueError, match="column 'MGMT': is there 2 times"):
+        load_upenn_gbm(upenn, pspd_scores=(1,), pd_scores=(6,), images="none")
+    # An empty row counts, as in a spreadsheet.
+    bad = UPENN_HEADER + "\nUPENN-GBM-00001_31,Q,,x,wt,?,,,soon,7\nUPENN-GBM-00001_31,F,1,x,NA,NA,,,1,1\n"
     (upenn / "UPENN-GBM_clinical_info_v1.0.csv").write_text(bad)
     with pytest.raises(ValueError, match="UPENN-GBM has 8 problems") as error:
         load_upenn_gbm(upenn, pspd_scores=(1,), pd_scores=(6,), images="none")
     for text in (
-        "row 1 (UPENN-GBM-00001_31), column ID: ends in neither _11 nor _21",
-        "column ID: UPENN-GBM-00001_31 is in rows 1, 2",
-        "row 1 (UPENN-GBM-00001_31), column Gender: holds 'Q'",
+        "row 3 (UPENN-GBM-00001_31), column ID: ends in neither _11 nor _21",
+        "column ID: UPENN-GBM-00001_31 is in rows 3, 4",
+        "row 3 (UPENN-GBM-00001_31), column Gender: holds 'Q'",
         "column IDH1: holds 'wt'",
         "column MGMT: holds '?'",
         "column Time_since_baseline_preop: holds 'soon', which is not a number",
@@ -186,6 +192,30 @@ def test_lumiere_labels_come_from_the_ratings_after_the_first_pd(tmp_path):
     assert found["no age_years"] == ["Patient-006"]
     strict, _ = load_lumiere(tmp_path, images="none", stable_days=127, return_report=True)
     assert strict["outcome"].tolist()[3] == "undetermined"
+
+
+def test_lumiere_ratings_of_the_week_of_the_first_pd(tmp_path):
+    """A second PD in that week is no increase; another rating contradicts it; surgery before it was none after it."""
+    histories = {
+        "Patient-001": [("012-1", "PD"), ("012-2", "PD"), ("020", "PR")],
+        "Patient-002": [("012", "PD"), ("012", "SD"), ("040", "SD")],
+        "Patient-003": [("012-1", "PD"), ("012-2", "SD"), ("020", "PD")],
+        "Patient-004": [("012-1", "Post-Op"), ("012-2", "PD"), ("020", "PR")],
+        "Patient-005": [("012-1", "PD"), ("012-2", "Post-Op"), ("020", "PR")],
+        "Patient-006": [("012", "PD"), ("020-1", "SD"), ("020-2", "PD")],
+    }
+    write_lumiere(tmp_path, histories)
+    table = tmp_path / "LUMIERE-ExpertRating-v202211.csv"
+    table.write_text(table.read_text().replace("Patient-001,week-012-1,,", "Patient-001,week-012-1, x ,"))
+    cohort, report = load_lumiere(tmp_path, images="none", return_report=True)
+    assert cohort["outcome"].tolist() == ["PsPD", *["undetermined"] * 2, "PsPD", *["undetermined"] * 2]
+    assert cohort["less_than_3_months"].tolist() == [True, *[False] * 5]
+    found = findings(report)
+    assert found["scan rated in two ways"] == ["Patient-002"]
+    assert found["ratings that contradict one another"] == ["Patient-002", "Patient-003", "Patient-006"]
+    table.write_text(table.read_text().replace(", x ,", ",maybe,"))
+    with pytest.raises(ValueError, match="column LessThan3Months: holds 'maybe'; it takes 'x', 'X', ''"):
+        load_lumiere(tmp_path, images="none")
 
 
 def test_lumiere_images(tmp_path):
@@ -320,9 +350,9 @@ def test_mu_refusals(mu):
     bad.to_csv(mu / "MU-Glioma-Post_ClinicalData-July2025.csv", index=False)
     with pytest.raises(ValueError, match="MU-Glioma-Post has 3 problems") as error:
         load_mu_glioma_post(mu, images="none")
-    assert "row 1 (PatientID_0003), column Dose: holds '60 cGy x', which is not a number of Gy" in str(error.value)
-    assert "row 2 (PatientID_0004), column Dose: holds '6000 Gy', outside 0 to 100 Gy" in str(error.value)
-    assert "row 3 (PatientID_0005), column MGMT methylation: holds '9'" in str(error.value)
+    assert "row 2 (PatientID_0003), column Dose: holds '60 cGy x', which is not a number of Gy" in str(error.value)
+    assert "row 3 (PatientID_0004), column Dose: holds '6000 Gy', outside 0 to 100 Gy" in str(error.value)
+    assert "row 4 (PatientID_0005), column MGMT methylation: holds '9'" in str(error.value)
 
 
 def test_mu_workbook(mu):

@@ -1,5 +1,6 @@
 """Folders in the layout of the paper's released script."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from sklearn_pspd.cohort import CLINICAL_CODES, CLINICAL_COLUMNS, MAY_BE_UNKNOWN, OUTCOME_CODES, UNKNOWN
@@ -50,7 +51,7 @@ def load_jang_layout(root, *, labels, columns=None, codes=None, site=None, retur
         If ``sample.csv`` is not there.
     ValueError
         If a patient has a row and no folder or the reverse, slices are missing or too many, or a cell holds an unknown
-        code or no number; all at once.
+        code, no number or one out of range; all at once.
 
     References
     ----------
@@ -65,7 +66,7 @@ def load_jang_layout(root, *, labels, columns=None, codes=None, site=None, retur
         ...
     FileNotFoundError: no-such-folder/sample.csv: no such table
     """
-    if not labels or not set(labels.values()) <= set(OUTCOME_CODES):
+    if not isinstance(labels, Mapping) or not labels or not set(labels.values()) <= set(OUTCOME_CODES):
         raise ValueError(f"labels gives each text of the label column as 'PD' or 'PsPD'; got {labels!r}")
     root = Path(root)
     report = Report(f"{root}")
@@ -111,7 +112,7 @@ def _clinical_names(records, columns, report):
 
 def _values(records, column, name, codes):
     if name not in CLINICAL_CODES:
-        return records.numbers(column, missing=())
+        return records.clinical_numbers(column, name, missing=())
     own = [*CLINICAL_CODES[name], *([UNKNOWN] if name in MAY_BE_UNKNOWN else [])]
     meanings = {str(text): code for text, code in codes.get(name, {}).items()}
     wrong = [code for code in meanings.values() if code not in own]

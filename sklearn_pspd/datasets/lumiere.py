@@ -19,13 +19,18 @@ RATINGS = {rating: rating for rating in (*CHANGES, "Pre-Op", *SURGERY, "")}
 UNKNOWN = dict.fromkeys(("na", "n/a", ""), "unknown")
 IDH = {"wt": "wildtype", "r132h mut": "mutated", "idh1 neg, sequencing required": "unknown", **UNKNOWN}
 MGMT = {"methylated": "methylated", "not methylated": "unmethylated", **UNKNOWN}
+EARLY = "LessThan3Months"
+MARKS = {"x": True, "X": True, "": False}
+COLUMNS = ("Date", EARLY)
 MASK = Path("HD-GLIO-AUTO-segmentation") / "native" / "segmentation_CT1_origspace.nii.gz"
 
 
 class _Rating(NamedTuple):
     day: int
+    part: int
     week: str
     rating: str
+    is_early: bool
 
 
 def load_lumiere(
@@ -65,9 +70,9 @@ def load_lumiere(
     cohort : DataFrame
         One row a patient who was ever rated PD: ``patient_id``, ``site``, ``age_years`` (at surgery), ``sex``,
         ``mgmt``, ``idh``, ``outcome`` ("PD", "PsPD" or "undetermined"), ``rule`` (that decided), ``week`` (folder of
-        the first PD) and ``baseline_days`` (since the pre-operative scan, from the week). With images also ``image``
-        and ``lesion_slice`` (missing without a mask). The set has neither dose and fractions nor the date of
-        radiotherapy: these columns are absent.
+        the first PD), ``baseline_days`` (since the pre-operative scan, from the week) and ``less_than_3_months``
+        (whether the table marks the first PD so). With images also ``image`` and ``lesion_slice`` (missing without a
+        mask). The set has neither dose and fractions nor the date of radiotherapy: these columns are absent.
     report : DataFrame
         With `return_report`: findings, one row each.
 
@@ -87,8 +92,12 @@ def load_lumiere(
     Notes
     -----
     Ratings are trimmed. "Post-Op/PD" counts as Post-Op and is reported; so are scans without a rating and scans rated
-    twice. Weeks count from the pre-operative scan; scans of one week, such as week-000-1 and week-000-2, are put a day
-    apart to keep their order (ours).
+    twice. Weeks count from the pre-operative scan; scans of one week, such as week-000-1 and week-000-2, have one date
+    (ours): a second PD in the week of the first is no increase, and different ratings of one week contradict one
+    another, so that they decide nothing.
+
+    The table's column ``LessThan3Months`` has no legend. RANO trusts a PD less than three months after radiotherapy
+    only outside the irradiated volume or after a biopsy, and that is what the mark is taken for; it enters no rule.
 
     References
     ----------
@@ -105,7 +114,7 @@ def load_lumiere(
     """
     check_choice("images", images, IMAGE_MODES)
     report = Report("LUMIERE")
-    rated = read_records(find_table(root, ratings, "lumiere-expertrating*.csv", ADVICE), report, "Patient", ["Date"])
+    rated = read_records(find_table(root, ratings, "lumiere-expertrating*.csv", ADVICE), report, "Patient", COLUMNS)
     people = read_records(find_table(root, demographics, "lumiere-demographics*.csv", ADVICE), report, "Patient")
     people.refuse_repeated_ids("Patient")
     histories = _read_ratings(rated, report)
@@ -129,9 +138,11 @@ def _column(records, prefix, report):
 def _read_ratings(records, report):
     """Return each patient's ratings in the order of time; repeated rows once."""
     column = _column(records, "Rating (", report)
-    codes = records.codes(column, RATINGS)
+    cells = zip(
+        records.ids, records.texts("Date"), records.codes(column, RATINGS), records.codes(EARLY, MARKS), strict=True
+    )
     histories = {}
-    for row, (patient_id, week, rating) in enumerate(zip(records.ids, records.texts("Date"), codes, strict=True)):
+    for row, (patient_id, week, rating, is_early) in enumerate(cells):
         parts = re.fullmatch(r"week-(\d{3})(?:-(\d))?", week)
         if parts is None:
             records.problem(row, "Date", f"holds {week!r}, which is no week-nnn or week-nnn-n")
@@ -140,12 +151,16 @@ def _read_ratings(records, report):
             report.find(patient_id, "scan without a rating", "Date", week)
         elif rating == "Post-Op/PD":
             report.find(patient_id, "rated Post-Op/PD, taken as Post-Op", "Date", week)
-        day = DAYS_A_WEEK * int(parts[1]) + int(parts[2] or 1) - 1
-        histories.setdefault(patient_id, set()).add(_Rating(day, week, rating or ""))
+        entry = _Rating(DAYS_A_WEEK * int(parts[1]), int(parts[2] or 1), week, rating or "", bool(is_early))
+        histories.setdefault(patient_id, set()).add(entry)
     for patient_id, found in histories.items():
-        weeks = pd.Series([entry.week for entry in found if entry.rating])
-        for week in sorted(weeks[weeks.duplicated()].unique()):
-            report.find(patient_id, "scan rated in two ways", "Date", week)
+        ratings = {}
+        for entry in sorted(found):
+            if entry.rating:
+                ratings.setdefault(entry.week, set()).add(entry.rating)
+        for week, of_scan in ratings.items():
+            if len(of_scan) > 1:
+                report.find(patient_id, "scan rated in two ways", "Date", f"{week}: {', '.join(sorted(of_scan))}")
     return {patient_id: sorted(found) for patient_id, found in histories.items()}
 
 
@@ -196,6 +211,7 @@ def _label(histories, known, stable_days, report):
                 "rule": label["rule"],
                 "week": start.week,
                 "baseline_days": start.day,
+                "less_than_3_months": start.is_early,
             }
         )
     return rows
@@ -204,13 +220,14 @@ def _label(histories, known, stable_days, report):
 def _events(patient_id, start, history):
     """List the appearance of the lesion and what the ratings from then on say of it."""
     yield patient_id, start.day, "appearance", ""
-    for entry in history:
-        if entry.day < start.day or entry == start:
-            continue
-        if entry.rating in CHANGES:
-            yield patient_id, entry.day, "mri", CHANGES[entry.rating]
-        elif entry.rating in SURGERY:
+    later = [entry for entry in history if entry[:2] >= start[:2]]
+    of_its_week = {entry.rating for entry in later if entry.day == start.day and entry.rating in CHANGES}
+    for entry in later:
+        if entry.rating in SURGERY:
             yield patient_id, entry.day, "intervention", entry.rating
+        # What the week of the appearance calls PD, and nothing else, is the appearance.
+        elif entry.rating in CHANGES and (entry.day > start.day or len(of_its_week) > 1):
+            yield patient_id, entry.day, "mri", CHANGES[entry.rating]
 
 
 def _add_image(row, root, images, label, report):

@@ -9,7 +9,15 @@ from zipfile import BadZipFile
 
 import pandas as pd
 
-from sklearn_pspd.cohort import CLINICAL_COLUMNS, IDENTITY_COLUMNS, POSITION_COLUMNS, _refuse
+from sklearn_pspd.cohort import (
+    CLINICAL_COLUMNS,
+    CLINICAL_RANGES,
+    IDENTITY_COLUMNS,
+    POSITION_COLUMNS,
+    WHOLE_NUMBERS,
+    _refuse,
+    _repeated_ids,
+)
 from sklearn_pspd.loading.geometry import Settings
 from sklearn_pspd.loading.position import middle_slice, open_volume
 from sklearn_pspd.loading.refusals import RefusedError
@@ -71,7 +79,8 @@ class Report:
 class Records:
     """A table of text whose columns are decoded while problems are collected.
 
-    Rows are counted from 1 below the header. Blanks around names and cells are no part of them.
+    Rows are numbered as a spreadsheet numbers them: the header is row 1, and empty rows count. Blanks around names and
+    cells are no part of them.
     """
 
     def __init__(self, path, table, report, id_column):
@@ -79,17 +88,16 @@ class Records:
         self.table = table
         self.report = report
         self.ids = table[id_column].tolist()
-        for row, name in enumerate(self.ids):
+        self.rows = table.index.tolist()
+        for number, name in enumerate(self.ids):
             if not name:
-                self.problem(row, id_column, "is empty")
+                self.problem(number, id_column, "is empty")
 
     def refuse_repeated_ids(self, id_column):
         """Note every patient that has more than one row."""
-        counts = pd.Series(self.ids, dtype=object).value_counts(sort=False)
-        for name in counts[counts > 1].index:
-            rows = [str(row + 1) for row, other in enumerate(self.ids) if other == name]
-            if name:
-                self.report.problem(f"{self.path}, column {id_column}: {name} is in rows {', '.join(rows)}")
+        for places in _repeated_ids(self.ids):
+            rows = ", ".join(str(self.rows[place]) for place in places)
+            self.report.problem(f"{self.path}, column {id_column}: {self.ids[places[0]]} is in rows {rows}")
 
     def texts(self, column):
         """Return the trimmed cells of a column."""
@@ -117,6 +125,15 @@ class Records:
             found.append(value)
         return found
 
+    def clinical_numbers(self, column, name, *, missing=("",)):
+        """Return numbers in the range of one of the library's columns; NaN for the texts that mean missing."""
+        low, high = CLINICAL_RANGES[name]
+        found = self.numbers(column, missing=missing, low=low, high=high)
+        for row, value in enumerate(found):
+            if name in WHOLE_NUMBERS and low <= value <= high and value != round(value):
+                self.problem(row, column, f"holds {self.texts(column)[row]!r}, which is not a whole number")
+        return found
+
     def dates(self, column, form):
         """Return dates, None for empty cells; `form` is that of strptime."""
         found = []
@@ -128,16 +145,21 @@ class Records:
                 found.append(None)
         return found
 
-    def problem(self, row, column, text):
-        """Note what is wrong with a cell."""
-        self.report.problem(f"{self.path}, row {row + 1} ({self.ids[row] or 'no name'}), column {column}: {text}")
+    def problem(self, number, column, text):
+        """Note what is wrong with a cell; `number` counts patients from 0."""
+        name = self.ids[number] or "no name"
+        self.report.problem(f"{self.path}, row {self.rows[number]} ({name}), column {column}: {text}")
 
 
 def read_records(path, report, id_column, columns=(), *, separator=",", sheet=None):
     """Read a text file, or a sheet of a workbook, that has these columns."""
-    table = _read_text(Path(path), separator, sheet)
-    table.columns = table.columns.astype(str).str.strip()
-    table = table.fillna("").apply(lambda column: column.astype(str).str.strip())
+    cells = _read_text(Path(path), separator, sheet).fillna("").apply(lambda column: column.astype(str).str.strip())
+    cells.index += 1
+    table = cells.iloc[1:].set_axis(cells.iloc[0].tolist(), axis=1) if len(cells) else cells
+    table = table[(table != "").any(axis=1)]
+    named = table.columns[table.columns != ""]
+    for column in named[named.duplicated()].unique():
+        report.problem(f"{path}, column {column!r}: is there {(named == column).sum()} times")
     for column in (id_column, *columns):
         if column not in table.columns:
             report.problem(f"{path}, column {column!r}: missing; there are {', '.join(map(repr, table.columns[:12]))}")
@@ -225,13 +247,17 @@ def _read_text(path, separator, sheet):
         raise FileNotFoundError(f"{path}: no such table")
     try:
         if path.suffix.lower() in (".xlsx", ".xlsm"):
-            return pd.read_excel(path, sheet_name=sheet or 0, dtype=str, keep_default_na=False, engine="openpyxl")
+            return pd.read_excel(
+                path, sheet_name=sheet or 0, header=None, dtype=str, keep_default_na=False, engine="openpyxl"
+            )
         with warnings.catch_warnings():
             # A row with more fields than the header: its values could stand under wrong names.
             warnings.simplefilter("error", pd.errors.ParserWarning)
             return pd.read_csv(
                 path,
                 sep=separator,
+                header=None,
+                skip_blank_lines=False,
                 dtype=str,
                 keep_default_na=False,
                 skipinitialspace=True,

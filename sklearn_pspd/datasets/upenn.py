@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 from .records import IMAGE_MODES, SEXES, Report, check_choice, deliver, find_table, read_records
@@ -96,7 +97,8 @@ def load_upenn_gbm(
 def _outcomes(pspd_scores, pd_scores):
     """Return the outcome of each score that has one."""
     for name, scores in (("pspd_scores", pspd_scores), ("pd_scores", pd_scores)):
-        if not list(scores) or not set(scores) <= set(SCORES):
+        is_list = isinstance(scores, Collection) and not isinstance(scores, str)
+        if not is_list or len(scores) == 0 or not set(scores) <= set(SCORES):
             raise ValueError(f"{name} lists scores from 1 to 6, at least one; got {scores!r}")
     shared = sorted(set(pspd_scores) & set(pd_scores))
     if shared:

@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import pandas as pd
 
-from sklearn_pspd.cohort import CLINICAL_COLUMNS
+from sklearn_pspd.cohort import CLINICAL_COLUMNS, _bare_ids
 from sklearn_pspd.loading import SliceStackLoader
 from sklearn_pspd.metrics import roc_auc
 
@@ -82,7 +82,7 @@ def audit_leaks(X, y, *, X_test=None, loader=None, feature_names=None):
 
 def _keys(X, names, loader):
     """Return what two rows of one patient have in common, by what that is called."""
-    keys = {"same patient": X["patient_id"].astype(str).str.strip().str.casefold()}
+    keys = {"same patient": _bare_ids(X["patient_id"])}
     if "image" in X:
         keys["same image file"] = X["image"]
     if loader is not None:

@@ -12,6 +12,8 @@ import joblib
 import numpy as np
 import pandas as pd
 
+from sklearn_pspd.cohort import _bare_ids
+
 COLUMNS = ["use", "when", "model", "settings", "n_shared", "n_relabelled", "is_new_choice"]
 
 # What changes where and how fast a model runs, but not what it learns.
@@ -120,7 +122,7 @@ def _table(uses, patients):
 def _fingerprints(X, y):
     """Return a short hash of each patient, and one of patient and outcome: files may move and cells be edited."""
     if "patient_id" in getattr(X, "columns", ()):
-        known_by = X["patient_id"].astype(str).str.strip().str.casefold().tolist()
+        known_by = _bare_ids(X["patient_id"]).tolist()
     else:
         known_by = [joblib.hash(list(row)) for row in np.asarray(X)]
     return {_digest([who]): _digest([who, str(outcome)]) for who, outcome in zip(known_by, y, strict=True)}

@@ -7,6 +7,8 @@ import pandas as pd
 from sklearn.base import clone
 from sklearn.utils import _safe_indexing
 
+from sklearn_pspd.cohort import _bare_ids
+
 from .comparison import ModelComparison
 from .folds import CROSS_VALIDATION, EXTERNAL, check_outcomes, make_splits
 from .nesting import inner_and_outer_score
@@ -133,21 +135,17 @@ def _check_external(X, X_test, y_test):
             f"{int((y_test == 0).sum())} with PD (0) and {int((y_test == 1).sum())} with PsPD (1)"
         )
     _check_ids(X_test, "X_test")
-    if "patient_id" in getattr(X, "columns", ()) and (shared := set(_bare_ids(X)) & set(_bare_ids(X_test))):
+    shared = set(_bare_ids(_patient_ids(X))) & set(_bare_ids(_patient_ids(X_test)))
+    if shared and "patient_id" in getattr(X, "columns", ()):
         raise ValueError(f"patients of the external set are in the training set too: {', '.join(sorted(shared))}")
     return X_test, y_test
 
 
 def _check_ids(X, name):
     """Refuse a patient in two rows: one of them could train the model that scores the other."""
-    ids = _bare_ids(X)
+    ids = _bare_ids(_patient_ids(X))
     if repeated := sorted(set(ids[ids.duplicated()])):
         raise ValueError(f"{name} holds patients in more than one row: {', '.join(repeated)}")
-
-
-def _bare_ids(X):
-    """Return ids without what a spreadsheet may have done to them."""
-    return pd.Series(_patient_ids(X)).astype(str).str.strip().str.casefold()
 
 
 def _patient_ids(X):
