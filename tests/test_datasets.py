@@ -287,7 +287,7 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path, image_format):
         )
     first, again, other = (digests(tmp_path / name) for name in ("first", "again", "other"))
     assert first == again
-    assert set(first) == set(other) or image_format == "dicom"
+    assert {Path(name).name for name in set(first) & set(other)} == {"cohort.csv"}  # patients of two seeds are others
     assert not set(first.values()) & set(other.values())
 
 
