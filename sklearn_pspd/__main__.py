@@ -119,7 +119,7 @@ def _run(options, workspace):
 
 
 def _describe(training, external, models, folder, title):
-    """Read every image once, and say what the cohort is before anything is trained; held-out outcomes stay unseen."""
+    """Read every image once, and say what the cohort is; of held-out outcomes only the numbers are looked at."""
     import pandas as pd
 
     from .characteristics import characteristics_table

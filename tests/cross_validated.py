@@ -17,7 +17,7 @@ def discriminate(X, y, X_test):
     centred = np.vstack([X[y == outcome] - mean for outcome, mean in enumerate(means)])
     covariance = centred.T @ centred / (len(X) - 2) + 1e-3 * np.eye(X.shape[1])
     weights = np.linalg.solve(covariance, means[1] - means[0])
-    intercept = -sum(means) @ weights / 2
+    intercept = logit(y.mean()) - sum(means) @ weights / 2
     return expit(X_test @ weights + intercept), weights, intercept
 
 
