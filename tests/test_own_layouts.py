@@ -204,6 +204,8 @@ def test_bids_refusals(bids):
         load_bids(bids, columns={"age": "age"})
     with pytest.raises(ValueError, match="gives words of the library for sex, mgmt, idh and outcome; got idh: 'WT'"):
         load_bids(bids, codes={"idh": {"wt": "WT"}})
+    with pytest.raises(ValueError, match="entities is a dict; got 'run-1'"):
+        load_bids(bids, entities="run-1")
     with pytest.raises(ValueError, match="column 'years': missing"):
         load_bids(bids, columns={"age_years": "years"}, images="none")
     (bids / "participants.tsv").unlink()

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from sklearn_pspd.cohort import CLINICAL_CODES, CLINICAL_COLUMNS, MAY_BE_UNKNOWN, OUTCOME_CODES, UNKNOWN
 
-from .records import IMAGE_MODES, SEXES, Report, check_choice, deliver, read_records
+from .records import IMAGE_MODES, SEXES, Report, check_choice, check_mappings, deliver, read_records
 
 ID_COLUMN = "participant_id"
 MISSING = ("n/a", "")
@@ -102,6 +102,7 @@ def load_bids(
     0     sub-01    A       62.0  male
     """
     check_choice("images", images, IMAGE_MODES)
+    check_mappings(columns=columns, codes=codes, entities=entities)
     root = Path(root)
     report = Report(f"the BIDS data set {root}")
     path = root / "participants.tsv"

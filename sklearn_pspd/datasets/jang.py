@@ -1,11 +1,10 @@
 """Folders in the layout of the paper's released script."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from sklearn_pspd.cohort import CLINICAL_CODES, CLINICAL_COLUMNS, MAY_BE_UNKNOWN, OUTCOME_CODES, UNKNOWN
 
-from .records import Report, deliver, read_records
+from .records import Report, check_mappings, deliver, read_records
 
 TABLE = "sample.csv"
 N_SLICES = 9
@@ -66,7 +65,8 @@ def load_jang_layout(root, *, labels, columns=None, codes=None, site=None, retur
         ...
     FileNotFoundError: no-such-folder/sample.csv: no such table
     """
-    if not isinstance(labels, Mapping) or not labels or not set(labels.values()) <= set(OUTCOME_CODES):
+    check_mappings(labels=labels, codes=codes)
+    if not labels or not set(labels.values()) <= set(OUTCOME_CODES):
         raise ValueError(f"labels gives each text of the label column as 'PD' or 'PsPD'; got {labels!r}")
     root = Path(root)
     report = Report(f"{root}")

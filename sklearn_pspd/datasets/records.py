@@ -3,6 +3,7 @@
 import fnmatch
 import math
 import warnings
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from zipfile import BadZipFile
@@ -218,6 +219,13 @@ def check_choice(name, value, choices):
     """Refuse a parameter that is none of the choices."""
     if value not in choices:
         raise ValueError(f"{name} is one of {', '.join(map(repr, choices))}; got {value!r}")
+
+
+def check_mappings(**parameters):
+    """Refuse parameters that are neither None nor a dict."""
+    for name, value in parameters.items():
+        if value is not None and not isinstance(value, Mapping):
+            raise ValueError(f"{name} is a dict; got {value!r}")
 
 
 def deliver(rows, report, return_report):
