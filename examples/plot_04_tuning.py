@@ -50,7 +50,8 @@ display = LadderDisplay.from_ladder(ladder, title="Synthetic cohort of 60 patien
 # What the tuned network is worth
 # -------------------------------
 # The score of the chosen setting was chosen for being high. Nested cross-validation tunes inside each training fold,
-# with plain :class:`~sklearn.model_selection.GridSearchCV`, and scores on the fold that was held out.
+# here with plain :class:`~sklearn.model_selection.GridSearchCV`, and scores on the fold that was held out.
+# :class:`~sklearn_pspd.model_selection.LadderSearchCV` is the same with the paper's ladder.
 search = GridSearchCV(
     model.set_params(classifier__epochs=10), {"classifier__learning_rate": [0.001, 0.01]}, scoring="roc_auc", cv=2
 )

@@ -108,7 +108,7 @@ def controls_text(controls):
         for name, control in controls.items()
     ]
     arrangements = "one arrangement" if n == 1 else f"{n} arrangements"
-    lines = [f"Negative control: the same protocol on scrambled outcomes, {arrangements}, mean AUC of folds"]
+    lines = [f"Negative control: the same protocol on scrambled outcomes, {arrangements}, mean AUC of its own folds"]
     note = f"p is {first.resolution:.2g} at best with {arrangements}."
     return "\n".join([*lines, plain_text(pd.DataFrame(rows)), note, ""])
 
