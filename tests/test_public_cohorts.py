@@ -197,7 +197,7 @@ def test_lumiere_labels_come_from_the_ratings_after_the_first_pd(tmp_path):
 def test_lumiere_ratings_of_the_week_of_the_first_pd(tmp_path):
     """A second PD in that week is no increase; another rating contradicts it; surgery before it was none after it."""
     histories = {
-        "Patient-001": [("012-1", "PD"), ("012-2", "PD"), ("020", "PR")],
+        "Patient-001": [("012-1", "PD"), ("012-1", ""), ("012-2", "PD"), ("020", "PR")],
         "Patient-002": [("012", "PD"), ("012", "SD"), ("040", "SD")],
         "Patient-003": [("012-1", "PD"), ("012-2", "SD"), ("020", "PD")],
         "Patient-004": [("012-1", "Post-Op"), ("012-2", "PD"), ("020", "PR")],
@@ -206,7 +206,7 @@ def test_lumiere_ratings_of_the_week_of_the_first_pd(tmp_path):
     }
     write_lumiere(tmp_path, histories)
     table = tmp_path / "LUMIERE-ExpertRating-v202211.csv"
-    table.write_text(table.read_text().replace("Patient-001,week-012-1,,", "Patient-001,week-012-1, x ,"))
+    table.write_text(table.read_text().replace("Patient-001,week-012-1,,,,", "Patient-001,week-012-1, x ,,,"))
     cohort, report = load_lumiere(tmp_path, images="none", return_report=True)
     assert cohort["outcome"].tolist() == ["PsPD", *["undetermined"] * 2, "PsPD", *["undetermined"] * 2]
     assert cohort["less_than_3_months"].tolist() == [True, *[False] * 5]

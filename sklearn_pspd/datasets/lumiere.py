@@ -211,7 +211,9 @@ def _label(histories, known, stable_days, report):
                 "rule": label["rule"],
                 "week": start.week,
                 "baseline_days": start.day,
-                "less_than_3_months": start.is_early,
+                "less_than_3_months": any(
+                    entry.is_early for entry in histories[patient_id] if entry.week == start.week
+                ),
             }
         )
     return rows
