@@ -198,6 +198,7 @@ def _label(histories, known, stable_days, report):
     rows = []
     for patient_id, start in first.items():
         label = labels.loc[patient_id]
+        of_scan = [entry for entry in histories[patient_id] if entry.week == start.week]
         if label["conflict"]:
             report.find(patient_id, "ratings that contradict one another", "Rating", label["conflict"])
         if label["outcome"] == "undetermined":
