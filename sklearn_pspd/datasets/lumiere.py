@@ -212,9 +212,7 @@ def _label(histories, known, stable_days, report):
                 "rule": label["rule"],
                 "week": start.week,
                 "baseline_days": start.day,
-                "less_than_3_months": any(
-                    entry.is_early for entry in histories[patient_id] if entry.week == start.week
-                ),
+                "less_than_3_months": any(entry.is_early for entry in of_scan),
             }
         )
     return rows
