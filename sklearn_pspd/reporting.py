@@ -22,7 +22,14 @@ from .table_text import plain_text
 # What a study may hope for; the paper's cross-validation reached 0.72.
 HOPED_FOR_AUC = 0.75
 
-METRIC_HEADINGS = {"auc": "AUC", "average_precision": "AUPRC", "accuracy": "accuracy", "brier": "Brier score"}
+RANKING = (
+    ("AUC", "auc"),
+    ("folds' mean", "auc_fold_mean"),
+    ("AUPRC", "average_precision"),
+    ("folds' mean", "average_precision_fold_mean"),
+    ("accuracy", "accuracy"),
+    ("Brier score", "brier"),
+)
 CALL_HEADINGS = {"precision": "precision", "recall": "recall", "f1": "F1"}
 # Of the AUC and of the accuracy, whose test in a cross-validation is that of its folds.
 DIFFERENCES = (("auc",), ("accuracy", "accuracy_fold_mean"))
@@ -297,20 +304,25 @@ def _interval_of(row, name):
 def _evaluation_lines(scores, evaluation, rows):
     patients = scores[scores["evaluation"] == evaluation].drop_duplicates("patient_id")
     counts = f"{(patients['y_true'] == 0).sum()} PD, {(patients['y_true'] == 1).sum()} PsPD"
-    is_folds = evaluation == CROSS_VALIDATION
-    how = f"{patients['fold'].nunique()} folds, pooled" if is_folds else "held-out site"
+    is_external = evaluation != CROSS_VALIDATION
+    how = "held-out site" if is_external else f"{patients['fold'].nunique()} folds, pooled"
+    shown = [(heading, metric) for heading, metric in RANKING if metric in set(rows["metric"])]
     ranking, calls = [], []
     for model, of_model in rows.groupby("model", sort=False):
         cells = {(row["metric"], row["class"]): row for row in of_model.to_dict("records")}
-        fold_mean = {"AUC, mean of folds": _number(cells["auc_fold_mean", ""]["value"])} if is_folds else {}
-        texts = {heading: _with_interval(cells[metric, ""]) for metric, heading in METRIC_HEADINGS.items()}
-        ranking.append({"": model, "AUC": texts.pop("AUC"), **fold_mean, **texts})
+        ranking.append([model, *(_estimate(cells[metric, ""]) for _, metric in shown)])
         calls += [
-            {"": name, "class": label, **{h: _with_interval(cells[m, label]) for m, h in CALL_HEADINGS.items()}}
+            {"": name, "class": label, **{h: _estimate(cells[m, label]) for m, h in CALL_HEADINGS.items()}}
             for name, label in ((model, "PD"), ("", "PsPD"))
         ]
     heading = f"{evaluation.capitalize()}: {how}, {counts}"
-    return [heading, plain_text(pd.DataFrame(ranking)), "", plain_text(pd.DataFrame(calls))]
+    ranking = pd.DataFrame(ranking, columns=["", *(heading for heading, _ in shown)])
+    return [heading, plain_text(ranking), "", plain_text(pd.DataFrame(calls))]
+
+
+def _estimate(row):
+    """Return a value with its interval; the mean of folds has none."""
+    return _number(row["value"]) if row["metric"].endswith("_fold_mean") else _with_interval(row)
 
 
 def _difference_lines(tests):

@@ -8,7 +8,7 @@ of shape (n_resamples,); a value that is not defined is NaN. Weights of one give
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import ndtr, ndtri
+from scipy.special import expit, logit, ndtr, ndtri
 from sklearn.utils import check_random_state
 
 from .intervals import Estimate, normal_quantile, t_quantile, wilson_interval
@@ -137,6 +137,9 @@ class Resampling(NamedTuple):
         Smallest and largest value that the metric can take.
     small_sample : bool
         Widen the quantile for few cases, as :func:`~sklearn_pspd.metrics.bootstrap_interval` says.
+    variance_factor : float
+        By how much the variance is larger than that of the resamples. Other than 1, the interval is a normal one on the
+        logit scale: BCa limits so far out would rest on the outermost resamples.
     """
 
     confidence_level: float
@@ -144,6 +147,7 @@ class Resampling(NamedTuple):
     random_state: object
     bounds: tuple
     small_sample: bool
+    variance_factor: float = 1.0
 
 
 def is_separated(is_positive, score):
@@ -215,7 +219,7 @@ def bootstrap(of_weights, is_positive, resampling, *, says_nothing=False):
     ValueError
         If the value lies outside the bounds, or `n_resamples` is not a positive whole number.
     """
-    z, bounds = normal_quantile(resampling.confidence_level), resampling.bounds
+    bounds, stretch = resampling.bounds, np.sqrt(resampling.variance_factor)
     value = float(of_weights(np.ones((1, len(is_positive))))[0])
     if np.isnan(value):
         return Estimate(value, *map(float, bounds), "undefined")
@@ -226,16 +230,23 @@ def bootstrap(of_weights, is_positive, resampling, *, says_nothing=False):
     weights = draw_weights(is_positive, resampling.n_resamples, resampling.random_state)
     values = np.round(of_weights(weights), 12)
     values = values[~np.isnan(values)]
-    if not (says_nothing or smallest == 1 or not len(values) or np.ptp(values) == 0):
-        if resampling.small_sample:
-            z = np.sqrt(smallest / (smallest - 1)) * t_quantile(resampling.confidence_level, smallest - 1)
-        low, high = _bca_interval(np.round(value, 12), values, _acceleration(of_weights, is_positive), z)
-        low, high = max(bounds[0], min(low, value)), min(bounds[1], max(high, value))
-        # A handful of patients has few distinct resamples; one of them may fill the whole middle.
-        if high > low:
-            return Estimate(value, float(low), float(high), "stratified BCa bootstrap")
     z, span = normal_quantile(resampling.confidence_level), bounds[1] - bounds[0]
-    low, high = (bounds[0] + span * limit for limit in wilson_interval((value - bounds[0]) / span, smallest, z))
+    share = (value - bounds[0]) / span
+    if not (says_nothing or smallest == 1 or not len(values) or np.ptp(values) == 0):
+        wide = z
+        if resampling.small_sample:
+            wide = np.sqrt(smallest / (smallest - 1)) * t_quantile(resampling.confidence_level, smallest - 1)
+        if stretch == 1:
+            low, high = _bca_interval(np.round(value, 12), values, _acceleration(of_weights, is_positive), wide)
+            low, high = max(bounds[0], min(low, value)), min(bounds[1], max(high, value))
+            # A handful of patients has few distinct resamples; one of them may fill the whole middle.
+            if high > low:
+                return Estimate(value, float(low), float(high), "stratified BCa bootstrap")
+        elif 0 < share < 1:
+            half = stretch * wide * values.std() / span / (share * (1 - share))
+            low, high = (float(bounds[0] + span * expit(logit(share) + side)) for side in (-half, half))
+            return Estimate(value, low, high, "stratified bootstrap, logit")
+    low, high = (bounds[0] + span * limit for limit in wilson_interval(share, smallest, stretch * z))
     return Estimate(value, low, high, "Wilson, smaller class")
 
 

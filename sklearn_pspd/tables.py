@@ -3,10 +3,12 @@
 import numpy as np
 import pandas as pd
 
-from .metrics import average_precision, brier_score, proportion, roc_auc
+from .intervals import widened_level
+from .metrics import brier_score, proportion, roc_auc
 from .resampling import (
     Resampling,
     bootstrap,
+    is_separated,
     weighted_auc,
     weighted_average,
     weighted_average_precision,
@@ -113,6 +115,7 @@ def score_table(
     confidence_level=0.95,
     n_resamples=2000,
     random_state=None,
+    variance_factor=1.0,
 ):
     """Summarise one model's scores.
 
@@ -137,6 +140,10 @@ def score_table(
         Bootstrap resamples, for what has no interval in closed form.
     random_state : int, RandomState instance or None, default=None
         Seed of the resamples.
+    variance_factor : float, default=1.0
+        By how much each variance is larger than that of independent patients, for example in a cross-validation, whose
+        folds share training patients. Other than 1, AUPRC and F1 have normal intervals on the logit scale, with the
+        bootstrap's standard deviation, in place of BCa ones.
 
     Returns
     -------
@@ -160,16 +167,21 @@ def score_table(
     """
     is_positive, score = check_scores(y_true, y_score, pos_label)
     is_called = score >= check_threshold(threshold, score)
-    level = {"confidence_level": confidence_level}
-    seeded = {"n_resamples": n_resamples, "random_state": random_state}
+    level = {"confidence_level": widened_level(confidence_level, variance_factor)}
+    resampling = Resampling(confidence_level, n_resamples, random_state, (0.0, 1.0), False, variance_factor)
+    auprc = bootstrap(
+        weighted_average_precision(is_positive, score),
+        is_positive,
+        resampling._replace(small_sample=True),
+        says_nothing=is_separated(is_positive, score),
+    )
     rows = [
         ("auc", "", roc_auc(is_positive, score, **level)),
-        ("average_precision", "", average_precision(is_positive, score, **level, **seeded)),
+        ("average_precision", "", auprc),
         ("brier", "", brier_score(is_positive, score, **level)),
         ("accuracy", "", proportion(int((is_positive == is_called).sum()), len(score), **level)),
         ("specificity", "", proportion(int((~is_positive & ~is_called).sum()), int((~is_positive).sum()), **level)),
     ]
-    resampling = Resampling(confidence_level, n_resamples, random_state, (0.0, 1.0), False)
     for name, true, called in ((labels[0], ~is_positive, ~is_called), (labels[1], is_positive, is_called)):
         estimates = _class_estimates(true, called, zero_division, resampling)
         rows += [(metric, name, estimate) for metric, estimate in zip(CLASS_METRICS, estimates, strict=True)]
@@ -236,7 +248,7 @@ def fold_table(y_true, y_score, fold, *, pos_label=1):
 
 def _class_estimates(true, called, zero_division, resampling):
     """Return precision, recall and F1 of one class, as `CLASS_METRICS` lists them."""
-    level = {"confidence_level": resampling.confidence_level}
+    level = {"confidence_level": widened_level(resampling.confidence_level, resampling.variance_factor)}
     hits, n_called, n_true = (int(mask.sum()) for mask in (true & called, called, true))
     precision = proportion(hits, n_called, **level)
     if n_called == 0:

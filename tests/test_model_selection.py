@@ -369,11 +369,11 @@ def test_cross_validated_models_of_no_worth_are_rarely_called_different():
 
 
 def test_widened_bootstrap_limits_hardly_depend_on_the_seed():
-    """They lie where 2,000 resamples have three; their standard deviation over seeds was 0.011 then."""
+    """BCa limits this far out are about the outermost resample; their standard deviation over seeds was 0.011."""
     comparison = ModelComparison(draw_comparison(37, 22, 1.0, 5, 1)[0].scores.query("model == 'a'"))
     tables = [comparison.frame(random_state=seed).set_index("metric") for seed in range(8)]
     limits = [table.loc[["average_precision", "f1"], ["low", "high"]].to_numpy() for table in tables]
-    assert np.std(limits, axis=0).mean() < 0.008
+    assert np.std(limits, axis=0).max() < 0.008
 
 
 def test_intervals_of_a_cross_validation_are_the_widened_ones(patients, models):

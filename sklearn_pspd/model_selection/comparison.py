@@ -28,8 +28,6 @@ TEST_COLUMNS = [
     "method",
 ]
 WIDENED = ", widened for shared training patients"
-# Widened limits lie far out: of 2,000 resamples no more than three are beyond them.
-N_RESAMPLES = 10_000
 
 
 @dataclass(frozen=True)
@@ -96,9 +94,9 @@ class ModelComparison:
                 scores["y_true"].to_numpy(),
                 scores["y_score"].to_numpy(),
                 threshold=scores["threshold"].to_numpy(),
-                confidence_level=_level(scores, confidence_level),
-                n_resamples=N_RESAMPLES,
+                confidence_level=confidence_level,
                 random_state=random_state,
+                variance_factor=_factor(scores),
             )
             if scores["evaluation"].iloc[0] == CROSS_VALIDATION:
                 table["method"] += WIDENED
