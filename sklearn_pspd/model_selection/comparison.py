@@ -78,10 +78,11 @@ class ModelComparison:
         -----
         Folds share training patients, so out-of-fold scores are not independent. Intervals of a cross-validation are
         widened as if the variance were that of Nadeau and Bengio [1]_, 1 + k / (k - 1) times the plain one for k folds.
-        A simulation with linear discriminant analysis of 59 patients shows why: DeLong's plain 95 % interval of the
-        pooled AUC misses the folds' mean true AUC in 14 to 16 % of cohorts without a signal, the widened one in 1 to 4
-        %, and in 0 to 1 % at an AUC of 0.73, where it is wider than need be. Widened intervals of AUPRC miss in 0 to 4
-        %, those of Brier score, accuracy and F1 in 0 to 3 %
+        Those of AUPRC and F1 are then normal ones on the logit scale, since BCa limits so far out rest on the outermost
+        resamples. A simulation with linear discriminant analysis of 59 patients shows why it is needed: DeLong's plain
+        95 % interval of the pooled AUC misses the folds' mean true AUC in 14 to 16 % of cohorts without a signal, the
+        widened one in 1 to 4 %, and in 0 to 1 % at an AUC of 0.73, where it is wider than need be. Widened intervals of
+        AUPRC miss in 1 to 5 %, of the Brier score in 0 to 4 %, of accuracy and F1 in 0 to 2 %
         (``python tests/benchmarks/cross_validation.py 300``).
 
         References

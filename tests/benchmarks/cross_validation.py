@@ -1,6 +1,6 @@
 """How often intervals and tests of a cross-validation are wrong, with and without the correction for shared patients.
 
-Run it as ``python tests/benchmarks/cross_validation.py [n_cohorts]``; it simulates cohorts and takes half an hour.
+Run it as ``python tests/benchmarks/cross_validation.py [n_cohorts]``; it simulates cohorts and takes ten minutes.
 """
 
 import sys
@@ -50,9 +50,8 @@ def _one(n_negative, n_positive, distance, n_folds, seed):
 
 def main(n_cohorts):
     """Print a block a setting."""
-    print(
-        f"{n_cohorts} cohorts each; two models of equal worth; in %: plain and corrected, own folds; and mean of cohorts"
-    )
+    print(f"{n_cohorts} cohorts each; two models of equal worth; in %")
+    print("missed: plain and corrected against the own folds, plain and corrected against all cohorts")
     for sizes, distance, n_folds in SETTINGS:
         found, rejected = measure(sizes, distance, n_folds, n_cohorts)
         print(f"\n{sum(sizes)} patients, {n_folds} folds; DeLong's test rejects {rejected[0]:.1f}, {rejected[1]:.1f}")
