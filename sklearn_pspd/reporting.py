@@ -85,9 +85,14 @@ def ladder_text(result):
     lines = ["Tuning on the training patients", f"epochs: {result.best_params['classifier__epochs']} of lowest loss"]
     for rung, rows in result.scores.groupby("rung", sort=False):
         means = rows.groupby("value", sort=False)["score"].agg(["mean", "std"])
-        shown = ", ".join(f"{value} {mean:.2f} (SD {spread:.2f})" for value, mean, spread in means.itertuples())
+        shown = ", ".join(f"{_plain(value)} {mean:.2f} (SD {spread:.2f})" for value, mean, spread in means.itertuples())
         lines.append(f"{rung.rsplit('__', 1)[-1]}: {shown}; chosen {result.best_params[rung]}")
     return "\n".join([*lines, "The chosen values were chosen for their scores, which are therefore too good.", ""])
+
+
+def _plain(value):
+    """Write whole numbers as such, which a table beside fractions keeps as floats."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def controls_text(controls):

@@ -16,6 +16,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn_pspd import CNNLSTMClassifier, negative_control, nested_cross_validate, tune_ladder
 from sklearn_pspd.model_selection import LadderSearchCV
 from sklearn_pspd.model_selection.tuning import PAPER_RUNGS, _trace
+from sklearn_pspd.reporting import ladder_text
 
 
 class Witness(TransformerMixin, BaseEstimator):
@@ -61,6 +62,16 @@ def test_ladder_keeps_every_score_and_the_best_of_each_rung(patients):
     assert result.scores.groupby(["rung", "value"]).size().tolist() == [4] * 4
     again = tune_ladder(pipeline, X, y, max_epochs=6, n_repeats=3, rungs=rungs, cv=4, random_state=0)
     pd.testing.assert_frame_equal(again.scores, result.scores)
+
+
+def test_the_text_writes_values_as_they_were_given(patients):
+    X, y = patients
+    pipeline = Pipeline([("classifier", small_network())])
+    rungs = {"classifier__batch_size": (30, 60), "classifier__learning_rate": (0.0001, 0.1)}
+    text = ladder_text(tune_ladder(pipeline, X, y, max_epochs=1, n_repeats=1, rungs=rungs, cv=2, random_state=0))
+    assert "batch_size: 30 0." in text
+    assert ", 60 0." in text
+    assert "learning_rate: 0.0001 0." in text
 
 
 def test_traces_see_no_row_that_is_held_out(patients):
