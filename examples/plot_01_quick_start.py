@@ -48,12 +48,12 @@ model
 # What it is worth
 # ----------------
 # Five folds give every training patient a probability from a model that has not seen the patient. The area under the
-# ROC curve of so few patients is uncertain, and :func:`~sklearn_pspd.metrics.roc_auc` says how much.
+# ROC curve of so few patients is uncertain, and :func:`~sklearn_pspd.statistics.roc_auc` says how much.
 
 import numpy as np
 from sklearn.model_selection import StratifiedKFold, cross_validate
 
-from sklearn_pspd.metrics import roc_auc
+from sklearn_pspd.statistics import roc_auc
 
 folds = StratifiedKFold(5, shuffle=True, random_state=0)
 result = cross_validate(model, X, y, cv=folds, scoring="roc_auc", return_estimator=True, return_indices=True)

@@ -97,7 +97,7 @@ figure.suptitle("Synthetic cohort, clinical features alone")
 # The counts behind the paper's table 2 follow from its precisions and recalls. Model 1 called 6 of 8 and 8 of 11
 # patients right:
 
-from sklearn_pspd.tables import classification_table
+from sklearn_pspd.statistics import classification_table
 
 y_true = np.repeat([0, 1], [8, 11])
 y_called = np.repeat([0, 1, 0, 1], [6, 2, 3, 8])

@@ -63,7 +63,7 @@ comparison = compare_models(models, X, y, cv=4, random_state=0)
 # library's default, it does what the treated ones do at 0.5, and costs nothing. For those, whose probabilities have
 # been shifted upwards, that share is too low a threshold.
 
-from sklearn_pspd.metrics import proportion, roc_auc
+from sklearn_pspd.statistics import proportion, roc_auc
 
 rows = []
 for model, scores in comparison.scores.groupby("model", sort=False):

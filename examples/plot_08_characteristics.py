@@ -4,7 +4,7 @@ The table of patient characteristics and its p-values
 
 *Do the groups differ before any model has seen them, and do the paper's p-values follow from its counts?*
 
-:func:`~sklearn_pspd.characteristics.characteristics_table` makes the paper's table 1 of any cohort table, with the
+:func:`~sklearn_pspd.statistics.characteristics_table` makes the paper's table 1 of any cohort table, with the
 test of each variable and the reason why it was taken.
 """
 
@@ -73,12 +73,12 @@ figure.legend(frameon=False, loc="outside lower center", ncols=2)
 # %%
 # The paper's p-values
 # --------------------
-# :func:`~sklearn_pspd.group_tests.compare_counts` takes counts, here those that the paper prints. Its p-values for sex,
+# :func:`~sklearn_pspd.statistics.compare_counts` takes counts, here those that the paper prints. Its p-values for sex,
 # MGMT, IDH and outcome follow; those for the dose schedule, 0.80 and 0.52, do not.
 
 import pandas as pd
 
-from sklearn_pspd.group_tests import compare_counts
+from sklearn_pspd.statistics import compare_counts
 
 printed = {
     ("sex", "outcome"): ([[27, 21], [24, 6]], None, 0.03),

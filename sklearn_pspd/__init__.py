@@ -4,47 +4,56 @@ from importlib import import_module
 
 __version__ = "0.1.0"
 
-_HOMES = {
-    "CNNLSTMClassifier": "classifiers",
-    "ClinicalMinMaxScaler": "clinical",
-    "CharacteristicsTable": "characteristics",
-    "FOVNormalizer": "preprocessing",
-    "LadderSearchCV": "model_selection",
-    "ModelComparison": "model_selection",
-    "SliceStackLoader": "loading",
-    "SliceStandardizer": "preprocessing",
-    "StackFlattener": "preprocessing",
-    "audit_leaks": "model_selection",
-    "characteristics_table": "characteristics",
-    "check_cohort": "cohort",
-    "compare_models": "model_selection",
-    "jang2018": "pipelines",
-    "label_lesions": "labels",
-    "load_bids": "datasets",
-    "load_burdenko": "datasets",
-    "load_jang_layout": "datasets",
-    "load_lumiere": "datasets",
-    "load_mu_glioma_post": "datasets",
-    "load_pipeline": "persistence",
-    "load_upenn_gbm": "datasets",
-    "make_clinical_pipeline": "pipelines",
-    "make_cohort": "datasets",
-    "make_fusion_pipeline": "pipelines",
-    "make_image_pipeline": "pipelines",
-    "negative_control": "model_selection",
-    "nested_cross_validate": "model_selection",
-    "read_cohort": "cohort",
-    "save_pipeline": "persistence",
-    "select_eligible": "eligibility",
-    "split_xy": "cohort",
-    "tune_ladder": "model_selection",
+# The rooms of the library, and what each gives to a study script; everything else is imported from its room.
+_ROOMS = {
+    # The cohort table: columns, checks, eligibility of patients, labels of lesions.
+    "cohort": ("check_cohort", "label_lesions", "read_cohort", "select_eligible", "split_xy"),
+    # Cohorts of others, and synthetic ones.
+    "datasets": (
+        "load_bids",
+        "load_burdenko",
+        "load_jang_layout",
+        "load_lumiere",
+        "load_mu_glioma_post",
+        "load_upenn_gbm",
+        "make_cohort",
+    ),
+    # From rows of the table to slice stacks.
+    "loading": ("SliceStackLoader",),
+    # From slice stacks and clinical columns to numbers.
+    "preprocessing": ("ClinicalMinMaxScaler", "FOVNormalizer", "SliceStandardizer", "StackFlattener"),
+    # The CNN-LSTM and its training; nothing else needs Keras.
+    "neural_network": ("CNNLSTMClassifier",),
+    # The three models of the paper, and its published parameters.
+    "pipelines": (
+        "jang2018",
+        "make_clinical_pipeline",
+        "make_fusion_pipeline",
+        "make_image_pipeline",
+        "paper_models",
+    ),
+    # Fitted pipelines in files.
+    "persistence": ("load_pipeline", "save_pipeline"),
+    # Numbers about scores, groups of patients and sample sizes.
+    "statistics": ("CharacteristicsTable", "characteristics_table"),
+    # The protocol: validation, comparison, tuning, thresholds, negative control, leakage checks.
+    "model_selection": (
+        "LadderSearchCV",
+        "ModelComparison",
+        "audit_leaks",
+        "compare_models",
+        "negative_control",
+        "nested_cross_validate",
+        "tune_ladder",
+    ),
 }
+_HOMES = {name: room for room, names in _ROOMS.items() for name in names}
 
-__all__ = ["__version__", *_HOMES]
+__all__ = ["__version__", *sorted(_HOMES)]
 
 
 def __getattr__(name):
-    """Import a public name from its module when it is first asked for, so that this import stays light."""
+    """Import a public name from its room when it is first asked for, so that this import stays light."""
     if name in _HOMES:
         value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
         globals()[name] = value

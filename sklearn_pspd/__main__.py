@@ -10,6 +10,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from sklearn_pspd.exceptions import InputError
+
 # The synthetic cohort gets a network that learns it within minutes; a cohort of yours the paper's.
 PHANTOM_DEFAULTS = {"folds": 5, "size_px": 48, "filters": (8, 16, 32), "permutations": 1}
 PHANTOM_NETWORK = {"pooling": "average", "optimizer": "adam", "learning_rate": 3e-3}
@@ -95,7 +97,7 @@ def _at_least(low):
 
 
 def _run(options, workspace):
-    from .cohort import read_cohort, split_xy
+    from sklearn_pspd.cohort.table import read_cohort, split_xy
 
     synthetic = options.cohort is None
     cohort = _make_phantom(options, workspace) if synthetic else read_cohort(options.cohort)
@@ -122,10 +124,10 @@ def _describe(training, external, models, folder, title):
     """Read every image once, and say what the cohort is; of held-out outcomes only the numbers are looked at."""
     import pandas as pd
 
-    from .characteristics import characteristics_table
-    from .cohort import split_xy
-    from .model_selection import audit_leaks
-    from .reporting import cohort_text
+    from sklearn_pspd.cohort.table import split_xy
+    from sklearn_pspd.model_selection import audit_leaks
+    from sklearn_pspd.reporting.text import cohort_text
+    from sklearn_pspd.statistics import characteristics_table
 
     cohort = pd.concat([training, external])
     _say(f"reading {len(cohort)} images")
@@ -146,8 +148,8 @@ def _describe(training, external, models, folder, title):
 
 def _tune(models, X, y, options, title):
     """Tune model 1 on all training patients, to show its values; from then on every fit of a network tunes."""
-    from .model_selection import LadderSearchCV, tune_ladder
-    from .reporting import ladder_text, write_ladder
+    from sklearn_pspd.model_selection import LadderSearchCV, tune_ladder
+    from sklearn_pspd.reporting.text import ladder_text, write_ladder
 
     settings = {"max_epochs": 2 * options.epochs, "random_state": options.seed, "n_jobs": options.jobs}
     ladder = tune_ladder(models["MRI + clinical"], X, y, on_progress=_progress("tuning"), **settings)
@@ -159,8 +161,8 @@ def _tune(models, X, y, options, title):
 
 
 def _compare(models, X, y, X_test, y_test, options, title):
-    from .model_selection import compare_models
-    from .reporting import comparison_text, write_comparison
+    from sklearn_pspd.model_selection import compare_models
+    from sklearn_pspd.reporting.text import comparison_text, write_comparison
 
     comparison = compare_models(
         models,
@@ -197,8 +199,8 @@ def _outer_jobs(options):
 
 
 def _scramble(models, X, y, options, title):
-    from .model_selection import negative_control
-    from .reporting import controls_text, write_controls
+    from sklearn_pspd.model_selection import negative_control
+    from sklearn_pspd.reporting.text import controls_text, write_controls
 
     controls = {
         name: negative_control(
@@ -228,8 +230,8 @@ def _progress(what):
 
 
 def _make_phantom(options, workspace):
-    from .cohort import read_cohort
-    from .datasets import make_cohort
+    from sklearn_pspd.cohort.table import read_cohort
+    from sklearn_pspd.datasets import make_cohort
 
     _say(f"writing a synthetic cohort of {options.patients} patients")
     # Finer than the network's pixels, so that resampling has something to do.
@@ -250,7 +252,7 @@ def _split_sites(cohort, options):
     if site is None and len(counts) > 1:
         site = counts.index[-1]
     if site is not None and site not in counts.index:
-        raise ValueError(f"--test-site {site}: no such site; the table has {', '.join(map(repr, counts.index))}")
+        raise InputError(f"--test-site {site}: no such site; the table has {', '.join(map(repr, counts.index))}")
     is_external = cohort["site"] == site
     training, external = cohort[~is_external], cohort[is_external] if site is not None else None
     # A tuning has five folds of its own inside the others.
@@ -258,7 +260,7 @@ def _split_sites(cohort, options):
     for name, part, needed in (("training", training, max(options.folds, in_training)), ("held-out", external, 1)):
         few = [] if part is None else [c for c in ("PD", "PsPD") if (part["outcome"] == c).sum() < needed]
         if few:
-            raise ValueError(
+            raise InputError(
                 f"the {name} patients hold {(part['outcome'] == few[0]).sum()} with {few[0]}; at least {needed} are "
                 "needed (see --folds, --tune and --test-site)"
             )
@@ -268,8 +270,8 @@ def _split_sites(cohort, options):
 def _make_models(options, workspace):
     from joblib import Memory
 
-    from .classifiers import CNNLSTMClassifier
-    from .pipelines import make_clinical_pipeline, make_fusion_pipeline, make_image_pipeline
+    from sklearn_pspd.neural_network.classifier import CNNLSTMClassifier
+    from sklearn_pspd.pipelines import make_clinical_pipeline, make_fusion_pipeline, make_image_pipeline
 
     network = CNNLSTMClassifier(filters=options.filters, epochs=options.epochs, random_state=options.seed)
     if options.cohort is None:

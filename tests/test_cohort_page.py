@@ -5,12 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from test_burdenko import DIRTY, write_table
-from test_own_layouts import write_released
-from test_public_cohorts import write_image, write_lumiere, write_mu, write_upenn
+from cohort_trees import DIRTY, write_image, write_lumiere, write_mu, write_released, write_table, write_upenn
 
 from sklearn_pspd import make_cohort
-from sklearn_pspd.eligibility import RULES
+from sklearn_pspd.cohort import ELIGIBILITY_RULES
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "user_guide" / "cohorts.rst"
 
@@ -23,7 +21,8 @@ def blocks_of(page):
 def test_records_become_a_cohort(tmp_path, monkeypatch, capsys):
     cohort = make_cohort(tmp_path / "phantom", 8, matrix_px=(32,), n_native_slices=10, random_state=0)
     kept = {
-        rule.column: "yes" if rule.wanted is True else "no" if rule.wanted is False else rule.wanted for rule in RULES
+        rule.column: "yes" if rule.wanted is True else "no" if rule.wanted is False else rule.wanted
+        for rule in ELIGIBILITY_RULES
     }
     records = cohort.drop(columns="outcome").assign(**kept)
     records.loc[0, "residual_lesion"] = "yes"

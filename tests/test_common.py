@@ -6,7 +6,7 @@ import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_pspd import CNNLSTMClassifier
-from sklearn_pspd.clinical import ClinicalMinMaxScaler
+from sklearn_pspd.preprocessing import ClinicalMinMaxScaler
 
 SCALERS = [
     ClinicalMinMaxScaler(),

@@ -54,7 +54,7 @@ INTERNAL_MODULES = (
     "training",
 )
 NAMES_OF_INTERNAL_MODULES = {
-    "sklearn_pspd.intervals.Estimate",
+    "sklearn_pspd.statistics.Estimate",
     "sklearn_pspd.persistence.load_pipeline",
     "sklearn_pspd.persistence.save_pipeline",
 }

@@ -25,7 +25,7 @@ import tensorflow, keras, scikeras.wrappers, sklearn.ensemble, imblearn.pipeline
 import scipy.stats, joblib, sklearn.compose, sklearn.model_selection, pandas
 import logging, os, warnings
 before = list(warnings.filters), logging.getLogger("tensorflow").level, dict(os.environ)
-import sklearn_pspd.classifiers, sklearn_pspd.pipelines, sklearn_pspd.datasets, sklearn_pspd.plotting
+import sklearn_pspd.neural_network.classifier, sklearn_pspd.pipelines, sklearn_pspd.datasets, sklearn_pspd.plotting
 import sklearn_pspd.model_selection, sklearn_pspd.loading
 assert before[0] == list(warnings.filters)
 assert before[1:] == (logging.getLogger("tensorflow").level, dict(os.environ))

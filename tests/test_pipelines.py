@@ -212,26 +212,26 @@ def test_every_patient_is_decoded_once(tiny_network, tmp_path, patients, monkeyp
     assert np.isfinite(again).all()
 
 
-@pytest.mark.parametrize("reading", ["paper", "released"])
-def test_presets_fit_their_pipelines(reading):
-    fusion = make_fusion_pipeline().set_params(**jang2018(reading))
+@pytest.mark.parametrize("variant", ["paper", "released"])
+def test_presets_fit_their_pipelines(variant):
+    fusion = make_fusion_pipeline().set_params(**jang2018(variant))
     assert fusion["classifier"].batch_size == 8
-    image = make_image_pipeline().set_params(**jang2018(reading, "image"))
+    image = make_image_pipeline().set_params(**jang2018(variant, "image"))
     assert image.get_params()["classifier__epochs"] == 25
-    forest = make_clinical_pipeline().set_params(**jang2018(reading, "clinical"))["classifier"]
-    assert forest.n_estimators == {"paper": 1000, "released": 100}[reading]
+    forest = make_clinical_pipeline().set_params(**jang2018(variant, "clinical"))["classifier"]
+    assert forest.n_estimators == {"paper": 1000, "released": 100}[variant]
 
 
-@pytest.mark.parametrize("reading", ["paper", "released"])
-def test_presets_run(reading, cohort_folder, memory, patients):
+@pytest.mark.parametrize("variant", ["paper", "released"])
+def test_presets_run(variant, cohort_folder, memory, patients):
     X, y = patients
-    pipeline = make_fusion_pipeline(n_slices=3, size_px=16, memory=memory).set_params(**jang2018(reading))
+    pipeline = make_fusion_pipeline(n_slices=3, size_px=16, memory=memory).set_params(**jang2018(variant))
     pipeline.set_params(classifier__epochs=1, classifier__filters=(2, 2, 2))
     assert np.isfinite(pipeline.fit(X, y).predict_proba(X)).all()
 
 
 def test_unknown_preset():
-    with pytest.raises(ValueError, match="reading is 'paper' or 'released'; got 'code'"):
+    with pytest.raises(ValueError, match="variant is 'paper' or 'released'; got 'code'"):
         jang2018("code")
     with pytest.raises(ValueError, match="got 'both'"):
         jang2018("paper", "both")

@@ -1,12 +1,12 @@
 """Cohorts: a synthetic one, and loaders of public and own ones."""
 
+from ._records import CohortWarning
 from .bids import load_bids
 from .burdenko import load_burdenko
 from .jang import load_jang_layout
 from .lumiere import load_lumiere
 from .mu_glioma import load_mu_glioma_post
-from .phantom import make_cohort
-from .records import CohortWarning
+from .synthetic import make_cohort
 from .upenn import load_upenn_gbm
 
 __all__ = [

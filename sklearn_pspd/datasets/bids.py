@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from sklearn_pspd.cohort import CLINICAL_CODES, CLINICAL_COLUMNS, MAY_BE_UNKNOWN, OUTCOME_CODES, UNKNOWN
+from sklearn_pspd.cohort.columns import CLINICAL_CODES, CLINICAL_COLUMNS, MAY_BE_UNKNOWN, OUTCOME_CODES, UNKNOWN
+from sklearn_pspd.exceptions import InputError
 
-from .records import IMAGE_MODES, SEXES, Report, check_choice, check_mappings, deliver, read_records
+from ._records import IMAGE_MODES, SEXES, Report, check_choice, check_mappings, deliver, read_records
 
 ID_COLUMN = "participant_id"
 MISSING = ("n/a", "")
@@ -129,13 +130,13 @@ def load_bids(
 def _check_mappings(columns, codes):
     unknown = [name for name in columns if name not in COLUMNS]
     if unknown:
-        raise ValueError(f"columns takes the names {', '.join(COLUMNS)}; got {', '.join(map(repr, unknown))}")
+        raise InputError(f"columns takes the names {', '.join(COLUMNS)}; got {', '.join(map(repr, unknown))}")
     for name, meanings in codes.items():
         allowed = _allowed(name)
         wrong = [code for code in meanings.values() if code not in allowed]
         if not allowed or wrong:
             named = f"{name}: {wrong[0]!r}" if allowed else repr(name)
-            raise ValueError(f"codes gives words of the library for sex, mgmt, idh and outcome; got {named}")
+            raise InputError(f"codes gives words of the library for sex, mgmt, idh and outcome; got {named}")
     return columns
 
 

@@ -4,10 +4,10 @@ import math
 from itertools import pairwise
 from typing import NamedTuple
 
-from sklearn_pspd.loading.refusals import RefusedError
+from sklearn_pspd.loading.errors import ImageError
 
-from .radiotherapy import index_series, read_contours, read_prescriptions
-from .records import IMAGE_MODES, SEXES, Report, check_choice, deliver, find_folder, find_table, read_records
+from ._radiotherapy import index_series, read_contours, read_prescriptions
+from ._records import IMAGE_MODES, SEXES, Report, check_choice, deliver, find_folder, find_table, read_records
 
 ADVICE = (
     "get Burdenko-GBM-Progression from https://doi.org/10.7937/E1QP-D183 (the clinical table is open, images need a "
@@ -250,7 +250,7 @@ def _add_images(row, root, description, images, assume_registered, report):
         row["image"] = image.folder
         row["dose_gy"], row["n_fractions"] = _prescription(patient_id, found, report)
         row["contour_z_mm"], row["lesion_z_mm"] = _lesion_height(row, found, image, assume_registered, report)
-    except RefusedError as error:
+    except ImageError as error:
         report.problem(f"{patient_id}: {error}")
         return False
     return True

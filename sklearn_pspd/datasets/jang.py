@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from sklearn_pspd.cohort import CLINICAL_CODES, CLINICAL_COLUMNS, MAY_BE_UNKNOWN, OUTCOME_CODES, UNKNOWN
+from sklearn_pspd.cohort.columns import CLINICAL_CODES, CLINICAL_COLUMNS, MAY_BE_UNKNOWN, OUTCOME_CODES, UNKNOWN
+from sklearn_pspd.exceptions import InputError
 
-from .records import Report, check_mappings, deliver, read_records
+from ._records import Report, check_mappings, deliver, read_records
 
 TABLE = "sample.csv"
 N_SLICES = 9
@@ -67,7 +68,7 @@ def load_jang_layout(root, *, labels, columns=None, codes=None, site=None, retur
     """
     check_mappings(labels=labels, codes=codes)
     if not labels or not set(labels.values()) <= set(OUTCOME_CODES):
-        raise ValueError(f"labels gives each text of the label column as 'PD' or 'PsPD'; got {labels!r}")
+        raise InputError(f"labels gives each text of the label column as 'PD' or 'PsPD'; got {labels!r}")
     root = Path(root)
     report = Report(f"{root}")
     records = _read(root / TABLE, report)
@@ -96,7 +97,7 @@ def _read(path, report):
     with path.open(encoding="utf-8-sig") as file:
         header = [name.strip() for name in file.readline().split(",")]
     if len(header) != N_COLUMNS:
-        raise ValueError(f"{path}: {N_COLUMNS} columns are expected (id, seven clinical, label); it has {len(header)}")
+        raise InputError(f"{path}: {N_COLUMNS} columns are expected (id, seven clinical, label); it has {len(header)}")
     return read_records(path, report, header[0])
 
 
@@ -117,7 +118,7 @@ def _values(records, column, name, codes):
     meanings = {str(text): code for text, code in codes.get(name, {}).items()}
     wrong = [code for code in meanings.values() if code not in own]
     if wrong:
-        raise ValueError(f"codes: {name} is one of {', '.join(map(repr, own))}; got {wrong[0]!r}")
+        raise InputError(f"codes: {name} is one of {', '.join(map(repr, own))}; got {wrong[0]!r}")
     return records.codes(column, {**{code: code for code in own}, **meanings})
 
 

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from sklearn_pspd.labels import STABLE_DAYS, label_lesions
+from sklearn_pspd.cohort.labels import STABLE_DAYS, label_lesions
 
-from .records import IMAGE_MODES, SEXES, Report, check_choice, deliver, find_table, largest_slice, read_records
+from ._records import IMAGE_MODES, SEXES, Report, check_choice, deliver, find_table, largest_slice, read_records
 
 ADVICE = "get LUMIERE from https://doi.org/10.6084/m9.figshare.c.5904905"
 SITE = "LUMIERE"
@@ -46,7 +46,7 @@ def load_lumiere(
     """Load LUMIERE [1]_: 91 patients with a rating by RANO at each follow-up, labelled by what the next ratings say.
 
     **The set has no label of pseudoprogression.** The first rating PD is taken as the appearance of a lesion, and
-    :func:`~sklearn_pspd.labels.label_lesions` reads the ratings after it: PD as an increase, SD as stable, PR and CR
+    :func:`~sklearn_pspd.cohort.label_lesions` reads the ratings after it: PD as an increase, SD as stable, PR and CR
     as a decrease, Post-Op as an intervention. RANO rates the whole disease rather than one lesion, and most patients
     stay "undetermined" if nothing follows; drop them or use them unlabelled, but say so.
 
@@ -57,7 +57,7 @@ def load_lumiere(
     images : {"required", "available", "none"}, default="required"
         Whether a patient without an image is an error, is left out and reported, or no image is looked for.
     stable_days : int, default=120
-        As in :func:`~sklearn_pspd.labels.label_lesions`.
+        As in :func:`~sklearn_pspd.cohort.label_lesions`.
     enhancing_label : int, default=2
         Value of the enhancing tumour in the masks of HD-GLIO-AUTO, whose largest slice is the lesion's position.
     ratings, demographics : path-like, default=None

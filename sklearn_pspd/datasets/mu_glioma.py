@@ -3,7 +3,9 @@
 import math
 from pathlib import Path
 
-from .records import (
+from sklearn_pspd.exceptions import InputError
+
+from ._records import (
     IMAGE_MODES,
     SEXES,
     Report,
@@ -112,7 +114,7 @@ def load_mu_glioma_post(
     """
     check_choice("images", images, IMAGE_MODES)
     if images != "none" and (isinstance(enhancing_label, bool) or not isinstance(enhancing_label, int)):
-        raise ValueError(
+        raise InputError(
             f"enhancing_label is the mask's value of the enhancing tumour; users of the set disagree whether it is 1 "
             f"or 3, so there is no default; got {enhancing_label!r}"
         )

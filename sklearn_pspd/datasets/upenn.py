@@ -5,7 +5,9 @@ import re
 from collections.abc import Collection
 from pathlib import Path
 
-from .records import IMAGE_MODES, SEXES, Report, check_choice, deliver, find_table, read_records
+from sklearn_pspd.exceptions import InputError
+
+from ._records import IMAGE_MODES, SEXES, Report, check_choice, deliver, find_table, read_records
 
 ADVICE = "get UPENN-GBM from https://doi.org/10.7937/TCIA.709X-DN49"
 SITE = "UPENN"
@@ -81,7 +83,7 @@ def load_upenn_gbm(
     >>> load_upenn_gbm("download", pspd_scores=(1, 2), pd_scores=(2, 3))
     Traceback (most recent call last):
         ...
-    ValueError: pspd_scores and pd_scores share 2; a score has one meaning
+    sklearn_pspd.exceptions.InputError: pspd_scores and pd_scores share 2; a score has one meaning
     """
     check_choice("images", images, IMAGE_MODES)
     outcomes = _outcomes(pspd_scores, pd_scores)
@@ -99,10 +101,10 @@ def _outcomes(pspd_scores, pd_scores):
     for name, scores in (("pspd_scores", pspd_scores), ("pd_scores", pd_scores)):
         is_list = isinstance(scores, Collection) and not isinstance(scores, str)
         if not is_list or len(scores) == 0 or not set(scores) <= set(SCORES):
-            raise ValueError(f"{name} lists scores from 1 to 6, at least one; got {scores!r}")
+            raise InputError(f"{name} lists scores from 1 to 6, at least one; got {scores!r}")
     shared = sorted(set(pspd_scores) & set(pd_scores))
     if shared:
-        raise ValueError(f"pspd_scores and pd_scores share {', '.join(map(str, shared))}; a score has one meaning")
+        raise InputError(f"pspd_scores and pd_scores share {', '.join(map(str, shared))}; a score has one meaning")
     return dict.fromkeys(pspd_scores, "PsPD") | dict.fromkeys(pd_scores, "PD")
 
 

@@ -1,6 +1,6 @@
 """Slice stacks around the lesion, read from NIfTI and DICOM files in one orientation."""
 
-from .decoding import SliceStack
 from .loader import SliceStackLoader
+from .stack import SliceStack
 
 __all__ = ["SliceStack", "SliceStackLoader"]

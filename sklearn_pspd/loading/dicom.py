@@ -6,9 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pydicom
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from sklearn_pspd.cohort.image_files import DICOM, image_format, lacks_preamble, read_start
+
+from .errors import ImageError, reading
 from .geometry import Volume
-from .refusals import RefusedError, reading
 
 STEP_TOLERANCE_MM = 0.02
 STEP_TOLERANCE = 0.02  # of the slice step
@@ -47,10 +50,9 @@ class _Frame:
 
 
 def is_dicom(path):
-    """Say whether a file begins as DICOM files do."""
-    with reading(path), Path(path).open("rb") as file:
-        file.seek(128)
-        return file.read(4) == b"DICM"
+    """Say whether a file holds DICOM."""
+    with reading(path):
+        return image_format(path) == DICOM
 
 
 def open_dicom(source, files):
@@ -73,15 +75,15 @@ def open_dicom(source, files):
 def _read_headers(path):
     """List the frames of one DICOM file; its pixels are not read."""
     if not is_dicom(path):
-        raise RefusedError(f"{path} is no DICOM file (no DICM mark); remove it from the folder or export it again")
+        raise ImageError(f"{path} is no DICOM file; remove it from the folder or export it again")
     with reading(path):
-        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=HEADER_TAGS)
+        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=HEADER_TAGS, force=True)
         if header.get("Rows") is None or header.get("Columns") is None:
-            raise RefusedError(f"{path} is a DICOM file without an image; remove it from the folder")
+            raise ImageError(f"{path} is a DICOM file without an image; remove it from the folder")
         n_frames = int(header.get("NumberOfFrames") or 1)
         groups = list(header.get("PerFrameFunctionalGroupsSequence") or [])
         if n_frames > 1 and len(groups) != n_frames:
-            raise RefusedError(
+            raise ImageError(
                 f"{path} has {n_frames} frames and positions for {len(groups)}; export it as single-frame files"
             )
         shared = list(header.get("SharedFunctionalGroupsSequence") or [])
@@ -128,19 +130,19 @@ def _check_one_series(source, frames):
     """Refuse frames that are not grey MR images of one series on one grid."""
     for frame in frames:
         if frame.modality != "MR":
-            raise RefusedError(f"{frame.path} has the modality {frame.modality or 'missing'}; MR was asked for")
+            raise ImageError(f"{frame.path} has the modality {frame.modality or 'missing'}; MR was asked for")
         if frame.photometric not in ("MONOCHROME1", "MONOCHROME2"):
-            raise RefusedError(f"{frame.path} is in colour ({frame.photometric or 'not stated'}); give grey images")
+            raise ImageError(f"{frame.path} is in colour ({frame.photometric or 'not stated'}); give grey images")
         if frame.position is None or len(frame.position) != 3 or not np.isfinite(frame.position).all():
-            raise RefusedError(f"{frame.path} has no ImagePositionPatient; export the original series")
+            raise ImageError(f"{frame.path} has no ImagePositionPatient; export the original series")
         if frame.orientation is None or len(frame.orientation) != 6 or not _is_orthonormal(frame.orientation):
-            raise RefusedError(f"{frame.path} has no valid ImageOrientationPatient; export the original series")
+            raise ImageError(f"{frame.path} has no valid ImageOrientationPatient; export the original series")
         if (
             frame.spacing is None
             or len(frame.spacing) != 2
             or not 0 < min(frame.spacing) <= max(frame.spacing) < np.inf
         ):
-            raise RefusedError(f"{frame.path} has no PixelSpacing; export the original series")
+            raise ImageError(f"{frame.path} has no PixelSpacing; export the original series")
     _check_same(source, "series", [frame.series for frame in frames])
     _check_same(source, "orientations", [tuple(np.round(frame.orientation, 2) + 0.0) for frame in frames], near=frames)
     _check_same(source, "matrices", [frame.shape for frame in frames])
@@ -161,7 +163,7 @@ def _check_same(source, what, values, near=None):
             f"{count} of {tuple(map(float, value)) if isinstance(value, tuple) else value}"
             for value, count in counts.most_common(4)
         )
-        raise RefusedError(f"{source} mixes {len(counts)} {what} ({listing}); leave one series in the folder")
+        raise ImageError(f"{source} mixes {len(counts)} {what} ({listing}); leave one series in the folder")
 
 
 def _arrange_frames(source, frames):
@@ -179,7 +181,7 @@ def _arrange_frames(source, frames):
     else:
         step_mm = frames[0].step_mm if frames[0].step_mm > 0 else frames[0].thickness_mm
         if not step_mm > 0:
-            raise RefusedError(f"{source} has one slice and states no slice spacing; export the whole series")
+            raise ImageError(f"{source} has one slice and states no slice spacing; export the whole series")
         step = normal * step_mm
     row_mm, column_mm = frames[0].spacing
     affine = np.eye(4)
@@ -195,21 +197,21 @@ def _check_steps(source, frames, distances, positions):
     repeated = np.flatnonzero(steps < min(STEP_TOLERANCE_MM, 0.5 * steps.max()))
     if steps.max() < STEP_TOLERANCE_MM or repeated.size:
         first = int(repeated[0]) if repeated.size else 0
-        raise RefusedError(
+        raise ImageError(
             f"{source} has {max(repeated.size, 1)} duplicate slice positions, such as {frames[first].name} and "
             f"{frames[first + 1].name} at {distances[first]:.2f} mm; leave one echo, phase or time point"
         )
     uneven = np.flatnonzero(np.abs(steps - typical) > tolerance)
     if uneven.size:
         first = int(uneven[0])
-        raise RefusedError(
+        raise ImageError(
             f"{source} has unequal steps between slices: {steps[first]:.3f} mm between {frames[first].name} and "
             f"{frames[first + 1].name}, {typical:.3f} mm elsewhere; a slice is missing or too many: export all again"
         )
     line = np.linspace(positions[0], positions[-1], len(positions))
     drift_mm = np.linalg.norm(positions - line, axis=1).max()
     if drift_mm > max(LINE_TOLERANCE_MM, tolerance * len(positions)):
-        raise RefusedError(f"{source} has slices shifted sideways by {drift_mm:.1f} mm; export the original series")
+        raise ImageError(f"{source} has slices shifted sideways by {drift_mm:.1f} mm; export the original series")
 
 
 def _read_frames(frames):
@@ -219,10 +221,21 @@ def _read_frames(frames):
 
 def _read_frame(frame):
     with reading(frame.path):
-        stored = pydicom.pixels.pixel_array(frame.path, index=frame.index, raw=True)
+        stored = _stored_pixels(frame)
     if stored.shape != frame.shape:
-        raise RefusedError(f"{frame.path} has pixels of shape {stored.shape}; its header says {frame.shape}")
+        raise ImageError(f"{frame.path} has pixels of shape {stored.shape}; its header says {frame.shape}")
     pixels = stored.astype(np.float64)
     if frame.inverted_sum is not None:
         pixels = frame.inverted_sum - pixels
     return (pixels * frame.slope + frame.intercept).astype(np.float32)
+
+
+def _stored_pixels(frame):
+    if not lacks_preamble(read_start(frame.path)):
+        return pydicom.pixels.pixel_array(frame.path, index=frame.index, raw=True)
+    dataset = pydicom.dcmread(frame.path, force=True)
+    if "TransferSyntaxUID" not in dataset.file_meta:
+        # Without a preamble there may be no file header either: pixels are then stored plainly.
+        is_implicit, _ = dataset.original_encoding
+        dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if is_implicit else ExplicitVRLittleEndian
+    return pydicom.pixels.pixel_array(dataset, index=frame.index, raw=True)

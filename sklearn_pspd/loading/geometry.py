@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from nibabel import orientations
 
-from .refusals import RefusedError
+from .errors import ImageError
 
 STACK_AXES = ("S", "P", "L")  # slices feet -> head, rows front -> back, columns right -> left
 GRID_TOLERANCE_MM = 0.1
@@ -71,25 +71,25 @@ def check_geometry(path, volume, settings):
     directions = volume.affine[:3, :3] / np.linalg.norm(volume.affine[:3, :3], axis=0)
     cosines = np.abs(directions.T @ directions)[np.triu_indices(3, 1)]
     if cosines.max() > np.sin(np.radians(MAX_SHEAR_DEG)):
-        raise RefusedError(
+        raise ImageError(
             f"{path} has axes that are not perpendicular ({90 - np.degrees(np.arcsin(cosines.max())):.1f} degrees); "
             "resample it to a rectangular grid first"
         )
     tilt = tilt_deg(volume)
     if tilt > settings.max_tilt_deg:
-        raise RefusedError(
+        raise ImageError(
             f"{path} is tilted by {tilt:.1f} degrees from the body axes; max_tilt_deg={settings.max_tilt_deg:g} was "
             "asked for: reformat the volume axially or raise max_tilt_deg"
         )
     _, height, width = canonical_shape(volume)
     if min(height, width) < settings.n_slices:
-        raise RefusedError(
+        raise ImageError(
             f"{path} is {height} x {width} pixels in the axial plane, a volume of too few slices; at least "
             f"n_slices={settings.n_slices} each way were asked for: export the whole series"
         )
     _, row_mm, column_mm = canonical_spacing(volume)
     if max(row_mm, column_mm) > settings.max_spacing_mm:
-        raise RefusedError(
+        raise ImageError(
             f"{path} has an axial pixel spacing of {row_mm:.3g} x {column_mm:.3g} mm; max_spacing_mm="
             f"{settings.max_spacing_mm:g} was asked for: use a finer series or raise max_spacing_mm"
         )
@@ -118,8 +118,8 @@ def check_pixels(path, pixels, indices):
     for index, image in zip(indices, pixels, strict=True):
         n_bad = image.size - np.count_nonzero(np.isfinite(image))
         if n_bad:
-            raise RefusedError(f"{path} has {n_bad} non-finite pixels in axial slice {index:g}; export it again")
+            raise ImageError(f"{path} has {n_bad} non-finite pixels in axial slice {index:g}; export it again")
         if image.min() == image.max():
-            raise RefusedError(
+            raise ImageError(
                 f"{path} has the constant value {image.flat[0]:g} in axial slice {index:g}; check the lesion's position"
             )

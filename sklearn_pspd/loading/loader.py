@@ -7,15 +7,17 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
-from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
-from sklearn.utils._param_validation import HasMethods, Interval
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_memory
 
-from sklearn_pspd.cohort import POSITION_COLUMNS
+from sklearn_pspd._sklearn import HasMethods, Interval, _fit_context
+from sklearn_pspd.cohort.columns import POSITION_COLUMNS
+from sklearn_pspd.cohort.problems import is_missing
+from sklearn_pspd.exceptions import InputError
 
-from .decoding import decode, facts_of_stack
+from .errors import ImageError, reading
 from .geometry import Settings
-from .refusals import RefusedError, reading
+from .stack import decode, facts_of_stack
 
 SIDECAR_SUFFIXES = (".bval", ".bvec", ".csv", ".html", ".ini", ".jpg", ".json", ".md", ".png", ".tsv", ".txt", ".xml")
 _INSPECT_COLUMNS = [
@@ -175,7 +177,7 @@ class SliceStackLoader(TransformerMixin, BaseEstimator):
         problems = [f"patient {pid}: {problem}" for pid, _, _, problem in outcomes if problem]
         if problems:
             listing = "\n".join(f"  {line}" for line in problems)
-            raise ValueError(
+            raise InputError(
                 f"The images of {len(problems)} of {len(outcomes)} patients cannot be loaded "
                 f"(SliceStackLoader.inspect(X) tabulates all):\n{listing}"
             )
@@ -213,7 +215,7 @@ class SliceStackLoader(TransformerMixin, BaseEstimator):
 
     def _settings(self):
         if self.n_slices % 2 == 0:
-            raise ValueError(f"n_slices must be odd, so that a stack has a middle slice; got {self.n_slices}.")
+            raise InputError(f"n_slices must be odd, so that a stack has a middle slice; got {self.n_slices}.")
         spacing = None if self.slice_spacing_mm is None else float(self.slice_spacing_mm)
         limits = float(self.max_tilt_deg), float(self.max_spacing_mm)
         return Settings(int(self.n_slices), spacing, *limits, int(self.lesion_label))
@@ -235,16 +237,12 @@ def _table_rows(X):
         raise TypeError(f"X must be the cohort DataFrame with one row per patient; got {type(X).__name__}.")
     missing = [name for name in ("patient_id", "image") if name not in X.columns]
     if missing:
-        raise ValueError(f"X lacks the column(s) {', '.join(missing)}; it has {', '.join(map(str, X.columns))}.")
+        raise InputError(f"X lacks the column(s) {', '.join(missing)}; it has {', '.join(map(str, X.columns))}.")
     positions = {name: X[name].tolist() for name in POSITION_COLUMNS if name in X.columns}
     return [
-        (str(pid), image, {name: values[i] for name, values in positions.items() if not _is_blank(values[i])})
+        (str(pid), image, {name: values[i] for name, values in positions.items() if not is_missing(values[i])})
         for i, (pid, image) in enumerate(zip(X["patient_id"].tolist(), X["image"].tolist(), strict=True))
     ]
-
-
-def _is_blank(value):
-    return bool(pd.isna(value)) or (isinstance(value, str) and not value.strip())
 
 
 def _attempt(row, settings, memory):
@@ -259,18 +257,18 @@ def _attempt(row, settings, memory):
             files = _image_files(path) + ([position[1]] if position[0] == "lesion_mask" else [])
             identity = tuple((str(file), *_size_and_time(file)) for file in files)
         stack, found = memory.cache(decode)(patient_id, path, position, tuple(settings), identity)
-    except RefusedError as error:
+    except ImageError as error:
         return patient_id, None, {**facts, **(error.facts or {})}, str(error)
     return patient_id, stack, {**facts, **found}, ""
 
 
 def _checked_path(value, column):
-    if _is_blank(value):
-        raise RefusedError(f"the column {column!r} is empty; give the path of a NIfTI file or a DICOM folder")
+    if is_missing(value):
+        raise ImageError(f"the column {column!r} is empty; give the path of a NIfTI file or a DICOM folder")
     if not isinstance(value, str | Path):
-        raise RefusedError(f"the column {column!r} has {value!r}, which is not a path")
+        raise ImageError(f"the column {column!r} has {value!r}, which is not a path")
     if not Path(value).exists():
-        raise RefusedError(f"{value} does not exist (column {column!r})")
+        raise ImageError(f"{value} does not exist (column {column!r})")
     return str(value)
 
 
@@ -278,16 +276,16 @@ def _checked_position(given):
     """Return (column, value) of the lesion's position; (None, None) where there is none."""
     if len(given) > 1:
         found = ", ".join(f"{name}={value!r}" for name, value in given.items())
-        raise RefusedError(f"the lesion's position is given {len(given)} times ({found}); leave exactly one")
+        raise ImageError(f"the lesion's position is given {len(given)} times ({found}); leave exactly one")
     if not given:
         return None, None
     ((column, value),) = given.items()
     if column == "lesion_mask":
         return column, _checked_path(value, column)
     if isinstance(value, bool | str) or not isinstance(value, Real) or not np.isfinite(value):
-        raise RefusedError(f"{column} is {value!r}; give a number")
+        raise ImageError(f"{column} is {value!r}; give a number")
     if column == "lesion_slice" and value != int(value):
-        raise RefusedError(f"lesion_slice is {value!r}; give a whole number, counted from 0 at the feet")
+        raise ImageError(f"lesion_slice is {value!r}; give a whole number, counted from 0 at the feet")
     return column, float(value)
 
 
@@ -300,7 +298,7 @@ def _image_files(path):
     if not files:
         folders = [entry.name for entry in entries if entry.is_dir()]
         hint = f"; it has the folders {', '.join(folders[:5])}, name one of them" if folders else ""
-        raise RefusedError(f"{path} is a folder without image files{hint}")
+        raise ImageError(f"{path} is a folder without image files{hint}")
     return [str(file) for file in files]
 
 

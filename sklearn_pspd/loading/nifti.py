@@ -8,8 +8,10 @@ from isal import igzip
 from nibabel import orientations
 from nibabel.arrayproxy import ArrayProxy
 
+from sklearn_pspd.cohort.image_files import NIFTI, image_format, is_gzip
+
+from .errors import ImageError, reading
 from .geometry import Volume
-from .refusals import RefusedError, reading
 
 
 def open_nifti(path):
@@ -21,9 +23,9 @@ def open_nifti(path):
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
     if len(shape) != 3:
-        raise RefusedError(f"{path} is a {len(shape)}-D volume of shape {shape}; give one 3-D volume")
+        raise ImageError(f"{path} is a {len(shape)}-D volume of shape {shape}; give one 3-D volume")
     if header.get_data_dtype().kind not in "iuf":
-        raise RefusedError(f"{path} holds pixels of type {header.get_data_dtype()}; give one grey value per voxel")
+        raise ImageError(f"{path} holds pixels of type {header.get_data_dtype()}; give one grey value per voxel")
     _check_nifti_frame(path, image)
     trailing = (0,) * (len(image.shape) - 3)
 
@@ -32,7 +34,7 @@ def open_nifti(path):
         key[axis] = slice(int(indices.min()), int(indices.max()) + 1)
         stored = image.dataobj
         form = (stored.shape, stored.dtype, stored.offset, stored.slope, stored.inter)
-        opener = igzip.open if _starts_as_gzip(path) else open
+        opener = igzip.open if is_gzip(path) else open
         with reading(path), opener(path, "rb") as file:
             block = np.asanyarray(ArrayProxy(file, form)[(*key, *trailing)])
         if np.array_equal(indices, np.arange(indices[0], indices[0] + len(indices))):
@@ -45,23 +47,16 @@ def open_nifti(path):
 def _check_nifti_content(path):
     """Refuse what is no NIfTI file, and one that is shorter than its header says."""
     with reading(path):
-        compressed = _starts_as_gzip(path)
-        opener = igzip.open if compressed else open
-        with opener(path, "rb") as file:
-            start = file.read(352)
-    if start[344:348] not in (b"n+1\0", b"ni1\0") and start[4:8] not in (b"n+2\0", b"ni2\0"):
-        raise RefusedError(f"{path} is neither a NIfTI file nor a DICOM file; give one of these or a DICOM folder")
+        compressed = is_gzip(path)
+        is_nifti = image_format(path) == NIFTI
+    if not is_nifti:
+        raise ImageError(f"{path} is neither a NIfTI file nor a DICOM file; give one of these or a DICOM folder")
     with reading(path):
         image = nib.load(path)
         expected = int(image.dataobj.offset) + int(np.prod(image.shape)) * image.header.get_data_dtype().itemsize
         found = _uncompressed_size(path, expected) if compressed else Path(path).stat().st_size
     if found < expected:
-        raise RefusedError(f"{path} is truncated: {found} of {expected} bytes are there; copy or export it again")
-
-
-def _starts_as_gzip(path):
-    with Path(path).open("rb") as file:
-        return file.read(2) == b"\x1f\x8b"
+        raise ImageError(f"{path} is truncated: {found} of {expected} bytes are there; copy or export it again")
 
 
 def _uncompressed_size(path, expected):
@@ -82,16 +77,16 @@ def _check_nifti_frame(path, image):
     header = image.header
     qform_code, sform_code = int(header["qform_code"]), int(header["sform_code"])
     if qform_code == 0 and sform_code == 0:
-        raise RefusedError(f"{path} states no orientation (qform_code and sform_code are 0); convert it again")
+        raise ImageError(f"{path} states no orientation (qform_code and sform_code are 0); convert it again")
     if header.get_xyzt_units()[0] not in ("mm", "unknown"):
-        raise RefusedError(f"{path} is in {header.get_xyzt_units()[0]}s; give it in mm")
+        raise ImageError(f"{path} is in {header.get_xyzt_units()[0]}s; give it in mm")
     matrix = image.affine[:3, :3]
     if not np.isfinite(image.affine).all() or abs(np.linalg.det(matrix)) < 1e-9:
-        raise RefusedError(f"{path} states no voxel spacing: its affine is singular; convert it again")
+        raise ImageError(f"{path} states no voxel spacing: its affine is singular; convert it again")
     if qform_code and sform_code:
         with reading(path):
             codes = ["".join(orientations.aff2axcodes(form)) for form in (header.get_qform(), header.get_sform())]
         if codes[0] != codes[1]:
-            raise RefusedError(
+            raise ImageError(
                 f"{path} states two orientations, {codes[0]} in its qform and {codes[1]} in its sform; make them agree"
             )

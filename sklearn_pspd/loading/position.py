@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
-from sklearn_pspd.cohort import POSITION_COLUMNS
+from sklearn_pspd.cohort.columns import POSITION_COLUMNS
 
 from .dicom import is_dicom, open_dicom
+from .errors import ImageError, NoLesionError
 from .geometry import GRID_TOLERANCE_MM, canonical_affine, canonical_shape, canonical_spacing, read_slices
 from .nifti import open_nifti
-from .refusals import RefusedError
 
 
 def open_volume(path, files):
@@ -25,14 +25,14 @@ def middle_slice(path, volume, position, settings):
     column, value = position
     if column is None:
         if n_slices != settings.n_slices:
-            raise RefusedError(
+            raise ImageError(
                 f"{path} has {n_slices} axial slices and no lesion position; give one of "
                 f"{', '.join(POSITION_COLUMNS)}, or exactly n_slices={settings.n_slices} slices"
             )
         return n_slices // 2
     if column == "lesion_slice":
         if not 0 <= value < n_slices:
-            raise RefusedError(
+            raise ImageError(
                 f"{path} has {n_slices} axial slices; lesion_slice={value:g} lies outside 0..{n_slices - 1} "
                 "(0 at the feet)"
             )
@@ -51,7 +51,7 @@ def _index_at_height(path, volume, z_mm):
     index = (z_mm - first_mm) / step_mm
     if not -0.5 <= index <= n_slices - 0.5:
         last_mm = first_mm + (shape[0] - 1) * step_mm
-        raise RefusedError(
+        raise ImageError(
             f"{path} has axial slices from z = {first_mm:.1f} to {last_mm:.1f} mm; lesion_z_mm={z_mm:g} lies outside"
         )
     return index
@@ -59,7 +59,7 @@ def _index_at_height(path, volume, z_mm):
 
 def _largest_lesion_slice(path, volume, mask_path, label):
     if is_dicom(mask_path):
-        raise RefusedError(f"{mask_path} is a DICOM file; give lesion_mask as NIfTI")
+        raise ImageError(f"{mask_path} is a DICOM file; give lesion_mask as NIfTI")
     mask = open_nifti(mask_path)
     mask_affine = canonical_affine(mask.affine, mask.shape)
     affine = canonical_affine(volume.affine, volume.shape)
@@ -67,7 +67,7 @@ def _largest_lesion_slice(path, volume, mask_path, label):
     corners = np.array([[i, j, k, 1] for i in (0, shape[0]) for j in (0, shape[1]) for k in (0, shape[2])])
     offset_mm = np.linalg.norm((corners @ (mask_affine - affine).T)[:, :3], axis=1).max()
     if mask_shape != shape or offset_mm > GRID_TOLERANCE_MM:
-        raise RefusedError(
+        raise ImageError(
             f"{mask_path} lies on another grid than {path}: {mask_shape} against {shape} (slices, rows, columns), "
             f"corners up to {offset_mm:.2f} mm apart; resample the mask onto the image"
         )
@@ -75,7 +75,7 @@ def _largest_lesion_slice(path, volume, mask_path, label):
     areas = np.count_nonzero(labels == label, axis=(1, 2))
     if not areas.any():
         found = ", ".join(f"{value:g}" for value in np.unique(labels)[:10])
-        raise RefusedError(f"{mask_path} has no voxel of lesion_label={label}; its values are {found}")
+        raise NoLesionError(f"{mask_path} has no voxel of lesion_label={label}; its values are {found}")
     return int(np.argmax(areas))
 
 
@@ -90,7 +90,7 @@ def stack_indices(path, volume, middle, settings):
     whole = np.rint(indices)
     indices = np.where(np.abs(indices - whole) < 1e-4, whole, indices)
     if indices[0] < 0 or indices[-1] > n_available - 1:
-        raise RefusedError(
+        raise ImageError(
             f"{path} has {n_available} axial slices (0..{n_available - 1}); slices {indices[0]:g}..{indices[-1]:g} "
             f"around the lesion at {middle:g} were asked for: correct the position or lower n_slices"
         )

@@ -1,9 +1,10 @@
 """The protocol: comparison of models, tuning, thresholds and negative controls."""
 
-from .audit import audit_leaks
 from .comparison import ModelComparison
-from .controls import NegativeControl, negative_control
-from .nesting import NestedValidation, nested_cross_validate
+from .leakage import audit_leaks
+from .negative_control import NegativeControl, negative_control
+from .nested import NestedValidation, nested_cross_validate
+from .search import LadderResult, LadderSearchCV, tune_ladder
 from .thresholds import (
     LearnedThreshold,
     cost_score,
@@ -13,7 +14,6 @@ from .thresholds import (
     optimistic_threshold,
     youden_score,
 )
-from .tuning import LadderResult, LadderSearchCV, tune_ladder
 from .validation import compare_models
 
 __all__ = [

@@ -7,10 +7,19 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from sklearn_pspd.calibration import calibration_intercept, calibration_slope, calibration_table, decision_curve
-from sklearn_pspd.comparisons import corrected_resampled_ttest, delong_test, holm, mcnemar_test
-from sklearn_pspd.intervals import shared_training_factor, widened_level
-from sklearn_pspd.tables import fold_table, score_table
+from sklearn_pspd.statistics import (
+    calibration_intercept,
+    calibration_slope,
+    calibration_table,
+    corrected_resampled_ttest,
+    decision_curve,
+    delong_test,
+    fold_table,
+    holm,
+    mcnemar_test,
+    score_table,
+)
+from sklearn_pspd.statistics.intervals import shared_training_factor, widened_level
 
 from .folds import CROSS_VALIDATION
 from .thresholds import THRESHOLD_RULES, threshold_table
@@ -128,7 +137,7 @@ class ModelComparison:
         variance of DeLong's test is corrected for shared training patients as in :meth:`frame`; accuracies and AUCs of
         the folds (those that hold both outcomes) are compared by the corrected resampled t-test. Without the correction
         DeLong's test at 5 % calls two useless models different in 18 to 21 % of simulated cohorts of 59, with it in 3
-        to 7 % (``python tests/benchmarks/cross_validation.py 300``). See :mod:`sklearn_pspd.comparisons`.
+        to 7 % (``python tests/benchmarks/cross_validation.py 300``). See :mod:`sklearn_pspd.statistics.paired_tests`.
         """
         tables = [
             _paired_tests(evaluation, scores, confidence_level)
@@ -168,7 +177,7 @@ class ModelComparison:
         -------
         DataFrame
             Columns ``model``, ``evaluation``, ``metric`` ("intercept" or "slope"), ``value``, ``low``, ``high``,
-            ``method``; see :mod:`sklearn_pspd.calibration`.
+            ``method``; see :mod:`sklearn_pspd.statistics.calibration`.
         """
 
         def both(scores):
@@ -195,7 +204,7 @@ class ModelComparison:
         Returns
         -------
         DataFrame
-            ``model``, ``evaluation`` and the columns of :func:`~sklearn_pspd.calibration.calibration_table`.
+            ``model``, ``evaluation`` and the columns of :func:`~sklearn_pspd.statistics.calibration_table`.
         """
 
         def curve(scores):
@@ -219,7 +228,7 @@ class ModelComparison:
         Returns
         -------
         DataFrame
-            ``model``, ``evaluation`` and the columns of :func:`~sklearn_pspd.calibration.decision_curve`.
+            ``model``, ``evaluation`` and the columns of :func:`~sklearn_pspd.statistics.decision_curve`.
         """
 
         def curve(scores):
@@ -227,24 +236,6 @@ class ModelComparison:
             return decision_curve(scores["y_true"], scores["y_score"], thresholds=thresholds, confidence_level=level)
 
         return self._of_each_model(curve)
-
-    def plot(self, *, title=None):
-        """Draw the curves and AUCs, as the paper's figures 3 and 4.
-
-        Parameters
-        ----------
-        title : str, default=None
-            Heading of the figure, for example that the cohort is synthetic.
-
-        Returns
-        -------
-        ComparisonDisplay
-            With ``figure_`` and ``axes_``.
-        """
-        # Only here, so that computing does without matplotlib.
-        from sklearn_pspd.plotting import ComparisonDisplay
-
-        return ComparisonDisplay.from_comparison(self, title=title)
 
     def _of_each_model(self, tabulate):
         tables = []

@@ -6,6 +6,9 @@ from numbers import Integral
 import numpy as np
 from sklearn.model_selection import StratifiedKFold, check_cv
 
+from sklearn_pspd._sklearn import GroupsConsumerMixin
+from sklearn_pspd.exceptions import InputError
+
 # How a patient came to be scored: by models of the other folds, or by models of all training patients.
 CROSS_VALIDATION = "cross-validation"
 EXTERNAL = "external"
@@ -16,10 +19,10 @@ MIN_CLASS_SIZE = 5
 def check_outcomes(y, name):
     """Return outcomes as integers 0 (PD) and 1 (PsPD); refuse any other value."""
     if y is None:
-        raise ValueError(f"{name} is None; it holds the outcomes, 0 (PD) and 1 (PsPD)")
+        raise InputError(f"{name} is None; it holds the outcomes, 0 (PD) and 1 (PsPD)")
     y = np.asarray(y)
     if y.ndim != 1 or not np.isin(y, (0, 1)).all():
-        raise ValueError(f"{name} holds 0 (PD) and 1 (PsPD), one value a patient; got {np.unique(y)[:5]}, {y.ndim}-D")
+        raise InputError(f"{name} holds 0 (PD) and 1 (PsPD), one value a patient; got {np.unique(y)[:5]}, {y.ndim}-D")
     return y.astype(np.int64)
 
 
@@ -48,20 +51,15 @@ def make_splits(cv, X, y, random_state):
         If a class has fewer patients than there are folds, there are no folds, a fold trains on a patient whom it
         tests, or the splitter needs groups, of which it knows nothing here.
     """
-    try:
-        splits = list(_make_splitter(cv, y, random_state).split(X, y))
-    except ValueError as error:
-        if "'groups'" not in str(error):
-            raise
+    if isinstance(cv, GroupsConsumerMixin):
         name = type(cv).__name__
-        raise ValueError(
-            f"{name} needs groups; give its splits, for example cv={name}().split(X, y, X['site'])"
-        ) from error
+        raise InputError(f"{name} needs groups; give its splits, for example cv={name}().split(X, y, X['site'])")
+    splits = list(_make_splitter(cv, y, random_state).split(X, y))
     if not splits:
-        raise ValueError("cv holds no splits; a generator gives them once only")
+        raise InputError("cv holds no splits; a generator gives them once only")
     for fold, (train, test) in enumerate(splits, start=1):
         if len(both := np.intersect1d(train, test)):
-            raise ValueError(
+            raise InputError(
                 f"cv: fold {fold} trains on patients whom it tests too: rows {', '.join(map(str, both[:5]))}"
             )
     return splits
@@ -72,7 +70,7 @@ def _make_splitter(cv, y, random_state):
         return check_cv(cv, y, classifier=True)
     counts = np.bincount(y, minlength=2)
     if counts.min() < cv:
-        raise ValueError(
+        raise InputError(
             f"cv={cv} folds need {cv} patients of each class; there are {counts[0]} with PD (0) and {counts[1]} with "
             "PsPD (1)"
         )

@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_curve
 
-from sklearn_pspd.metrics import proportion
-from sklearn_pspd.resampling import draw_weights
-from sklearn_pspd.score_checks import check_scores
+from sklearn_pspd.exceptions import InputError
+from sklearn_pspd.statistics import proportion
+from sklearn_pspd.statistics.bootstrap import draw_weights
+from sklearn_pspd.statistics.checks import check_scores
 
 from .folds import CROSS_VALIDATION, EXTERNAL
 
@@ -122,7 +123,7 @@ def fixed_sensitivity_score(y_true, y_pred, *, sensitivity=0.9):
     0.5
     """
     if not 0 < sensitivity <= 1:
-        raise ValueError(f"sensitivity lies in (0, 1]; got {sensitivity}")
+        raise InputError(f"sensitivity lies in (0, 1]; got {sensitivity}")
     return float(_fixed_sensitivity(*_sensitivity_and_specificity(y_true, y_pred), asked=sensitivity))
 
 
@@ -155,7 +156,7 @@ def cost_score(y_true, y_pred, *, cost_missed_pspd=1.0, cost_missed_pd=1.0):
     -1.0
     """
     if min(cost_missed_pspd, cost_missed_pd) < 0:
-        raise ValueError(f"costs are not negative; got {cost_missed_pspd} and {cost_missed_pd}")
+        raise InputError(f"costs are not negative; got {cost_missed_pspd} and {cost_missed_pd}")
     y_true, y_pred = np.asarray(y_true), np.asarray(y_pred)
     missed_pspd, missed_pd = np.mean((y_true == 1) & (y_pred == 0)), np.mean((y_true == 0) & (y_pred == 1))
     return float(-(cost_missed_pspd * missed_pspd + cost_missed_pd * missed_pd))
@@ -212,7 +213,7 @@ def learn_threshold(y_true, y_score, *, rule="equal_error", n_resamples=N_RESAMP
     is_positive, score = check_scores(y_true, y_score, 1)
     of_rule = _RULES.get(rule, rule) if isinstance(rule, str) else rule
     if not callable(of_rule):
-        raise ValueError(f"rule is callable or one of {', '.join(THRESHOLD_RULES)}; got {rule!r}")
+        raise InputError(f"rule is callable or one of {', '.join(THRESHOLD_RULES)}; got {rule!r}")
     distinct = np.unique(score)
     # From the one that calls everybody to the one that calls nobody.
     nobody = np.nextafter(distinct[-1], np.inf)
@@ -311,7 +312,7 @@ def _sensitivity_and_specificity(y_true, y_pred):
     y_true, y_pred = np.asarray(y_true), np.asarray(y_pred)
     for outcome, name in ((0, "PD (0)"), (1, "PsPD (1)")):
         if not np.any(y_true == outcome):
-            raise ValueError(f"y_true holds no {name}; the threshold needs patients of both classes")
+            raise InputError(f"y_true holds no {name}; the threshold needs patients of both classes")
     return float(np.mean(y_pred[y_true == 1] == 1)), float(np.mean(y_pred[y_true == 0] == 0))
 
 

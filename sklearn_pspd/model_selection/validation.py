@@ -5,15 +5,16 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 from sklearn.base import clone
-from sklearn.utils import _safe_indexing
 
-from sklearn_pspd.cohort import _bare_ids
+from sklearn_pspd._sklearn import _safe_indexing
+from sklearn_pspd.cohort.problems import normalise_ids
+from sklearn_pspd.exceptions import InputError
 
 from .comparison import ModelComparison
+from .external_uses import check_log, record_use
 from .folds import CROSS_VALIDATION, EXTERNAL, check_outcomes, make_splits
-from .nesting import inner_and_outer_score
-from .sealing import check_log, record_use
-from .tasks import Tasks
+from .nested import inner_and_outer_score
+from .parallel import Tasks
 
 
 def compare_models(
@@ -103,7 +104,7 @@ def compare_models(
         check_log(external_log)
     splits = make_splits(cv, X, y, random_state)
     if len(tested := np.concatenate([test for _, test in splits])) != len(np.unique(tested)):
-        raise ValueError("cv holds out a patient more than once; pooled scores need folds that share no patient")
+        raise InputError("cv holds out a patient more than once; pooled scores need folds that share no patient")
     tasks = [(name, fold, train, test) for name in models for fold, (train, test) in enumerate(splits, start=1)]
     if X_test is not None:
         tasks += [(name, 0, np.arange(len(y)), None) for name in models]
@@ -118,34 +119,34 @@ def compare_models(
 
 def _check_models(models):
     if not isinstance(models, Mapping) or not models:
-        raise ValueError(f"models is a dict of at least one model by its name; got {models!r}")
+        raise InputError(f"models is a dict of at least one model by its name; got {models!r}")
     if mute := [name for name, model in models.items() if not hasattr(model, "predict_proba")]:
-        raise ValueError(f"models without predict_proba, which gives the probability of PsPD: {', '.join(mute)}")
+        raise InputError(f"models without predict_proba, which gives the probability of PsPD: {', '.join(mute)}")
 
 
 def _check_external(X, X_test, y_test):
     if (X_test is None) != (y_test is None):
-        raise ValueError("X_test and y_test come together; one of them is None")
+        raise InputError("X_test and y_test come together; one of them is None")
     if X_test is None:
         return None, None
     y_test = check_outcomes(y_test, "y_test")
     if len(X_test) != len(y_test) or len(np.unique(y_test)) < 2:
-        raise ValueError(
+        raise InputError(
             f"the external set needs an outcome for each of its {len(X_test)} patients, and patients of both; got "
             f"{int((y_test == 0).sum())} with PD (0) and {int((y_test == 1).sum())} with PsPD (1)"
         )
     _check_ids(X_test, "X_test")
-    shared = set(_bare_ids(_patient_ids(X))) & set(_bare_ids(_patient_ids(X_test)))
+    shared = set(normalise_ids(_patient_ids(X))) & set(normalise_ids(_patient_ids(X_test)))
     if shared and "patient_id" in getattr(X, "columns", ()):
-        raise ValueError(f"patients of the external set are in the training set too: {', '.join(sorted(shared))}")
+        raise InputError(f"patients of the external set are in the training set too: {', '.join(sorted(shared))}")
     return X_test, y_test
 
 
 def _check_ids(X, name):
     """Refuse a patient in two rows: one of them could train the model that scores the other."""
-    ids = _bare_ids(_patient_ids(X))
+    ids = normalise_ids(_patient_ids(X))
     if repeated := sorted(set(ids[ids.duplicated()])):
-        raise ValueError(f"{name} holds patients in more than one row: {', '.join(repeated)}")
+        raise InputError(f"{name} holds patients in more than one row: {', '.join(repeated)}")
 
 
 def _patient_ids(X):

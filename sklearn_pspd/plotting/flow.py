@@ -5,6 +5,8 @@ import textwrap
 import matplotlib.pyplot as plt
 from matplotlib.patches import FancyBboxPatch
 
+from sklearn_pspd.exceptions import InputError
+
 from .style import COLOURS
 
 STAGES = {"records": "Records", "inclusion": "Met the inclusion criteria", "exclusion": "Eligible"}
@@ -25,7 +27,7 @@ class FlowDisplay:
     Parameters
     ----------
     flow : DataFrame
-        Of :func:`~sklearn_pspd.eligibility.select_eligible`.
+        Of :func:`~sklearn_pspd.cohort.select_eligible`.
     groups : dict of str to int
         Final split of the patients who are left, for example by outcome; empty for none.
 
@@ -38,14 +40,14 @@ class FlowDisplay:
 
     See Also
     --------
-    sklearn_pspd.eligibility.select_eligible : Makes the flow table.
+    sklearn_pspd.cohort.select_eligible : Makes the flow table.
 
     Examples
     --------
     >>> import pandas as pd
-    >>> from sklearn_pspd.eligibility import RULES, select_eligible
+    >>> from sklearn_pspd.cohort import ELIGIBILITY_RULES, select_eligible
     >>> from sklearn_pspd.plotting import FlowDisplay
-    >>> kept = {rule.column: rule.wanted for rule in RULES}
+    >>> kept = {rule.column: rule.wanted for rule in ELIGIBILITY_RULES}
     >>> records = pd.DataFrame([{"patient_id": "A", **kept}, {"patient_id": "B", **kept, "n_lesions": 2}])
     >>> eligible, flow = select_eligible(records)
     >>> display = FlowDisplay.from_flow(flow, groups={"PD": 1, "PsPD": 0})
@@ -63,7 +65,7 @@ class FlowDisplay:
         Parameters
         ----------
         flow : DataFrame
-            What :func:`~sklearn_pspd.eligibility.select_eligible` returned beside the eligible rows.
+            What :func:`~sklearn_pspd.cohort.select_eligible` returned beside the eligible rows.
         groups : dict of str to int, default=None
             Names and sizes of up to four groups that the eligible patients fall into, for example
             ``eligible["site"].value_counts().to_dict()``. They must add up to the number of eligible patients.
@@ -209,14 +211,14 @@ def _arrow(ax, start, end):
 def _check(flow, groups):
     absent = [name for name in ("stage", "rule", "excluded", "left") if name not in flow.columns]
     if absent:
-        raise ValueError(f"the flow table has no column {', '.join(absent)}; give what select_eligible returns")
+        raise InputError(f"the flow table has no column {', '.join(absent)}; give what select_eligible returns")
     if len(flow) == 0:
-        raise ValueError("the flow table has no rows")
+        raise InputError("the flow table has no rows")
     for before, after in zip(flow["left"].iloc[:-1], flow.iloc[1:].itertuples(), strict=True):
         if before - after.excluded != after.left:
-            raise ValueError(f"{after.rule}: {before} less {after.excluded} excluded is not {after.left}")
+            raise InputError(f"{after.rule}: {before} less {after.excluded} excluded is not {after.left}")
     if len(groups) > MAX_GROUPS:
-        raise ValueError(f"at most {MAX_GROUPS} groups fit; got {len(groups)}")
+        raise InputError(f"at most {MAX_GROUPS} groups fit; got {len(groups)}")
     if groups and sum(groups.values()) != flow["left"].iloc[-1]:
         total = " + ".join(map(str, groups.values()))
-        raise ValueError(f"the groups hold {total} patients; {flow['left'].iloc[-1]} are eligible")
+        raise InputError(f"the groups hold {total} patients; {flow['left'].iloc[-1]} are eligible")

@@ -1,11 +1,8 @@
 """The structure of a fitted network."""
 
-import keras
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.patches import FancyBboxPatch
-
-from sklearn_pspd.networks import CLINICAL_INPUT, STACK_INPUT
 
 from .style import COLOURS
 
@@ -118,6 +115,8 @@ class NetworkDisplay:
 
 def _tabulate(network):
     """Return a row for each layer; reshaping, which computes nothing, is passed through."""
+    import keras
+
     nodes, sources, repeats = [], {}, {}  # the last two by the tensor that a layer puts out
     for operation in network.operations:
         inputs = [] if type(operation).__name__ == "InputLayer" else keras.tree.flatten(operation.input)
@@ -140,7 +139,7 @@ def _kind(layer):
     name, config = type(layer).__name__, layer.get_config() if hasattr(layer, "get_config") else {}
     side = " x ".join(map(str, config.get("kernel_size", ())))
     kinds = {
-        "InputLayer": {STACK_INPUT: "slice stack", CLINICAL_INPUT: "clinical features"}.get(layer.name, layer.name),
+        "InputLayer": {"stack": "slice stack", "clinical": "clinical features"}.get(layer.name, layer.name),
         "WeightedBatchNormalization": "batch normalisation",
         "PooledConv2D": f"convolution {side}, ReLU, max pooling",
         "Conv2D": f"convolution {side}, ReLU",
@@ -206,7 +205,7 @@ def _colour(node):
         return COLOURS[2]
     if node.layer in ("fusion", "head", "dropout"):
         return COLOURS[3]
-    return COLOURS[0] if node.repeats > 1 or node.layer == STACK_INPUT else COLOURS[1]
+    return COLOURS[0] if node.repeats > 1 or node.layer == "stack" else COLOURS[1]
 
 
 def _draw_arrow(ax, start, end):

@@ -4,6 +4,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
+from sklearn_pspd.exceptions import InputError
+
 from .style import COLOURS
 
 # Grey values between these percentiles of the whole stack are told apart; the rest are black and white.
@@ -100,7 +102,7 @@ class SliceStackDisplay:
         """
         images = np.asarray(images)
         if images.ndim != 3:
-            raise ValueError(f"one patient's images have the axes (n_slices, height, width); got {images.shape}")
+            raise InputError(f"one patient's images have the axes (n_slices, height, width); got {images.shape}")
         spacing = (fov_mm / images.shape[1], fov_mm / images.shape[2])
         return cls(pixels=images, spacing_mm=spacing).plot(axes=axes, title=title)
 
@@ -144,7 +146,7 @@ class SliceStackDisplay:
             figure.suptitle(title or "")
         axes = np.ravel(axes)
         if len(axes) != n_slices:
-            raise ValueError(f"{n_slices} slices need as many axes; got {len(axes)}")
+            raise InputError(f"{n_slices} slices need as many axes; got {len(axes)}")
         low, high = np.percentile(self.pixels, GREY_PERCENTILES)
         half_height, half_width = (side * step / 2 for side, step in zip(self._sides(), self.spacing_mm, strict=True))
         for ax, image, name in zip(axes, self.pixels, self._names(), strict=True):

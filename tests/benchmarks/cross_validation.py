@@ -14,10 +14,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from cross_validated import draw_comparison
 from joblib import Parallel, delayed
 
-from sklearn_pspd.comparisons import delong_test
 from sklearn_pspd.model_selection import ModelComparison
 from sklearn_pspd.model_selection.comparison import _factor
-from sklearn_pspd.tables import score_table
+from sklearn_pspd.statistics import delong_test, score_table
 
 SETTINGS = [(n, distance, k) for n in ((37, 22), (123, 77)) for distance in (0.0, 0.5, 1.0) for k in (5, 10)]
 

@@ -36,7 +36,7 @@ def example_stack(side):
 
 
 def ours(method="bicubic", *, antialias=True):
-    from sklearn_pspd.interpolation import resample_stack
+    from sklearn_pspd.preprocessing.interpolation import resample_stack
 
     def run(stack):
         spacing_mm = (FOV_MM / stack.shape[1],) * 2

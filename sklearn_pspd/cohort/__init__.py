@@ -1,0 +1,28 @@
+"""The cohort table: its columns, checks, eligibility of patients and labels of lesions."""
+
+from .columns import (
+    CLINICAL_CODES,
+    CLINICAL_COLUMNS,
+    CLINICAL_RANGES,
+    IDENTITY_COLUMNS,
+    OUTCOME_CODES,
+    POSITION_COLUMNS,
+)
+from .eligibility import ELIGIBILITY_RULES, select_eligible
+from .labels import label_lesions
+from .table import check_cohort, read_cohort, split_xy
+
+__all__ = [
+    "CLINICAL_CODES",
+    "CLINICAL_COLUMNS",
+    "CLINICAL_RANGES",
+    "ELIGIBILITY_RULES",
+    "IDENTITY_COLUMNS",
+    "OUTCOME_CODES",
+    "POSITION_COLUMNS",
+    "check_cohort",
+    "label_lesions",
+    "read_cohort",
+    "select_eligible",
+    "split_xy",
+]

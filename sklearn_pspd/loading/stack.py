@@ -1,0 +1,124 @@
+"""One patient's slice stack, decoded from whatever holds it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from nibabel import orientations
+
+from .errors import ImageError
+from .geometry import Settings, canonical_shape, canonical_spacing, check_geometry, check_pixels, read_slices, tilt_deg
+from .position import middle_slice, open_volume, stack_indices
+
+
+@dataclass(frozen=True, eq=False)
+class SliceStack:
+    """Successive axial slices of one patient, in one orientation.
+
+    Attributes
+    ----------
+    pixels : ndarray of shape (n_slices, height, width), dtype float32
+        Slices run feet to head, rows front (anterior) to back, columns from the patient's right to the patient's left.
+    spacing_mm : tuple of float
+        Distance in mm between adjacent rows, and between adjacent columns.
+    slice_spacing_mm : float
+        Distance in mm between adjacent slices of ``pixels``.
+    patient_id : str
+        The cohort table's ``patient_id``.
+    source : str
+        Path of the NIfTI file, the DICOM file or the DICOM folder.
+    slice_indices : tuple of float
+        Position of each slice on the image's own grid, 0 at the feet; fractions where slices were interpolated.
+    n_slices_in_source : int
+        Number of axial slices of the image.
+    thickness_mm : float
+        Slice thickness that the DICOM header states; NaN for NIfTI, which has no such field.
+    tilt_deg : float
+        Largest angle between an axis of the grid and the body axis nearest to it.
+    orientation : str
+        Directions in which the stored axes run, such as ``"LAS"``; DICOM axes are ordered columns, rows, slices.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_pspd.loading import SliceStack
+    >>> stack = SliceStack(np.zeros((3, 11, 7), np.float32), (0.5, 1.0), 1.0, "P01", "P01.nii.gz")
+    >>> stack.fov_mm
+    (5.5, 7.0)
+    """
+
+    pixels: np.ndarray
+    spacing_mm: tuple[float, float]
+    slice_spacing_mm: float
+    patient_id: str
+    source: str
+    slice_indices: tuple[float, ...] = ()
+    n_slices_in_source: int = 0
+    thickness_mm: float = float("nan")
+    tilt_deg: float = 0.0
+    orientation: str = ""
+
+    @property
+    def fov_mm(self) -> tuple[float, float]:
+        """Height and width of a slice in mm, (n_rows * row spacing, n_columns * column spacing)."""
+        return self.pixels.shape[1] * self.spacing_mm[0], self.pixels.shape[2] * self.spacing_mm[1]
+
+
+def decode(patient_id, path, position, settings, identity):
+    """Read one patient's stack. ``identity`` is there for the cache's key, and names the files."""
+    settings = Settings(*settings)
+    facts: dict[str, Any] = {}
+    try:
+        n_masks = position[0] == "lesion_mask"
+        volume = open_volume(path, [file for file, _, _ in identity[: len(identity) - n_masks]])
+        facts.update(_facts_of_volume(volume))
+        check_geometry(path, volume, settings)
+        middle = middle_slice(path, volume, position, settings)
+        indices = stack_indices(path, volume, middle, settings)
+        pixels = read_slices(volume, indices)
+        check_pixels(path, pixels, indices)
+    except ImageError as error:
+        error.facts = facts
+        raise
+    spacing = canonical_spacing(volume)
+    stack = SliceStack(
+        pixels=pixels,
+        spacing_mm=(spacing[1], spacing[2]),
+        slice_spacing_mm=settings.slice_spacing_mm or spacing[0],
+        patient_id=patient_id,
+        source=path,
+        slice_indices=tuple(float(index) for index in indices),
+        n_slices_in_source=facts["n_slices_in_source"],
+        thickness_mm=volume.thickness_mm,
+        tilt_deg=facts["tilt_deg"],
+        orientation=facts["orientation"],
+    )
+    return stack, facts
+
+
+def _facts_of_volume(volume):
+    shape, spacing = canonical_shape(volume), canonical_spacing(volume)
+    return {
+        "format": volume.format,
+        "n_slices_in_source": shape[0],
+        "height": shape[1],
+        "width": shape[2],
+        "slice_spacing_mm": spacing[0],
+        "row_spacing_mm": spacing[1],
+        "column_spacing_mm": spacing[2],
+        "fov_height_mm": shape[1] * spacing[1],
+        "fov_width_mm": shape[2] * spacing[2],
+        "thickness_mm": volume.thickness_mm,
+        "tilt_deg": tilt_deg(volume),
+        "orientation": "".join(orientations.aff2axcodes(volume.affine)),
+    }
+
+
+def facts_of_stack(stack):
+    """Return what a report says of a decoded stack, by column."""
+    return {
+        "slice_spacing_mm": stack.slice_spacing_mm,
+        "slices": " ".join(f"{index:g}" for index in stack.slice_indices),
+        "intensity_min": float(stack.pixels.min()),
+        "intensity_max": float(stack.pixels.max()),
+    }

@@ -1,0 +1,15 @@
+"""The CNN-LSTM: classifier, architecture, training, files. Keras is imported when a name is first asked for."""
+
+from importlib import import_module
+
+_HOMES = {"CNNLSTMClassifier": "classifier", "NetworkSpec": "architecture"}
+
+__all__ = ["CNNLSTMClassifier", "NetworkSpec"]
+
+
+def __getattr__(name):
+    if name in _HOMES:
+        value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,269 @@
+"""The CNN-LSTM network: its layers, its initial weights and a process-wide pool of compiled copies."""
+
+import contextlib
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from sklearn_pspd.exceptions import InputError
+
+from .layers import PooledConv2D, SliceLSTM, WeightedBatchNormalization, hard_sigmoid_keras2
+
+STACK_INPUT = "stack"
+CLINICAL_INPUT = "clinical"
+WEIGHT_INPUT = "weight"
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """Everything that shapes a compiled network; equal specifications share one compiled copy.
+
+    The learning rate and the seed are not part of it: a compiled network takes both anew at each fit.
+
+    Parameters
+    ----------
+    stack_shape : tuple of int or None
+        (n_slices, height, width) of one patient's slice stack; None for no image branch.
+    n_clinical : int
+        Number of clinical columns; 0 for no clinical branch.
+    filters : tuple of int
+        Filters of the convolution blocks, in order.
+    kernel_size : int
+        Side of the square convolution kernels, in pixels.
+    batch_norm : {"before", "after", "none"}
+        Place of batch normalisation in a block: before the convolution (released script), after its ReLU (paper) or
+        nowhere.
+    batch_norm_momentum : float
+        Momentum of the moving mean and variance that inference uses.
+    pooling : {"flatten", "average"}
+        How the last feature maps of a slice become one vector for the LSTM.
+    lstm_units : int
+        Memory cells.
+    lstm_activation : {"tanh", "sigmoid"}
+        Activation of the cell; "sigmoid" goes with the released script's hard-sigmoid gates.
+    dense_units : tuple of int
+        Dense ReLU layers after the LSTM.
+    clinical_units : tuple of int
+        Dense ReLU layers of the clinical branch.
+    dropout : float
+        Share of the fused features that is dropped while training.
+    optimizer : {"sgd", "adam"}
+        Rule of the weight updates.
+    momentum : float
+        Momentum of "sgd".
+    precision : {"float32", "float64", "mixed_bfloat16"}
+        Keras dtype policy of every layer.
+    weighted : bool
+        Whether the network reads patients' weights, by which batch normalisation counts them while training.
+    n_devices : int
+        Cards, or logical processors, that share each batch while training.
+    """
+
+    stack_shape: tuple[int, int, int] | None
+    n_clinical: int
+    filters: tuple[int, ...]
+    kernel_size: int
+    batch_norm: str
+    batch_norm_momentum: float
+    pooling: str
+    lstm_units: int
+    lstm_activation: str
+    dense_units: tuple[int, ...]
+    clinical_units: tuple[int, ...]
+    dropout: float
+    optimizer: str
+    momentum: float
+    precision: str
+    weighted: bool = False
+    n_devices: int = 1
+
+
+def build_cnn_lstm(spec: NetworkSpec) -> keras.Model:
+    """Build and compile the network of Jang et al. (2018), figure 1.
+
+    Slices are merged with patients before the shared convolutions, which computes the same as a time-distributed
+    convolution in one call.
+
+    Parameters
+    ----------
+    spec : NetworkSpec
+        Shapes and hyper-parameters.
+
+    Returns
+    -------
+    keras.Model
+        Compiled model with inputs "stack" of shape (n_patients, n_slices, height, width), "clinical" of shape
+        (n_patients, n_clinical) and "weight" of shape (n_patients, 1), whichever the specification has, and one sigmoid
+        output, the probability of class 1.
+
+    Raises
+    ------
+    ValueError
+        If the specification has neither branch, the slices are too small for the number of pooling steps, or there are
+        fewer devices than asked for.
+
+    References
+    ----------
+    .. [1] Jang BS et al., Sci Rep 8, 12516 (2018), doi:10.1038/s41598-018-31007-2.
+
+    Examples
+    --------
+    >>> from sklearn_pspd.neural_network import NetworkSpec
+    >>> from sklearn_pspd.neural_network.architecture import build_cnn_lstm
+    >>> spec = NetworkSpec(
+    ...     stack_shape=(3, 8, 8), n_clinical=7, filters=(2, 4), kernel_size=2, batch_norm="before",
+    ...     batch_norm_momentum=0.99, pooling="flatten", lstm_units=3, lstm_activation="tanh", dense_units=(4,),
+    ...     clinical_units=(4, 4), dropout=0.0, optimizer="sgd", momentum=0.0, precision="float32",
+    ... )
+    >>> build_cnn_lstm(spec).output_shape
+    (None, 1)
+    """
+    with _device_scope(spec.n_devices):
+        return _build(spec)
+
+
+def initial_weights(network: keras.Model, seed: int) -> list[np.ndarray]:
+    """Draw fresh weights for a network from one seed.
+
+    Kernels are Glorot uniform, recurrent kernels orthogonal, biases zero but for the LSTM's unit forget bias, and
+    batch normalisation starts as the identity: the Keras defaults of the released script, drawn with NumPy so that
+    every backend starts from the same numbers and no global random state is read or written.
+
+    Parameters
+    ----------
+    network : keras.Model
+        A network of `build_cnn_lstm`.
+    seed : int
+        Seed of the draw.
+
+    Returns
+    -------
+    list of ndarray
+        In the order of ``network.weights``.
+    """
+    rng = np.random.default_rng(seed)
+    return [_initial_weight(weight.path, tuple(weight.shape), str(weight.dtype), rng) for weight in network.weights]
+
+
+def _build(spec):
+    io_dtype = "float64" if spec.precision == "float64" else "float32"
+    inputs, features = {}, []
+    weights = keras.Input((1,), name=WEIGHT_INPUT, dtype=io_dtype) if spec.weighted else None
+    if spec.stack_shape is not None:
+        inputs[STACK_INPUT] = keras.Input(spec.stack_shape, name=STACK_INPUT, dtype=io_dtype)
+        features.append(_stack_branch(inputs[STACK_INPUT], weights, spec))
+    if spec.n_clinical:
+        inputs[CLINICAL_INPUT] = keras.Input((spec.n_clinical,), name=CLINICAL_INPUT, dtype=io_dtype)
+        features.append(_dense_layers(inputs[CLINICAL_INPUT], spec.clinical_units, "clinical_dense", spec.precision))
+    if not inputs:
+        raise InputError("the network needs slice stacks, clinical columns or both; neither was given")
+    fused = features[0]
+    if len(features) > 1:
+        fused = keras.layers.Concatenate(name="fusion", dtype=spec.precision)(features)
+    if spec.dropout:
+        fused = keras.layers.Dropout(spec.dropout, seed=0, name="dropout", dtype=spec.precision)(fused)
+    head = keras.layers.Dense(1, activation="sigmoid", name="head", dtype=io_dtype)(fused)
+    if spec.weighted:
+        inputs[WEIGHT_INPUT] = weights
+    network = keras.Model(inputs, head, name="cnn_lstm")
+    network.compile(
+        optimizer=_make_optimizer(spec),
+        loss=keras.losses.BinaryCrossentropy(reduction="mean_with_sample_weight", dtype=io_dtype),
+        jit_compile=False,
+    )
+    return network
+
+
+def _device_scope(n_devices):
+    """Let what is built inside live on several devices, with a part of each batch on each of them."""
+    if n_devices == 1:
+        return contextlib.nullcontext()
+    if keras.backend.backend() != "tensorflow":
+        raise InputError(f"n_devices={n_devices} needs Keras' TensorFlow backend; this is {keras.backend.backend()}")
+    import tensorflow as tf
+
+    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    if len(devices) < n_devices:
+        raise InputError(f"n_devices={n_devices}, but TensorFlow sees {len(devices)}: {[d.name for d in devices]}")
+    return tf.distribute.MirroredStrategy([device.name for device in devices[:n_devices]]).scope()
+
+
+def _stack_branch(stack, weights, spec):
+    n_slices, height, width = spec.stack_shape
+    smallest = 2 ** len(spec.filters)
+    if min(height, width) < smallest and spec.stack_shape[1:] != (1, 1):
+        raise InputError(
+            f"slices of {height} x {width} px are too small for {len(spec.filters)} pooling steps; "
+            f"they need at least {smallest} x {smallest} px, or fewer filters"
+        )
+    maps = keras.ops.reshape(stack, (-1, height, width, 1))
+    if weights is not None:
+        weights = keras.ops.reshape(keras.ops.repeat(weights, n_slices, axis=0), (-1,))
+    for step, n_filters in enumerate(spec.filters, start=1):
+        maps = _convolution_block(maps, weights, n_filters, step, spec)
+    if spec.pooling == "average":
+        slices = keras.layers.GlobalAveragePooling2D(name="average", dtype=spec.precision)(maps)
+    else:
+        slices = keras.layers.Flatten(name="flatten", dtype=spec.precision)(maps)
+    sequence = keras.ops.reshape(slices, (-1, n_slices, slices.shape[-1]))
+    gates = hard_sigmoid_keras2 if spec.lstm_activation == "sigmoid" else "sigmoid"
+    memory = SliceLSTM(
+        spec.lstm_units,
+        activation=spec.lstm_activation,
+        recurrent_activation=gates,
+        name="lstm",
+        dtype=spec.precision,
+    )(sequence)
+    return _dense_layers(memory, spec.dense_units, "dense", spec.precision)
+
+
+def _convolution_block(maps, weights, n_filters, step, spec):
+    normalise = WeightedBatchNormalization(
+        momentum=spec.batch_norm_momentum,
+        synchronized=spec.n_devices > 1,
+        name=f"batch_norm_{step}",
+        dtype=spec.precision,
+    )
+    # "same" padding leaves a single pixel as it is, which lets estimator checks send plain tables through this branch.
+    pool_padding = "same" if spec.stack_shape[1:] == (1, 1) else "valid"
+    convolution = {"padding": "same", "activation": "relu", "name": f"conv_{step}", "dtype": spec.precision}
+    if spec.batch_norm == "after":
+        maps = keras.layers.Conv2D(n_filters, spec.kernel_size, **convolution)(maps)
+        maps = normalise(maps, weights)
+        return keras.layers.MaxPooling2D(2, padding=pool_padding, name=f"pool_{step}", dtype=spec.precision)(maps)
+    if spec.batch_norm == "before":
+        maps = normalise(maps, weights)
+    return PooledConv2D(n_filters, spec.kernel_size, pool_padding=pool_padding, **convolution)(maps)
+
+
+def _dense_layers(features, units, name, precision):
+    for step, n_units in enumerate(units, start=1):
+        features = keras.layers.Dense(n_units, activation="relu", name=f"{name}_{step}", dtype=precision)(features)
+    return features
+
+
+def _make_optimizer(spec):
+    if spec.optimizer == "adam":
+        return keras.optimizers.Adam()
+    return keras.optimizers.SGD(momentum=float(spec.momentum))
+
+
+def _initial_weight(path, shape, dtype, rng):
+    name = path.rsplit("/", 1)[-1]
+    if name == "kernel":
+        receptive = int(np.prod(shape[:-2]))
+        limit = np.sqrt(6.0 / (receptive * (shape[-2] + shape[-1])))
+        return ((2.0 * rng.random(shape, dtype=np.float32) - 1.0) * np.float32(limit)).astype(dtype)
+    if name == "recurrent_kernel":
+        return _orthogonal(shape, rng).astype(dtype)
+    if name == "bias" and "lstm/" in path:
+        n_units = shape[0] // 4
+        return np.repeat([0.0, 1.0, 0.0, 0.0], n_units).astype(dtype)
+    return np.full(shape, 1.0 if name in ("gamma", "moving_variance") else 0.0, dtype=dtype)
+
+
+def _orthogonal(shape, rng):
+    q, r = np.linalg.qr(rng.standard_normal((max(shape), min(shape))))
+    q = q * np.sign(np.diag(r))
+    return q if shape[0] >= shape[1] else q.T

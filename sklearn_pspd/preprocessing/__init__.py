@@ -1,0 +1,15 @@
+"""From slice stacks and clinical columns to numbers."""
+
+from .clinical import ClinicalMinMaxScaler, scale_from_unit, scale_to_unit
+from .images import FOVNormalizer, SliceStandardizer, StackFlattener, check_stacks, standardize_images
+
+__all__ = [
+    "ClinicalMinMaxScaler",
+    "FOVNormalizer",
+    "SliceStandardizer",
+    "StackFlattener",
+    "check_stacks",
+    "scale_from_unit",
+    "scale_to_unit",
+    "standardize_images",
+]

@@ -1,0 +1,235 @@
+"""Agreement of predicted with observed risk, and what acting on it is worth: arrays in, numbers out."""
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import brentq
+from scipy.special import expit, logit
+
+from sklearn_pspd.exceptions import InputError
+
+from .checks import check_probabilities
+from .intervals import Estimate, normal_quantile, t_quantile, wilson_interval
+
+# A probability of 0 or 1 has no log odds. Half the step of a forest of 1000 trees.
+SMALLEST_PROBABILITY = 0.0005
+
+# On the scale of the standardised log odds; beyond it a slope is infinite for every purpose.
+_LARGEST_SLOPE = 1e4
+
+
+def calibration_intercept(y_true, y_prob, *, confidence_level=0.95, pos_label=1):
+    """Estimate how far the predicted log odds lie too low: calibration in the large.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_patients,)
+        Two classes, both present.
+    y_prob : array-like of shape (n_patients,)
+        Probability of the positive class, in [0, 1].
+    confidence_level : float, default=0.95
+        Coverage of the interval, in (0, 1).
+    pos_label : int, str or bool, default=1
+        The positive class.
+
+    Returns
+    -------
+    Estimate
+        0 if as many patients are positive as predicted, above 0 if more are.
+
+    Raises
+    ------
+    ValueError
+        If a class is absent, `pos_label` is neither class, a probability is outside [0, 1], or lengths differ.
+
+    Notes
+    -----
+    The intercept of a logistic regression with the predicted log odds as offset [1]_; the interval is from the
+    likelihood ratio, with Student's t in the place of the normal quantile (ours). Probabilities are taken no nearer to
+    0 and 1 than 0.0005. Coverage of the 95 % interval, simulated for a calibrated model of AUC 0.75: 96 % for 19 and
+    for 59 patients, 95 % for 200.
+
+    References
+    ----------
+    .. [1] Van Calster B et al. Calibration: the Achilles heel of predictive analytics. BMC Med 17, 230 (2019).
+
+    Examples
+    --------
+    >>> from sklearn_pspd.statistics import calibration_intercept
+    >>> calibration_intercept([0, 0, 1, 1], [0.1, 0.1, 0.2, 0.2]).value > 0
+    True
+    """
+    is_positive, log_odds = _log_odds(y_true, y_prob, pos_label)
+
+    def gradient(intercept):
+        return np.sum(is_positive - expit(intercept + log_odds))
+
+    def likelihood(intercept):
+        return _log_likelihood(is_positive, intercept + log_odds)
+
+    reach = 40 + np.abs(log_odds).max()
+    value = brentq(gradient, -reach, reach)
+    quantile = t_quantile(confidence_level, len(log_odds) - 1)
+    return Estimate(value, *_likelihood_interval(likelihood, value, reach, quantile), "likelihood ratio, t")
+
+
+def calibration_slope(y_true, y_prob, *, confidence_level=0.95, pos_label=1):
+    """Estimate by what factor the predicted log odds are too close together: below 1 they lie too far apart.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_patients,)
+        Two classes, both present.
+    y_prob : array-like of shape (n_patients,)
+        Probability of the positive class, in [0, 1].
+    confidence_level : float, default=0.95
+        Coverage of the interval, in (0, 1).
+    pos_label : int, str or bool, default=1
+        The positive class.
+
+    Returns
+    -------
+    Estimate
+        1 for a calibrated model, below 1 for an overconfident one, 0 for one that knows nothing. Infinite where the
+        probabilities separate the classes, ties aside; NaN, with an interval of minus to plus infinity, where all are
+        equal.
+
+    Raises
+    ------
+    ValueError
+        If a class is absent, `pos_label` is neither class, a probability is outside [0, 1], or lengths differ.
+
+    Notes
+    -----
+    The slope of a logistic regression on the predicted log odds [1]_; the interval is from the profile likelihood, with
+    Student's t in the place of the normal quantile (ours). Probabilities are taken no nearer to 0 and 1 than 0.0005.
+    Coverage of the 95 % interval, simulated for a calibrated model of AUC 0.75: 94 % for 19 patients, 95 % for 59 and
+    for 200.
+
+    References
+    ----------
+    .. [1] Cox DR. Two further applications of a model for binary regression. Biometrika 45, 562-565 (1958).
+
+    Examples
+    --------
+    >>> from sklearn_pspd.statistics import calibration_slope
+    >>> slope = calibration_slope([0, 0, 1, 0, 1, 1, 0, 1], [0.01, 0.02, 0.1, 0.2, 0.7, 0.9, 0.95, 0.99])
+    >>> round(slope.value, 2), slope.low < 0.37 < slope.high
+    (0.37, True)
+    """
+    is_positive, log_odds = _log_odds(y_true, y_prob, pos_label)
+    spread = log_odds.std()
+    if spread < 1e-9:
+        return Estimate(np.nan, -np.inf, np.inf, "undefined: equal probabilities")
+    standard = (log_odds - log_odds.mean()) / spread
+
+    def best_intercept(slope):
+        reach = 40 + np.abs(slope * standard).max()
+        return brentq(lambda intercept: np.sum(is_positive - expit(intercept + slope * standard)), -reach, reach)
+
+    def gradient(slope):
+        return np.sum((is_positive - expit(best_intercept(slope) + slope * standard)) * standard)
+
+    def likelihood(slope):
+        return _log_likelihood(is_positive, best_intercept(slope) + slope * standard)
+
+    positive, negative = standard[is_positive], standard[~is_positive]
+    if positive.min() >= negative.max() or positive.max() <= negative.min():
+        # No finite slope is best, not even where one probability stands on both sides.
+        value = np.copysign(_LARGEST_SLOPE, positive.mean() - negative.mean())
+    else:
+        value = _root(gradient)
+    quantile = t_quantile(confidence_level, max(1, len(log_odds) - 2))
+    low, high = _likelihood_interval(likelihood, value, _LARGEST_SLOPE, quantile)
+    value, low, high = (np.copysign(np.inf, x) if abs(x) >= _LARGEST_SLOPE else x / spread for x in (value, low, high))
+    return Estimate(float(value), float(low), float(high), "profile likelihood, t")
+
+
+def calibration_table(y_true, y_prob, *, n_bins=4, confidence_level=0.95, pos_label=1):
+    """Tabulate predicted against observed risk in groups of patients of similar prediction.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_patients,)
+        Two classes, both present.
+    y_prob : array-like of shape (n_patients,)
+        Probability of the positive class, in [0, 1].
+    n_bins : int, default=4
+        Groups of about equal size; patients of equal probability stay together, so there may be fewer.
+    confidence_level : float, default=0.95
+        Coverage of the intervals, in (0, 1).
+    pos_label : int, str or bool, default=1
+        The positive class.
+
+    Returns
+    -------
+    DataFrame
+        A row a group in order of prediction: ``predicted`` (mean probability), ``observed`` (share of the positive
+        class) with Wilson's interval ``low`` and ``high``, ``n``.
+
+    Raises
+    ------
+    ValueError
+        If a class is absent, `pos_label` is neither class, a probability is outside [0, 1], lengths differ, or `n_bins`
+        is below 1 or above the number of patients.
+
+    Examples
+    --------
+    >>> from sklearn_pspd.statistics import calibration_table
+    >>> calibration_table([0, 0, 1, 0, 1, 1], [0.1, 0.2, 0.3, 0.6, 0.7, 0.8], n_bins=2)[["predicted", "observed", "n"]]
+       predicted  observed  n
+    0        0.2  0.333333  3
+    1        0.7  0.666667  3
+    """
+    is_positive, prob = check_probabilities(y_true, y_prob, pos_label)
+    if n_bins != int(n_bins) or not 1 <= n_bins <= len(prob):
+        raise InputError(f"n_bins is a whole number from 1 to the {len(prob)} patients; got {n_bins}")
+    z, rank = normal_quantile(confidence_level), pd.Series(prob).rank(method="average").to_numpy() - 0.5
+    group = np.minimum(rank * n_bins // len(prob), n_bins - 1)
+    rows = []
+    for number in np.unique(group):
+        inside = group == number
+        observed, n = float(is_positive[inside].mean()), int(inside.sum())
+        low, high = wilson_interval(observed, n, z)
+        rows.append({"predicted": prob[inside].mean(), "observed": observed, "low": low, "high": high, "n": n})
+    return pd.DataFrame(rows)
+
+
+def _log_odds(y_true, y_prob, pos_label):
+    is_positive, prob = check_probabilities(y_true, y_prob, pos_label)
+    return is_positive, logit(np.clip(prob, SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY))
+
+
+def _log_likelihood(is_positive, log_odds):
+    return -np.sum(np.logaddexp(0, np.where(is_positive, -log_odds, log_odds)))
+
+
+def _root(gradient):
+    """Return where a falling function crosses zero, the end of the scale where it does not."""
+    reach = 1.0
+    while reach < _LARGEST_SLOPE:
+        if gradient(-reach) > 0 > gradient(reach):
+            return brentq(gradient, -reach, reach)
+        reach *= 4
+    return np.copysign(_LARGEST_SLOPE, gradient(0.0))
+
+
+def _likelihood_interval(likelihood, value, reach, quantile):
+    """Return the values that a likelihood-ratio test does not reject; the likelihood has one maximum, at the value."""
+    top = likelihood(value)
+
+    def excess(candidate):
+        return 2 * (top - likelihood(candidate)) - quantile**2
+
+    return tuple(
+        value if abs(value) >= reach and np.sign(value) == sign else _limit(excess, value, sign, reach)
+        for sign in (-1, 1)
+    )
+
+
+def _limit(excess, value, sign, reach):
+    step = 0.5
+    while abs(value + sign * step) < reach or step < 1:
+        if excess(value + sign * step) > 0:
+            return brentq(excess, value, value + sign * step)
+        step *= 2
+    return sign * reach

@@ -1,0 +1,324 @@
+"""Diagnostic metrics with intervals that hold for a handful of patients: arrays in, numbers out."""
+
+import numpy as np
+from scipy.special import expit, logit
+
+from sklearn_pspd.exceptions import InputError
+
+from .bootstrap import CALL_METRICS, SCORE_METRICS, Resampling, bootstrap, by_repetition, is_separated
+from .checks import check_classes, check_labels, check_predictions, check_probabilities, check_scores
+from .intervals import (
+    ROUNDING,
+    Estimate,
+    delong_variance,
+    newcombe_interval,
+    normal_quantile,
+    placements,
+    t_quantile,
+    wilson_interval,
+)
+
+# Fewer cases than this in a class: DeLong's variance itself is too uncertain (3 of 33: 88 % coverage at AUC 0.5).
+MIN_CLASS_SIZE_DELONG = 5
+
+
+def roc_auc(y_true, y_score, *, confidence_level=0.95, pos_label=1):
+    """Estimate the area under the receiver operating characteristic curve.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_patients,)
+        Two classes, both present.
+    y_score : array-like of shape (n_patients,)
+        Finite; higher for the positive class.
+    confidence_level : float, default=0.95
+        Coverage of the interval, in (0, 1).
+    pos_label : int, str or bool, default=1
+        The positive class.
+
+    Returns
+    -------
+    Estimate
+        Value in [0, 1]; method "DeLong, logit" or "Newcombe 5".
+
+    Raises
+    ------
+    ValueError
+        If a class is absent, `pos_label` is neither class, a score is not finite, or lengths differ.
+
+    Notes
+    -----
+    The variance is DeLong's [1]_, the interval is symmetric on the logit scale [2]_. Where that variance is zero or
+    undefined (an AUC of 0 or 1, constant scores) or rests on fewer than five cases of a class (ours), the interval is
+    Newcombe's method 5 [3]_, which inverts a score-type test with Hanley and McNeil's variance [4]_.
+
+    Coverage of the 95 % interval in simulations from two normal distributions of equal spread, at AUC 0.5, 0.75 and
+    0.9: 97.2, 96.5 and 97.5 % for 8 and 11 patients; 95.6, 95.3 and 94.8 % for 22 and 37; 95.7, 95.2 and 94.3 % for 77
+    and 123. The symmetric DeLong interval without the logit covers 92, 90 and 83 % for 8 and 11 patients, so it is not
+    offered. With few cases (2 to 6) that spread twice as widely as the others, no method here holds: 76 to 94 % at AUC
+    0.5.
+
+    References
+    ----------
+    .. [1] DeLong ER, DeLong DM, Clarke-Pearson DL. Comparing the areas under two or more correlated receiver operating
+       characteristic curves. Biometrics 44, 837-845 (1988).
+    .. [2] Pepe MS. The statistical evaluation of medical tests for classification and prediction, p. 107 (2003).
+    .. [3] Newcombe RG. Confidence intervals for an effect size measure based on the Mann-Whitney statistic. Part 2.
+       Stat Med 25, 559-573 (2006).
+    .. [4] Hanley JA, McNeil BJ. The meaning and use of the area under a ROC curve. Radiology 143, 29-36 (1982).
+
+    Examples
+    --------
+    >>> from sklearn_pspd.statistics import roc_auc
+    >>> auc = roc_auc([0, 0, 0, 0, 0, 1, 1, 1, 1, 1], [1, 2, 3, 4, 6, 5, 7, 8, 9, 10])
+    >>> round(auc.value, 2), round(auc.low, 2), round(auc.high, 2), auc.method
+    (0.96, 0.57, 1.0, 'DeLong, logit')
+    """
+    is_positive, score = check_scores(y_true, y_score, pos_label)
+    z = normal_quantile(confidence_level)
+    above, below = placements(is_positive, score)
+    auc, smallest = float(above.mean()), min(len(above), len(below))
+    variance = delong_variance(above, below) if smallest >= MIN_CLASS_SIZE_DELONG else 0.0
+    if not 0 < auc < 1 or variance < ROUNDING:
+        return Estimate(auc, *newcombe_interval(auc, len(above), len(below), z), "Newcombe 5")
+    half = z * np.sqrt(variance) / (auc * (1 - auc))
+    low, high = expit(logit(auc) - half), expit(logit(auc) + half)
+    return Estimate(auc, float(low), float(high), "DeLong, logit")
+
+
+def average_precision(y_true, y_score, *, confidence_level=0.95, n_resamples=2000, random_state=None, pos_label=1):
+    """Estimate the area under the precision-recall curve (AUPRC), as the step-wise average precision.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_patients,)
+        Two classes, both present.
+    y_score : array-like of shape (n_patients,)
+        Finite; higher for the positive class.
+    confidence_level : float, default=0.95
+        Coverage of the interval, in (0, 1).
+    n_resamples : int, default=2000
+        Bootstrap resamples.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the resamples.
+    pos_label : int, str or bool, default=1
+        The positive class.
+
+    Returns
+    -------
+    Estimate
+        Value in [0, 1]; by chance it is the share of the positive class. See :func:`bootstrap_interval`.
+
+    Raises
+    ------
+    ValueError
+        If a class is absent, `pos_label` is neither class, a score is not finite, or lengths differ.
+
+    Notes
+    -----
+    Coverage of the 95 % interval at AUC 0.5, 0.75 and 0.9, simulated: 95, 96 and 98 % for 8 and 11 patients; 93, 94 and
+    95 % for 22 and 37; 93, 95 and 94 % for 77 and 123. Without the small-sample quantile it is 87, 91 and 96 % for 8
+    and 11; of the percentile bootstrap 81, 84 and 86 %.
+
+    Examples
+    --------
+    >>> from sklearn_pspd.statistics import average_precision
+    >>> round(average_precision([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8], random_state=0).value, 2)
+    0.83
+    """
+    return bootstrap_interval(
+        "average_precision",
+        y_true,
+        y_score,
+        n_resamples=n_resamples,
+        confidence_level=confidence_level,
+        random_state=random_state,
+        pos_label=pos_label,
+    )
+
+
+def brier_score(y_true, y_prob, *, confidence_level=0.95, pos_label=1):
+    """Estimate the Brier score, the mean squared error of the probabilities.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_patients,)
+        Two classes, both present.
+    y_prob : array-like of shape (n_patients,)
+        Probability of the positive class, in [0, 1].
+    confidence_level : float, default=0.95
+        Coverage of the interval, in (0, 1).
+    pos_label : int, str or bool, default=1
+        The positive class.
+
+    Returns
+    -------
+    Estimate
+        Value in [0, 1], the lower the better; method "t, logit" or "Wilson".
+
+    Raises
+    ------
+    ValueError
+        If a class is absent, `pos_label` is neither class, a probability is outside [0, 1], or lengths differ.
+
+    Notes
+    -----
+    The standard error is that of a mean over two strata, the interval is symmetric on the logit scale with Student's t
+    (ours). Coverage of the 95 % interval, simulated at AUC 0.75 and 0.9: 93 and 92 % for 8 and 11 patients, 95 and 94 %
+    for 22 and 37; BCa covers 90 and 88 % for 8 and 11. Where the errors do not vary within a class, or a class has one
+    case, Wilson's interval is given: an error in [0, 1] varies at most like a proportion of the same mean.
+
+    References
+    ----------
+    .. [1] Brier GW. Verification of forecasts expressed in terms of probability. Mon Weather Rev 78, 1-3 (1950).
+
+    Examples
+    --------
+    >>> from sklearn_pspd.statistics import brier_score
+    >>> round(brier_score([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8]).value, 3)
+    0.158
+    """
+    is_positive, prob = check_probabilities(y_true, y_prob, pos_label)
+    error = (prob - is_positive) ** 2
+    value, n = float(error.mean()), len(error)
+    strata = [error[is_positive], error[~is_positive]]
+    variance = sum(len(e) * e.var(ddof=1) for e in strata) / n**2 if min(map(len, strata)) > 1 else 0.0
+    if variance < ROUNDING or not 0 < value < 1:
+        return Estimate(value, *wilson_interval(value, n, normal_quantile(confidence_level)), "Wilson")
+    half = t_quantile(confidence_level, n - 2) * np.sqrt(variance) / (value * (1 - value))
+    return Estimate(value, float(expit(logit(value) - half)), float(expit(logit(value) + half)), "t, logit")
+
+
+def proportion(successes, n, *, confidence_level=0.95):
+    """Estimate a proportion, such as accuracy, recall, specificity or precision.
+
+    Parameters
+    ----------
+    successes : int
+        Number of successes, 0 to n.
+    n : int
+        Number of trials; 0 gives NaN and the interval (0, 1).
+    confidence_level : float, default=0.95
+        Coverage of the interval, in (0, 1).
+
+    Returns
+    -------
+    Estimate
+        Value in [0, 1], with Wilson's score interval [1]_.
+
+    Raises
+    ------
+    ValueError
+        If `successes` is not between 0 and `n`, or either is not a whole number.
+
+    References
+    ----------
+    .. [1] Wilson EB. Probable inference, the law of succession, and statistical inference. J Am Stat Assoc 22, 209-212
+       (1927).
+
+    Examples
+    --------
+    >>> from sklearn_pspd.statistics import proportion
+    >>> recall = proportion(6, 8)
+    >>> round(recall.low, 3), round(recall.high, 3)
+    (0.409, 0.929)
+    """
+    if not (successes == int(successes) and n == int(n) and 0 <= successes <= n):
+        raise InputError(f"a proportion needs whole numbers, 0 <= successes <= n; got {successes} of {n}")
+    z = normal_quantile(confidence_level)
+    if n == 0:
+        return Estimate(float("nan"), 0.0, 1.0, "undefined: no cases")
+    return Estimate(float(successes / n), *wilson_interval(successes / n, n, z), "Wilson")
+
+
+def bootstrap_interval(
+    metric,
+    y_true,
+    y_score,
+    *,
+    n_resamples=2000,
+    confidence_level=0.95,
+    random_state=None,
+    pos_label=1,
+    bounds=(0.0, 1.0),
+    small_sample=True,
+):
+    """Estimate any metric, with a bias-corrected and accelerated (BCa) bootstrap interval stratified by class.
+
+    Parameters
+    ----------
+    metric : str or callable
+        "roc_auc", "average_precision" or "brier" of scores; "accuracy", "specificity", "precision", "recall" or "f1" of
+        predicted classes; these are computed for all resamples at once. Or ``metric(y_true, y_score) -> float``, called
+        once a resample.
+    y_true : array-like of shape (n_patients,)
+        Two classes, both present.
+    y_score : array-like of shape (n_patients,)
+        Scores or predicted classes, as `metric` takes them.
+    n_resamples : int, default=2000
+        Bootstrap resamples, each with as many cases of either class as `y_true`.
+    confidence_level : float, default=0.95
+        Coverage of the interval, in (0, 1).
+    random_state : int, RandomState instance or None, default=None
+        Seed of the resamples.
+    pos_label : int, str or bool, default=1
+        The positive class.
+    bounds : tuple of float, default=(0.0, 1.0)
+        Smallest and largest value that a callable `metric` can take.
+    small_sample : bool, default=True
+        Replace the normal quantile z by sqrt(k / (k - 1)) times Student's t with k - 1 degrees of freedom, where k is
+        the size of the smaller class. Hesterberg [3]_ proposes this for one sample and the percentile interval; its use
+        here is ours.
+
+    Returns
+    -------
+    Estimate
+        Value and interval within `bounds`; the interval is extended to the value where it would leave it out. A value
+        that is not defined is NaN, with `bounds` as its interval.
+
+    Raises
+    ------
+    ValueError
+        If a class is absent, `pos_label` is neither class, scores are not finite, lengths differ, the metric is unknown
+        or its value lies outside `bounds`.
+
+    Notes
+    -----
+    BCa [1]_ with the acceleration of several samples [2]_, from a jackknife within each class. Resamples in which the
+    metric is not defined are left out. Where all resamples give one value (perfect separation, constant scores), where
+    scores of one class all lie below those of the other, or where a class has one case, the bootstrap says nothing; the
+    interval is then Wilson's for a proportion of that value among k cases (ours).
+
+    For the AUC prefer :func:`roc_auc`, for the Brier score :func:`brier_score`.
+
+    References
+    ----------
+    .. [1] Efron B. Better bootstrap confidence intervals. J Am Stat Assoc 82, 171-185 (1987).
+    .. [2] Davison AC, Hinkley DV. Bootstrap methods and their application, section 5.3 (1997).
+    .. [3] Hesterberg TC. What teachers should know about the bootstrap. Am Stat 69, 371-386 (2015).
+
+    Examples
+    --------
+    >>> from sklearn_pspd.statistics import bootstrap_interval
+    >>> f1 = bootstrap_interval("f1", [0, 0, 0, 1, 1, 1], [0, 0, 1, 1, 1, 0], random_state=0)
+    >>> round(f1.value, 2), f1.method
+    (0.67, 'stratified BCa bootstrap')
+    """
+    is_positive, score, of_weights, bounds = _check_metric(metric, y_true, y_score, pos_label, bounds)
+    resampling = Resampling(confidence_level, n_resamples, random_state, bounds, small_sample)
+    is_degenerate = metric == "average_precision" and is_separated(is_positive, score)
+    return bootstrap(of_weights(is_positive, score), is_positive, resampling, is_degenerate=is_degenerate)
+
+
+def _check_metric(metric, y_true, y_score, pos_label, bounds):
+    """Return class mask, scores, a maker of weighted metrics, and the metric's range."""
+    if callable(metric):
+        y_true, y_score = check_labels(y_true=y_true, y_score=y_score)
+        if not bounds[0] < bounds[1]:
+            raise InputError(f"bounds are the smallest and the largest value; got {bounds}")
+        return check_classes(y_true, pos_label), y_score, by_repetition(metric, y_true), bounds
+    if metric in SCORE_METRICS:
+        return *check_scores(y_true, y_score, pos_label), SCORE_METRICS[metric], (0.0, 1.0)
+    if metric in CALL_METRICS:
+        return *check_predictions(y_true, y_score, pos_label), CALL_METRICS[metric], (0.0, 1.0)
+    raise InputError(f"metric is callable or one of {sorted((*SCORE_METRICS, *CALL_METRICS))}; got {metric!r}")

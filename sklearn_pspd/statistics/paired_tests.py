@@ -1,0 +1,280 @@
+"""Paired comparisons of two models on the same patients or splits."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import ndtr, stdtr
+from scipy.stats import binom, chi2
+
+from sklearn_pspd.exceptions import InputError
+
+from .checks import check_labels, check_scores
+from .intervals import (
+    ROUNDING,
+    delong_variance,
+    hanley_mcneil_variance,
+    normal_quantile,
+    placements,
+    shared_training_factor,
+    t_quantile,
+)
+
+
+class TestResult(NamedTuple):
+    """A difference, first minus second, with its interval, test statistic and two-sided p-value.
+
+    Attributes
+    ----------
+    difference : float
+        First minus second.
+    low, high : float
+        Limits of its interval.
+    statistic : float
+        Of the test.
+    p_value : float
+        Two-sided, in [0, 1].
+    method : str
+        Name of the test.
+    """
+
+    difference: float
+    low: float
+    high: float
+    statistic: float
+    p_value: float
+    method: str
+
+
+def delong_test(y_true, score_a, score_b, *, variance_factor=1.0, confidence_level=0.95, pos_label=1):
+    """Compare the AUCs of two models on the same patients.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_patients,)
+        Two classes, both present.
+    score_a, score_b : array-like of shape (n_patients,)
+        Scores of the two models, in one order; higher for the positive class.
+    variance_factor : float, default=1.0
+        Factor of the variance. Out-of-fold scores of a cross-validation need
+        :func:`~sklearn_pspd.statistics.intervals.shared_training_factor`; one model that scores
+        patients it has not seen needs 1.
+    confidence_level : float, default=0.95
+        Coverage of the interval, in (0, 1).
+    pos_label : int, str or bool, default=1
+        The positive class.
+
+    Returns
+    -------
+    TestResult
+        AUC of a minus AUC of b, its interval within [-1, 1], z and p.
+
+    Raises
+    ------
+    ValueError
+        If a class is absent, `pos_label` is neither class, a score is not finite, lengths differ, or
+        `variance_factor` is not positive.
+
+    Notes
+    -----
+    DeLong's paired test [1]_. Where its variance is zero (a perfect model against a constant one) or not defined (one
+    case of a class), Hanley and McNeil's variances [2]_ at the AUCs shrunk by half a pair are added up instead, which
+    gives no credit for the pairing (ours).
+
+    References
+    ----------
+    .. [1] DeLong ER, DeLong DM, Clarke-Pearson DL. Biometrics 44, 837-845 (1988).
+    .. [2] Hanley JA, McNeil BJ. Radiology 143, 29-36 (1982).
+
+    Examples
+    --------
+    >>> from sklearn_pspd.statistics import delong_test
+    >>> y_true = [0, 0, 0, 0, 1, 1, 1, 1]
+    >>> test = delong_test(y_true, [1, 2, 3, 5, 4, 6, 7, 8], [1, 6, 3, 5, 4, 2, 7, 8])
+    >>> round(test.difference, 3), round(test.p_value, 2)
+    (0.25, 0.22)
+    """
+    is_positive, score_a = check_scores(y_true, score_a, pos_label)
+    score_b = check_scores(y_true, score_b, pos_label)[1]
+    sizes = is_positive.sum(), (~is_positive).sum()
+    if not variance_factor > 0:
+        raise InputError(f"variance_factor is positive; got {variance_factor}")
+    above_a, below_a = placements(is_positive, score_a)
+    above_b, below_b = placements(is_positive, score_b)
+    difference = above_a.mean() - above_b.mean()
+    variance, method = 0.0, "DeLong, paired"
+    if min(sizes) > 1:
+        variance = delong_variance(above_a - above_b, below_a - below_b)
+    if variance < ROUNDING:
+        method = "Hanley-McNeil, unpaired"
+        shrunk = [(above.mean() * np.prod(sizes) + 0.5) / (np.prod(sizes) + 1) for above in (above_a, above_b)]
+        variance = sum(hanley_mcneil_variance(auc, *sizes) for auc in shrunk)
+    if variance_factor != 1:
+        method += ", corrected"
+    return _normal_comparison(difference, np.sqrt(variance_factor * variance), confidence_level, method)
+
+
+def mcnemar_test(y_true, pred_a, pred_b, *, method="exact", confidence_level=0.95):
+    """Compare the accuracies of two models on the same patients.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_patients,)
+        True classes.
+    pred_a, pred_b : array-like of shape (n_patients,)
+        Predicted classes of the two models, in one order.
+    method : {"exact", "mid-p", "asymptotic"}, default="exact"
+        Binomial test of the patients on whom one model alone is right; its mid-p variant, less conservative [2]_; or
+        the chi-squared statistic without continuity correction [1]_.
+    confidence_level : float, default=0.95
+        Coverage of the interval, in (0, 1).
+
+    Returns
+    -------
+    TestResult
+        Accuracy of a minus accuracy of b, with Bonett and Price's interval [3]_ within [-1, 1]; the statistic is the
+        number of patients on whom a alone is right, or chi-squared. p = 1 where the models are never right alone.
+
+    Raises
+    ------
+    ValueError
+        If lengths differ, a class is missing (NaN), or the method is unknown.
+
+    References
+    ----------
+    .. [1] McNemar Q. Psychometrika 12, 153-157 (1947).
+    .. [2] Fagerland MW, Lydersen S, Laake P. The McNemar test for binary matched-pairs data. BMC Med Res Methodol 13,
+       91 (2013).
+    .. [3] Bonett DG, Price RM. Adjusted Wald confidence interval for a difference of binomial proportions based on
+       paired data. J Educ Behav Stat 37, 479-488 (2012).
+
+    Examples
+    --------
+    >>> from sklearn_pspd.statistics import mcnemar_test
+    >>> test = mcnemar_test([1] * 8, [1, 1, 1, 1, 1, 1, 1, 0], [0, 0, 0, 0, 0, 0, 1, 1])
+    >>> test.difference, test.statistic, test.p_value
+    (0.625, 6.0, 0.125)
+    """
+    y_true, pred_a, pred_b = check_labels(y_true=y_true, pred_a=pred_a, pred_b=pred_b)
+    if method not in ("exact", "mid-p", "asymptotic"):
+        raise InputError(f'method is "exact", "mid-p" or "asymptotic"; got {method!r}')
+    right_a, right_b = pred_a == y_true, pred_b == y_true
+    only_a, only_b = int((right_a & ~right_b).sum()), int((~right_a & right_b).sum())
+    n, discordant = len(y_true), only_a + only_b
+    if method == "asymptotic":
+        statistic = (only_a - only_b) ** 2 / discordant if discordant else 0.0
+        p_value = chi2.sf(statistic, 1)
+    else:
+        statistic, fewer = only_a, min(only_a, only_b)
+        extra = 0.5 * binom.pmf(fewer, discordant, 0.5) if method == "mid-p" and discordant else 0.0
+        p_value = min(1.0, 2 * (binom.cdf(fewer, discordant, 0.5) - extra)) if discordant else 1.0
+    share_a, share_b = (only_a + 1) / (n + 2), (only_b + 1) / (n + 2)
+    half = normal_quantile(confidence_level) * np.sqrt((share_a + share_b - (share_a - share_b) ** 2) / (n + 2))
+    low, high = np.clip([share_a - share_b - half, share_a - share_b + half], -1, 1)
+    return TestResult(
+        (only_a - only_b) / n, float(low), float(high), float(statistic), float(p_value), f"McNemar, {method}"
+    )
+
+
+def corrected_resampled_ttest(scores_a, scores_b, *, n_train, n_test, confidence_level=0.95):
+    """Compare the cross-validation scores of two models.
+
+    Parameters
+    ----------
+    scores_a, scores_b : array-like of shape (n_splits,)
+        Scores of the two models on the same splits, at least two.
+    n_train, n_test : float
+        Patients in the training and the test part of a split (mean over splits).
+    confidence_level : float, default=0.95
+        Coverage of the interval, in (0, 1).
+
+    Returns
+    -------
+    TestResult
+        Mean score of a minus that of b, its interval, t and p. Differences that are all equal give p = 1 if they are
+        zero, else an infinite t and p = 0.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two splits, lengths differ, a score is not finite, or a size is not positive.
+
+    Notes
+    -----
+    Nadeau and Bengio's correction [1]_: training parts overlap, so the variance of the mean is taken as
+    ``(1 / n_splits + n_test / n_train)`` times that of the differences. Repeated cross-validation enters with all its
+    splits [2]_.
+
+    References
+    ----------
+    .. [1] Nadeau C, Bengio Y. Inference for the generalization error. Mach Learn 52, 239-281 (2003).
+    .. [2] Bouckaert RR, Frank E. Evaluating the replicability of significance tests for comparing learning algorithms.
+       PAKDD, 3-12 (2004).
+
+    Examples
+    --------
+    >>> from sklearn_pspd.statistics import corrected_resampled_ttest
+    >>> test = corrected_resampled_ttest([0.8, 0.7, 0.9, 0.8], [0.7, 0.7, 0.7, 0.6], n_train=45, n_test=15)
+    >>> round(test.difference, 3), round(test.statistic, 2), round(test.p_value, 2)
+    (0.125, 1.71, 0.19)
+    """
+    a, b = np.asarray(scores_a, dtype=np.float64), np.asarray(scores_b, dtype=np.float64)
+    if a.ndim != 1 or a.shape != b.shape or len(a) < 2:
+        raise InputError(f"two score lists of one length, at least 2 splits; got shapes {a.shape} and {b.shape}")
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        raise InputError("a split's score is not finite; leave that split out of both lists")
+    if n_train <= 0 or n_test <= 0:
+        raise InputError(f"n_train and n_test are positive; got {n_train} and {n_test}")
+    difference, df = float(np.mean(a - b)), len(a) - 1
+    error = np.sqrt(shared_training_factor(len(a), n_train, n_test) * np.var(a - b, ddof=1) / len(a))
+    if np.ptp(a - b) < 1e-12:
+        error = 0.0
+    half = t_quantile(confidence_level, df) * error
+    statistic = difference / error if error else np.copysign(np.inf, difference) if abs(difference) > 1e-12 else 0.0
+    p_value = 2 * stdtr(df, -abs(statistic))
+    method = "corrected resampled t"
+    return TestResult(difference, difference - half, difference + half, float(statistic), float(p_value), method)
+
+
+def holm(p_values):
+    """Adjust p-values of several tests so that any false rejection has the stated probability.
+
+    Parameters
+    ----------
+    p_values : array-like of shape (n_tests,)
+        In [0, 1].
+
+    Returns
+    -------
+    ndarray of shape (n_tests,)
+        Adjusted p-values, in the order given.
+
+    Raises
+    ------
+    ValueError
+        If a p-value is outside [0, 1] or missing.
+
+    References
+    ----------
+    .. [1] Holm S. A simple sequentially rejective multiple test procedure. Scand J Stat 6, 65-70 (1979).
+
+    Examples
+    --------
+    >>> from sklearn_pspd.statistics import holm
+    >>> holm([0.01, 0.04, 0.03]).round(2).tolist()
+    [0.03, 0.06, 0.06]
+    """
+    p = np.asarray(p_values, dtype=np.float64)
+    if p.ndim != 1 or not ((p >= 0) & (p <= 1)).all():
+        raise InputError(f"p-values form one list in [0, 1]; got {p}")
+    order = np.argsort(p, kind="stable")
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)))
+    return adjusted
+
+
+def _normal_comparison(difference, error, confidence_level, method):
+    half = normal_quantile(confidence_level) * error
+    low, high = np.clip([difference - half, difference + half], -1, 1)
+    statistic = difference / error
+    p_value = 2 * ndtr(-abs(statistic))
+    return TestResult(float(difference), float(low), float(high), float(statistic), float(p_value), method)

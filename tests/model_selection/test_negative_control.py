@@ -1,0 +1,154 @@
+"""Negative controls: what is moved, and p-values that are uniform where there is no signal."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold, permutation_test_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+from sklearn_pspd import negative_control
+from sklearn_pspd.cohort import CLINICAL_COLUMNS
+from sklearn_pspd.model_selection.negative_control import SCRAMBLES, _columns_to_move, _draw_order, _rearranged
+
+
+def make_patients(n_patients, rng, *, image=0.0, clinical=0.0):
+    """Numbers in the place of image paths, which a fast classifier reads."""
+    y = rng.permutation(np.arange(n_patients) % 2)
+    X = pd.DataFrame({name: rng.normal(size=n_patients) + clinical * y for name in CLINICAL_COLUMNS})
+    X["image"] = rng.normal(size=n_patients) + image * y
+    X["patient_id"] = [f"P{row:02d}" for row in range(n_patients)]
+    return X, y
+
+
+def reader(*columns):
+    return make_pipeline(FunctionTransformer(pd.DataFrame.__getitem__, kw_args={"key": list(columns)}), FAST)
+
+
+FAST = LinearDiscriminantAnalysis()
+
+
+@pytest.mark.parametrize("scramble", SCRAMBLES)
+def test_what_is_moved(scramble):
+    rng = np.random.RandomState(0)
+    X, y = make_patients(30, rng)
+    before = X.copy()
+    order = _draw_order(y, scramble, rng)
+    X_new, y_new = _rearranged(X, y, scramble, _columns_to_move(X, scramble), order)
+    pd.testing.assert_frame_equal(X, before)
+    assert X_new[["image", "patient_id"]].equals(X[["image", "patient_id"]])
+    clinical, clinical_new = (frame[list(CLINICAL_COLUMNS)].to_numpy() for frame in (X, X_new))
+    assert np.array_equal(y_new, y) == (scramble in ("clinical", "pairing"))
+    assert np.array_equal(clinical_new, clinical) == (scramble == "label")
+    if scramble == "image":  # clinical values and outcomes move together
+        np.testing.assert_array_equal(clinical_new, clinical[order])
+        np.testing.assert_array_equal(y_new, y[order])
+    if scramble == "pairing":
+        np.testing.assert_array_equal(y[order], y)
+
+
+@pytest.mark.parametrize(
+    ("scramble", "columns", "is_seen"),
+    [
+        ("label", ("image",), True),
+        ("image", ("image",), True),
+        ("clinical", ("image",), False),
+        ("pairing", ("image",), False),
+        ("clinical", CLINICAL_COLUMNS, True),
+        ("image", CLINICAL_COLUMNS, False),
+        ("pairing", CLINICAL_COLUMNS, False),
+    ],
+)
+def test_only_the_cut_link_lowers_the_score(scramble, columns, is_seen):
+    X, y = make_patients(60, np.random.RandomState(1), image=2.0, clinical=1.0)
+    control = negative_control(reader(*columns), X, y, scramble=scramble, n_permutations=19, cv=5, random_state=0)
+    assert (control.p_value == 0.05) == is_seen
+    assert control.resolution == 0.05
+
+
+def test_pairing_is_seen_by_a_model_that_needs_it():
+    rng = np.random.RandomState(2)
+    X, y = make_patients(80, rng)
+    # Image and clinical value agree in sign in PsPD only; neither says anything alone.
+    X["image"] = X["age_years"] * np.where(y == 1, 1, -1) + 0.2 * rng.normal(size=80)
+    product = FunctionTransformer(lambda X: (X["image"] * X["age_years"]).to_numpy()[:, np.newaxis])
+    control = negative_control(
+        make_pipeline(product, FAST), X, y, scramble="pairing", n_permutations=19, cv=4, random_state=0
+    )
+    assert control.p_value == 0.05
+
+
+@pytest.mark.parametrize("scramble", ["label", "clinical"])
+def test_p_values_are_uniform_without_signal(scramble):
+    rng = np.random.RandomState(3)
+    p_values = []
+    for _ in range(120):
+        X, y = make_patients(24, rng)
+        # The log loss has no ties; with the AUC's few values a p-value errs upwards.
+        control = negative_control(
+            reader("image", "age_years"),
+            X,
+            y,
+            scramble=scramble,
+            n_permutations=9,
+            cv=3,
+            scoring="neg_log_loss",
+            random_state=rng,
+        )
+        p_values.append(control.p_value)
+    # Ten possible values, each as likely as any other.
+    counts = np.bincount(np.rint(np.array(p_values) * 10).astype(int) - 1, minlength=10)
+    assert stats.chisquare(counts).pvalue > 0.001
+
+
+def test_a_tuned_pipeline_is_tuned_anew():
+    X, y = make_patients(40, np.random.RandomState(4), image=2.0)
+    search = GridSearchCV(LogisticRegression(), {"C": [0.01, 1.0]}, cv=3, scoring="roc_auc")
+    control = negative_control(search, X[["image"]], y, n_permutations=9, cv=4, random_state=0, n_jobs=1)
+    assert control.p_value == 0.1
+    frame = control.frame()
+    assert frame.loc[0, ["scramble", "n_permutations", "p_value", "resolution"]].tolist() == ["label", 9, 0.1, 0.1]
+    assert frame.loc[0, "scrambled_mean"] == pytest.approx(0.5, abs=0.15)
+
+
+def test_the_true_score_is_scikit_learns():
+    X, y = make_patients(40, np.random.RandomState(5), image=1.0)
+    folds = StratifiedKFold(4)
+    score = permutation_test_score(FAST, X[["image"]], y, scoring="roc_auc", cv=folds, n_permutations=1)[0]
+    assert negative_control(FAST, X[["image"]], y, cv=folds, n_permutations=1, random_state=0).score == pytest.approx(
+        score
+    )
+
+
+def test_splits_from_a_generator_serve_every_arrangement():
+    X, y = make_patients(40, np.random.RandomState(5), image=1.0)
+    folds = StratifiedKFold(4)
+    given = [
+        negative_control(FAST, X[["image"]], y, cv=cv, n_permutations=3, random_state=0).permutation_scores
+        for cv in (folds.split(X, y), list(folds.split(X, y)))
+    ]
+    assert given[0].tolist() == given[1].tolist()
+
+
+def test_refusals():
+    X, y = make_patients(20, np.random.RandomState(6))
+    with pytest.raises(ValueError, match="scramble is one of label, image, clinical, pairing; got 'labels'"):
+        negative_control(FAST, X, y, scramble="labels")
+    with pytest.raises(ValueError, match="X has none of the columns age_years"):
+        negative_control(FAST, X[["image"]], y, scramble="pairing")
+    with pytest.raises(ValueError, match="n_permutations is a whole number of at least 1; got 0"):
+        negative_control(FAST, X, y, n_permutations=0)
+    with pytest.raises(ValueError, match="cv=11 folds need 11 patients of each class"):
+        negative_control(FAST, X[["image"]], y, cv=11)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_score_that_is_not_defined_is_no_evidence():
+    """Not a number is not as high as the true score; counted so, a useless protocol would have the smallest p-value."""
+    y = np.repeat([0, 1], [52, 8])
+    X = np.random.default_rng(0).normal(size=(60, 1))
+    with pytest.raises(ValueError, match=r"not defined for 6 of 6 arrangements \(first: as they are\)"):
+        negative_control(LogisticRegression(), X, y, cv=KFold(10), n_permutations=5, random_state=0)
