@@ -15,6 +15,9 @@ os.environ.setdefault("MPLBACKEND", "agg")
 import sklearn_pspd
 
 DOCS = Path(__file__).resolve().parent
+sys.path.insert(0, str(DOCS))
+from reference import reference_page
+
 INVENTORIES = DOCS / "_build" / "inventories"
 
 project = "sklearn_pspd"
@@ -130,6 +133,7 @@ def _reachable_inventories():
     return {**found, "keras": (KERAS_URL, _write_keras_inventory())}
 
 
+(DOCS / "api.rst").write_text(reference_page(), encoding="utf-8")
 intersphinx_mapping = _reachable_inventories()
 
 

@@ -2,17 +2,17 @@
 Quick start: from a cohort table to a prediction with its uncertainty
 =====================================================================
 
-*How do I train the paper's model on a table of patients, and how far can I trust what it says?*
+*How do I train the paper's model on a table of patients, and how far can I trust its predictions?*
 
-A cohort table has one row a patient: the path of the MRI, the position of the lesion, seven clinical columns and the
-outcome. It is ``X`` from the first line to the last, so scikit-learn's own tools do the rest.
+A cohort table has one row per patient: the path of the MRI, the position of the lesion, seven clinical columns and the
+outcome. Without the outcome it is the ``X`` of every step, so scikit-learn's own tools work with it.
 """
 
 # %%
 # A table
 # -------
-# :func:`~sklearn_pspd.datasets.make_cohort` writes a synthetic cohort to disk. A table of your own is read, and
-# checked, by :func:`~sklearn_pspd.cohort.read_cohort`.
+# :func:`~sklearn_pspd.datasets.make_cohort` writes a synthetic cohort to disk.
+# :func:`~sklearn_pspd.cohort.read_cohort` reads and checks a table of your own.
 
 from tempfile import TemporaryDirectory
 
@@ -23,18 +23,19 @@ cohort = make_cohort(f"{folder.name}/cohort", 60, matrix_px=(128,), n_native_sli
 cohort.drop(columns="image").head()
 
 # %%
-# Site A trains, site B is kept for the end. ``y`` is 0 for true progression (PD) and 1 for pseudoprogression (PsPD).
+# The patients of site A train the model; those of site B are new patients. ``y`` is 0 for true progression (PD) and 1
+# for pseudoprogression (PsPD).
 
 X, y = split_xy(cohort[cohort["site"] == "A"])
 X_new, y_new = split_xy(cohort[cohort["site"] == "B"])
-print(f"{len(y)} training patients, {y.sum()} with PsPD; {len(y_new)} new ones")
+print(f"{len(y)} training patients, {y.sum()} with PsPD; {len(y_new)} new patients")
 
 # %%
 # A model
 # -------
-# :func:`~sklearn_pspd.pipelines.make_fusion_pipeline` is model 1 of the paper: images and clinical features, each
-# prepared inside the training fold, fused in one CNN-LSTM. Without arguments it has the paper's network of 25 million
-# weights; this smaller one trains in seconds.
+# :func:`~sklearn_pspd.pipelines.make_fusion_pipeline` makes model 1 of the paper: images and clinical features,
+# prepared inside the training fold and combined in one CNN-LSTM. Without arguments it has the paper's network of 25
+# million weights; this smaller one trains in seconds.
 
 from sklearn_pspd import CNNLSTMClassifier, make_fusion_pipeline
 
@@ -45,10 +46,12 @@ model = make_fusion_pipeline(network, size_px=32, memory=f"{folder.name}/cache")
 model
 
 # %%
-# What it is worth
+# Cross-validation
 # ----------------
-# Five folds give every training patient a probability from a model that has not seen the patient. The area under the
-# ROC curve of so few patients is uncertain, and :func:`~sklearn_pspd.statistics.roc_auc` says how much.
+# With five folds, every training patient has a probability from a model that was not trained on this patient. The area
+# under the ROC curve of so few patients is uncertain; :func:`~sklearn_pspd.statistics.roc_auc` gives its interval. This
+# is still too narrow, because folds share training patients;
+# :func:`~sklearn_pspd.model_selection.compare_models` corrects it.
 
 import numpy as np
 from sklearn.model_selection import StratifiedKFold, cross_validate
@@ -66,8 +69,8 @@ print(f"AUC {auc.value:.2f}, 95 % interval {auc.low:.2f} to {auc.high:.2f} ({auc
 # %%
 # Predictions
 # -----------
-# The five models of the folds differ by a fifth of their patients only. Where they disagree about a new patient, the
-# mean probability means little.
+# The training patients of the five models overlap: any two models have three quarters of them in common. Where the
+# models disagree about a new patient, the mean probability says little.
 
 probabilities = np.array([fitted.predict_proba(X_new)[:, 1] for fitted in result["estimator"]])
 
@@ -83,8 +86,10 @@ for outcome, name, colour, marker in ((0, "PD", "#0072B2", "o"), (1, "PsPD", "#D
     mean = probabilities.mean(axis=0)[order]
     ax.plot(rank[of_outcome], mean[of_outcome], marker, color=colour, markersize=8, label=name)
 ax.axhline(y.mean(), color="0.7", linewidth=1, zorder=0)
-ax.annotate("share of PsPD in training", (len(rank) - 0.6, y.mean()), (0, 4), textcoords="offset points", ha="right")
-ax.set(xlabel="Patient of site B, in order of probability", ylabel="Probability of PsPD", ylim=(0, 1))
+ax.annotate(
+    "prevalence of PsPD in training", (len(rank) - 0.6, y.mean()), (0, 4), textcoords="offset points", ha="right"
+)
+ax.set(xlabel="Patient of site B, ordered by mean probability", ylabel="Probability of PsPD", ylim=(0, 1))
 ax.set_xticks(rank, rank + 1)
 ax.set_title("Synthetic cohort: mean and range of five models")
 ax.legend(title="True outcome", frameon=False, loc="upper left")

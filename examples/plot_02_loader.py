@@ -2,18 +2,18 @@
 What the loader does
 ====================
 
-*Which pixels does the network see, and how do I know that they are the right ones?*
+*Which pixels are the input of the network, and how do I check that they are the right ones?*
 
-:class:`~sklearn_pspd.loading.SliceStackLoader` finds the slices around the lesion from the geometry that the files
-state, never from their names. Two steps then bring every patient to the same field of view, matrix and grey scale.
+:class:`~sklearn_pspd.loading.SliceStackLoader` finds the slices around the lesion from the geometry in the image files,
+never from their names. Two further steps bring all patients to the same field of view, matrix and grey scale.
 """
 
 # %%
-# Files as they come
-# ------------------
-# The synthetic cohort has what a multi-centre one has: several matrices and fields of view, images that are stored in
-# three orientations, slices of 0.86 to 1.5 mm. One patient's field of view, 193 mm, is smaller than the 200 mm that the
-# paper crops to.
+# Image files
+# -----------
+# Like a multi-centre cohort, the synthetic cohort has several matrices and fields of view, images stored in three
+# orientations, and slices of 0.86 to 1.5 mm. The field of view of one patient, 193 mm, is smaller than the 200 mm to
+# which the paper crops.
 
 from tempfile import TemporaryDirectory
 
@@ -23,11 +23,11 @@ folder = TemporaryDirectory()
 cohort = make_cohort(f"{folder.name}/cohort", 8, matrix_px=(192, 320), n_native_slices=16, random_state=4)
 
 # %%
-# The table of quality control
-# ----------------------------
-# :meth:`~sklearn_pspd.loading.SliceStackLoader.inspect` reads every patient and tabulates what it found. Look at it
-# before anything is trained. Here two mistakes have been made in the table: one lesion lies beyond the last slice, one
-# path leads nowhere.
+# Quality-control table
+# ---------------------
+# :meth:`~sklearn_pspd.loading.SliceStackLoader.inspect` reads every patient and tabulates what it found. Look at this
+# table before any training. Here the cohort table has two mistakes: one lesion position lies beyond the last slice, and
+# one path does not exist.
 
 X = cohort.drop(columns="outcome").set_index("patient_id", drop=False)
 X.loc[X.index[2], "lesion_slice"] = 40
@@ -38,8 +38,8 @@ shown = ["height", "width", "row_spacing_mm", "fov_height_mm", "slice_spacing_mm
 quality[shown].round(2)
 
 # %%
-# The column ``problem`` says what to mend. Nothing is dropped or guessed: loading this table would raise one error that
-# lists both.
+# The column ``problem`` says what to correct. No patient is dropped and no value is guessed: loading this table would
+# raise one error that lists both problems.
 
 for patient, problem in quality["problem"].items():
     if problem:
@@ -48,8 +48,9 @@ for patient, problem in quality["problem"].items():
 # %%
 # Before and after
 # ----------------
-# With the table mended, one stack is nine slices from feet to head. Rows run from front to back and columns from the
-# patient's right to the left, whatever the file's own order. The middle slice, framed, shows the lesion best.
+# After correction, one stack is nine slices from feet to head. Rows run from front to back and columns from the
+# patient's right to the patient's left, whatever their order in the file. The middle slice, framed, shows the lesion
+# best.
 
 from sklearn_pspd.plotting import SliceStackDisplay
 
@@ -62,8 +63,8 @@ display = SliceStackDisplay.from_stack(
 
 # %%
 # :class:`~sklearn_pspd.preprocessing.FOVNormalizer` crops or pads to 200 mm about the centre and resamples to 256
-# pixels in one step; :class:`~sklearn_pspd.preprocessing.SliceStandardizer` gives every slice zero mean and unit
-# spread.
+# pixels in one step; :class:`~sklearn_pspd.preprocessing.SliceStandardizer` scales every slice to zero mean and unit
+# variance.
 
 from sklearn_pspd import FOVNormalizer, SliceStandardizer
 
@@ -71,14 +72,14 @@ images = FOVNormalizer(fov_mm=200.0, size_px=256).fit_transform(stacks)
 images = SliceStandardizer().fit_transform(images)
 at = [stack.patient_id for stack in stacks].index(small.patient_id)
 display = SliceStackDisplay.from_images(
-    images[at], fov_mm=200.0, title=f"Synthetic {small.patient_id} as the network sees it"
+    images[at], fov_mm=200.0, title=f"Synthetic {small.patient_id} as input of the network"
 )
 
 # %%
 # All patients, one scale
 # -----------------------
-# Before, a lesion's size in pixels depends on the scanner; afterwards a pixel is 0.78 mm in everyone. The middle slices
-# of four patients, above as stored, below as prepared:
+# Before preparation, the size of a lesion in pixels depends on the scanner; afterwards a pixel is 0.78 mm in all
+# patients. The middle slices of four patients, above as stored, below as prepared:
 
 import matplotlib.pyplot as plt
 

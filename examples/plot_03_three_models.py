@@ -2,17 +2,17 @@
 The three models of the paper
 =============================
 
-*Do images and clinical features together tell pseudoprogression from progression better than either alone?*
+*Do images and clinical features together distinguish pseudoprogression from progression better than either alone?*
 
-The paper's figures 1, 3 and 4 for a synthetic cohort: the models' structure, their validation on the training site, and
-their test on another site.
+The paper's figures 1, 3 and 4 for a synthetic cohort: the structure of the models, their validation on the training
+site, and their test on another site.
 """
 
 # %%
 # Structure
 # ---------
-# The network at full size, drawn from what Keras built. A step on two rows of noise is enough to build it. Of its 25.3
-# million weights 25.2 million sit in the input of the LSTM: every pixel of the last maps has its own.
+# The network at full size, drawn from the layers that Keras built. One training step on two rows of noise builds it. Of
+# its 25.3 million weights, 25.2 million connect the pixels of the last feature maps to the LSTM.
 
 import numpy as np
 
@@ -24,38 +24,34 @@ full_size = CNNLSTMClassifier(epochs=1, random_state=0).fit(noise, [0, 1])
 structure = NetworkDisplay.from_estimator(full_size, title="Model 1 at full size: 25,335,485 weights")
 
 # %%
-# Model 2 is the left column alone. Model 3 is a random forest of 1000 trees on the clinical features. The display's
-# :meth:`~sklearn_pspd.plotting.NetworkDisplay.frame` holds the same in a table:
+# Model 2 is the left column alone. Model 3 is a random forest of 1000 trees on the clinical features.
+# :meth:`~sklearn_pspd.plotting.NetworkDisplay.frame` returns the same as a table:
 
 structure.frame().groupby("kind")["n_weights"].sum().sort_values(ascending=False).head(4).to_frame()
 
 # %%
 # Three models
 # ------------
-# For a cohort that is written, read and trained on in seconds, the network is smaller: it averages its last maps, and
-# learns with Adam.
+# :func:`~sklearn_pspd.pipelines.paper_models` makes the three models. Here the network is smaller, so that it trains in
+# seconds: it averages its last feature maps, and is trained with Adam.
 
 from tempfile import TemporaryDirectory
 
-from sklearn_pspd import make_clinical_pipeline, make_cohort, make_fusion_pipeline, make_image_pipeline, split_xy
+from sklearn_pspd import make_cohort, paper_models, split_xy
 
 folder = TemporaryDirectory()
 cohort = make_cohort(f"{folder.name}/cohort", 78, matrix_px=(128,), n_native_slices=12, random_state=0)
 network = CNNLSTMClassifier(
     filters=(8, 16, 32), pooling="average", optimizer="adam", learning_rate=5e-3, epochs=15, random_state=0
 )
-images = {"size_px": 32, "memory": f"{folder.name}/cache"}
-models = {
-    "MRI + clinical": make_fusion_pipeline(network, **images),
-    "MRI alone": make_image_pipeline(network, **images),
-    "clinical alone": make_clinical_pipeline(random_state=0).set_params(classifier__n_estimators=200),
-}
+models = paper_models(network, size_px=32, memory=f"{folder.name}/cache", random_state=0)
+models["clinical alone"].set_params(classifier__n_estimators=200)
 
 # %%
 # Validation and external test
 # ----------------------------
-# :func:`~sklearn_pspd.model_selection.compare_models` scores all models on the same folds of site A; then each is
-# trained on all of site A and scored once on site B.
+# :func:`~sklearn_pspd.model_selection.compare_models` validates all models on the same folds of site A. Then each model
+# is trained on all of site A and scored once on site B.
 
 from sklearn_pspd import compare_models
 from sklearn_pspd.plotting import ComparisonDisplay
@@ -67,44 +63,43 @@ comparison = compare_models(models, X, y, cv=3, X_test=X_test, y_test=y_test, ra
 display = ComparisonDisplay.from_comparison(comparison, title="Synthetic cohort")
 
 # %%
-# The intervals are the message. With as many patients as the paper had, the models can hardly be told apart, whatever
+# Look at the intervals first. With as many patients as in the paper, the models can hardly be distinguished, whatever
 # their order: see the paired differences and their p-values below the scores.
 
 print(comparison_text(comparison, title="Synthetic cohort: these figures say nothing about patients"))
 
 # %%
-# Each fold's curve
-# -----------------
-# The paper's figure 3 has a curve for each fold. scikit-learn draws them from its own cross-validation, here of model
-# 3; the curves above pool the same patients' scores. A fold of some seven PsPD patients says little by itself.
+# Curves of each fold
+# -------------------
+# The paper's figure 3 has one curve per fold; the curves above are those of the pooled scores. A fold with some seven
+# PsPD patients says little by itself.
 
-import matplotlib.pyplot as plt
-from sklearn.metrics import PrecisionRecallDisplay, RocCurveDisplay
-from sklearn.model_selection import StratifiedKFold, cross_validate
+from sklearn_pspd.plotting import ConfusionMatrixDisplay, FoldCurvesDisplay
 
-folds = StratifiedKFold(3, shuffle=True, random_state=0)
-results = cross_validate(models["clinical alone"], X, y, cv=folds, return_estimator=True, return_indices=True)
-figure, axes = plt.subplots(1, 2, figsize=(9, 4.3), layout="constrained")
-RocCurveDisplay.from_cv_results(results, X, y, ax=axes[0], plot_chance_level=True)
-PrecisionRecallDisplay.from_cv_results(results, X, y, ax=axes[1], plot_chance_level=True)
-for axis in axes:
-    axis.legend(fontsize="small")
-figure.suptitle("Synthetic cohort, clinical features alone")
+folds = FoldCurvesDisplay.from_comparison(comparison, title="Synthetic cohort, cross-validation")
+
+# %%
+# Confusion matrices
+# ------------------
+# As in the paper's figure 4, normalised within each true outcome. The threshold is not selected on these patients: it
+# is the prevalence of PsPD in the training data of each model.
+
+matrices = ConfusionMatrixDisplay.from_comparison(comparison, title="Synthetic cohort")
 
 # %%
 # The paper's table 2, with intervals
 # -----------------------------------
-# The counts behind the paper's table 2 follow from its precisions and recalls. Model 1 called 6 of 8 and 8 of 11
-# patients right:
+# The counts of the paper's table 2 follow from its precisions and recalls. Model 1 classified 6 of 8 and 8 of 11
+# patients correctly:
 
 from sklearn_pspd.statistics import classification_table
 
 y_true = np.repeat([0, 1], [8, 11])
-y_called = np.repeat([0, 1, 0, 1], [6, 2, 3, 8])
-table = classification_table(y_true, y_called, labels=("8 patients", "11 patients"), random_state=0)
+y_pred = np.repeat([0, 1, 0, 1], [6, 2, 3, 8])
+table = classification_table(y_true, y_pred, labels=("8 patients", "11 patients"), random_state=0)
 table.round(2)
 
 # %%
-# The paper's table 2 names the class with 8 patients PD, its table 1 names it PsPD: :doc:`/paper`.
+# The class of 8 patients is named PD in the paper's table 2, and PsPD in its table 1: :doc:`/paper`.
 
 folder.cleanup()

@@ -2,26 +2,29 @@
 Tuning, as in the paper and without its optimism
 ================================================
 
-Which settings should the network have, and what is a tuned network worth on patients that the tuning has not seen?
+Which values should the parameters of the network have, and how well does a tuned network classify patients that were
+not used to tune it?
 
-Jang et al. (2018) tuned one parameter after another: the number of epochs from loss traces, then memory cells, batch
-size and learning rate by 5-fold cross-validation. :func:`~sklearn_pspd.model_selection.tune_ladder` does that. The
-cohort here is **synthetic**; the network, its images and the rungs are small, so that the page builds in a minute.
+Jang et al. (2018) tuned one parameter after another: the number of epochs by loss traces, then memory cells, batch size
+and learning rate by five-fold cross-validation. :class:`~sklearn_pspd.model_selection.SequentialSearchCV` does the
+same, as a search like :class:`~sklearn.model_selection.GridSearchCV`. The cohort here is **synthetic**; the network,
+its images and the lists of values are small, so that the page builds in a minute.
 """
 
 import tempfile
 
+import pandas as pd
 from sklearn.model_selection import GridSearchCV
 
 from sklearn_pspd import (
     CNNLSTMClassifier,
+    SequentialSearchCV,
     make_cohort,
     make_fusion_pipeline,
     nested_cross_validate,
     split_xy,
-    tune_ladder,
 )
-from sklearn_pspd.plotting import LadderDisplay
+from sklearn_pspd.plotting import SequentialSearchDisplay
 
 folder = tempfile.TemporaryDirectory()
 cohort = make_cohort(f"{folder.name}/cohort", 60, matrix_px=(128,), n_native_slices=12, random_state=0)
@@ -33,30 +36,35 @@ network = CNNLSTMClassifier(
 model = make_fusion_pipeline(network, n_slices=3, size_px=20, memory=f"{folder.name}/cache")
 
 # %%
-# The ladder
-# ----------
-# Every split fits the whole pipeline on its training part alone. ``rungs=None`` would climb the paper's own rungs.
-rungs = {"classifier__lstm_units": (8, 16), "classifier__learning_rate": (0.001, 0.01)}
-ladder = tune_ladder(model, X, y, max_epochs=20, n_repeats=3, rungs=rungs, cv=3, random_state=0)
-print(ladder.best_params)
+# One parameter after another
+# ---------------------------
+# Each fit of the search prepares its training patients anew: the images and clinical values of the validation patients
+# have no influence. Without a sequence, the search would try the values of the paper.
+sequence = {"classifier__lstm_units": (8, 16), "classifier__learning_rate": (0.001, 0.01)}
+search = SequentialSearchCV(model, sequence, max_epochs=20, n_repeats=3, cv=3, random_state=0)
+search.fit(X, y)
+print(search.best_params_)
 
-display = LadderDisplay.from_ladder(ladder, title="Synthetic cohort of 60 patients")
+results = pd.DataFrame(search.cv_results_)
+print(results[["step", "params", "mean_test_score", "std_test_score"]].round(2).to_string(index=False))
+
+display = SequentialSearchDisplay.from_estimator(search, title="Synthetic cohort of 60 patients")
 
 # %%
-# Thin lines are repeats, thick ones their mean; diamonds are means over folds, the green box is the value that was
-# chosen. With seven or eight PsPD patients in a fold the boxes overlap: **the choice is mostly chance**, as it must
-# have been with the paper's 59 patients.
+# Thin lines are single repeats, thick lines their mean. Diamonds are means over the folds, and the green box is the
+# chosen value. With seven or eight PsPD patients per fold the boxes overlap: **the choice is mostly due to chance**, as
+# it must have been with the 59 patients of the paper.
 #
-# What the tuned network is worth
-# -------------------------------
-# The score of the chosen setting was chosen for being high. Nested cross-validation tunes inside each training fold,
-# here with plain :class:`~sklearn.model_selection.GridSearchCV`, and scores on the fold that was held out.
-# :class:`~sklearn_pspd.model_selection.LadderSearchCV` is the same with the paper's ladder.
-search = GridSearchCV(
+# Performance of the tuned network
+# --------------------------------
+# The score of the chosen values is optimistic, because they were chosen for it. Nested cross-validation tunes inside
+# each training fold and scores the tuned model on the fold that was held out. Any search can be nested, here a plain
+# :class:`~sklearn.model_selection.GridSearchCV`, which needs fewer fits.
+grid = GridSearchCV(
     model.set_params(classifier__epochs=10), {"classifier__learning_rate": [0.001, 0.01]}, scoring="roc_auc", cv=2
 )
-nested = nested_cross_validate(search, X, y, cv=3, random_state=0)
+nested = nested_cross_validate(grid, X, y, cv=3, random_state=0)
 print(nested.folds[["fold", "best_params", "inner_score", "outer_score"]].to_string(index=False))
-print(f"AUC on patients not seen: {nested.score:.2f}; the inner scores look better by {nested.optimism:+.2f}")
+print(f"AUC on patients held out: {nested.score:.2f}; mean optimism of the inner scores: {nested.optimism:+.2f}")
 
 folder.cleanup()

@@ -2,12 +2,12 @@
 The negative control, with a p-value
 ====================================
 
-Would the same protocol find something where there is nothing?
+Does the protocol score above chance if there is nothing to learn?
 
-Jang et al. (2018) scrambled the outcomes of their training patients once and reported a mean AUC of 0.47. One
-arrangement cannot give a p-value: the AUC of 59 useless scores has a standard deviation of about 0.08.
-:func:`~sklearn_pspd.model_selection.negative_control` draws many, and cuts other links too. The cohort here is
-**synthetic**.
+Jang et al. (2018) permuted the outcomes of their training patients once and reported a mean AUC of 0.47. One
+permutation cannot give a useful p-value: the AUC of 59 uninformative scores has a standard deviation of about 0.08.
+:func:`~sklearn_pspd.model_selection.negative_control` draws many permutations, and can also permute the images or the
+clinical values instead of the outcomes. The cohort in this example is **synthetic**.
 """
 
 import tempfile
@@ -34,31 +34,34 @@ X, y = split_xy(cohort)
 # %%
 # Clinical features
 # -----------------
-# A logistic regression is fast enough for 99 arrangements. ``scramble="label"`` moves the outcomes, as the paper does.
+# A logistic regression is fast enough for 99 permutations. ``permute="label"``, the default, permutes the outcomes, as
+# in the paper.
 scale = ColumnTransformer([("clinical", ClinicalMinMaxScaler(), list(CLINICAL_COLUMNS))])
 clinical = make_pipeline(scale, LogisticRegression(C=10))
 controls = {
-    "clinical, outcomes moved": negative_control(clinical, X, y, n_permutations=99, cv=5, random_state=0),
+    "clinical, outcomes permuted": negative_control(clinical, X, y, n_permutations=99, cv=5, random_state=0),
 }
 
 # %%
 # Images and clinical features
 # ----------------------------
-# The network takes longer, so it gets six arrangements; its p-value can then be 0.14 at best. Besides the outcomes we
-# move the images alone, and in another control the clinical values alone: what is left is what the other input says.
+# The network takes longer, so we use six permutations; the smallest possible p-value is then 0.14. In addition to the
+# outcomes we permute the images alone and, in another control, the clinical values alone. The remaining score is due to
+# the other input.
 network = CNNLSTMClassifier(
     filters=(4, 8), pooling="average", optimizer="adam", learning_rate=0.005, epochs=8, random_state=0
 )
 fusion = make_fusion_pipeline(network, n_slices=3, size_px=20, memory=f"{folder.name}/cache")
-for scramble, name in (("label", "outcomes"), ("image", "images"), ("clinical", "clinical values")):
-    controls[f"fusion, {name} moved"] = negative_control(
-        fusion, X, y, scramble=scramble, n_permutations=6, cv=3, random_state=0
+for link, name in (("label", "outcomes"), ("image", "images"), ("clinical", "clinical values")):
+    controls[f"fusion, {name} permuted"] = negative_control(
+        fusion, X, y, permute=link, n_permutations=6, cv=3, random_state=0
     )
 
 display = NegativeControlDisplay.from_controls(controls, title="Synthetic cohort of 90 patients, AUC")
 print(display.frame().round(3).to_string(index=False))
 
 # %%
-# Moved outcomes leave nothing to learn, and the grey dots lie around 0.5. If the protocol had a leak, they would not.
+# With permuted outcomes there is nothing to learn, and the grey dots lie around 0.5. With leakage in the protocol they
+# would lie above.
 
 folder.cleanup()

@@ -1,11 +1,12 @@
 """
-Thresholds without leaks
-========================
+Thresholds without leakage
+==========================
 
-From which probability on should a patient be called PsPD?
+At which predicted probability should a patient be classified as PsPD?
 
-Jang et al. (2018) took the threshold at which sensitivity and specificity are equal *on the test set*: it has seen the
-outcomes that it is then judged by. Here it is learned from training patients and frozen. The cohort is **synthetic**.
+Jang et al. (2018) used the threshold at which sensitivity and specificity are equal *on the test set*: it was chosen
+with the outcomes on which it is then evaluated. Here the threshold is learned from training patients and then kept
+fixed. The cohort is **synthetic**.
 """
 
 import tempfile
@@ -30,58 +31,59 @@ X, y = split_xy(training)
 X_test, y_test = split_xy(external)
 
 # %%
-# A classifier that carries its threshold along
-# ---------------------------------------------
+# A classifier that includes its threshold
+# ----------------------------------------
 # scikit-learn learns the threshold from out-of-fold scores; the rule is a score to maximise.
 scale = ColumnTransformer([("clinical", ClinicalMinMaxScaler(), list(CLINICAL_COLUMNS))])
 logistic = make_pipeline(scale, LogisticRegression(C=10))
 tuned = TunedThresholdClassifierCV(logistic, scoring=make_scorer(equal_error_score), cv=5).fit(X, y)
-print(f"PsPD from a probability of {tuned.best_threshold_:.2f} on; calls: {tuned.predict(X_test)}")
+print(f"classified as PsPD at a probability of at least {tuned.best_threshold_:.2f}: {tuned.predict(X_test)}")
 
 # %%
-# How much a threshold owes to the patients at hand
-# -------------------------------------------------
-# ``thresholds()`` learns one for each model and rule from the scores of the cross-validation, with its spread over
-# bootstrap resamples, and applies it to the held-out site.
+# Sampling variability of a threshold
+# -----------------------------------
+# ``thresholds()`` learns one threshold per model and rule from the scores of the cross-validation, estimates its
+# variability over bootstrap resamples, and applies it to the held-out site.
 models = {"logistic regression": logistic, "random forest": make_clinical_pipeline(random_state=0)}
 comparison = compare_models(models, X, y, cv=5, X_test=X_test, y_test=y_test, random_state=0)
 ThresholdDisplay.from_comparison(comparison, title="Synthetic cohort")
 
 # %%
-# What the test set's own threshold promises
-# ------------------------------------------
-# Two thousand test sets of 11 PD and 8 PsPD patients, with scores of an AUC of 0.75: the smaller of sensitivity and
-# specificity, at the threshold of the test set itself and at one learned from 59 other patients.
+# Optimism of a threshold chosen on the test set
+# ----------------------------------------------
+# We simulate two thousand test sets of 11 patients with PD and 8 with PsPD, with scores of a true AUC of 0.75, and
+# compare the smaller of sensitivity and specificity at two thresholds: one chosen on the test set itself, and one
+# learned from 59 other patients.
 rng = np.random.default_rng(0)
 
 
 def draw(n_pd, n_pspd):
-    """Outcomes and scores."""
+    """Draw outcomes and scores."""
     outcome = np.repeat([0, 1], [n_pd, n_pspd])
     return outcome, rng.normal(size=len(outcome)) + 0.954 * outcome
 
 
-def worse_of_both(outcome, score, threshold):
-    """The smaller of sensitivity and specificity."""
-    called = score >= threshold
-    return min(called[outcome == 1].mean(), (~called)[outcome == 0].mean())
+def smaller_of_both(outcome, score, threshold):
+    """Return the smaller of sensitivity and specificity."""
+    is_predicted_pspd = score >= threshold
+    return min(is_predicted_pspd[outcome == 1].mean(), (~is_predicted_pspd)[outcome == 0].mean())
 
 
-promised, kept = [], []
+chosen, learned = [], []
 for _ in range(2000):
     others, test = draw(37, 22), draw(11, 8)
-    promised.append(worse_of_both(*test, optimistic_threshold(*test)))
-    kept.append(worse_of_both(*test, learn_threshold(*others, n_resamples=1).value))
+    chosen.append(smaller_of_both(*test, optimistic_threshold(*test)))
+    learned.append(smaller_of_both(*test, learn_threshold(*others, n_resamples=1).value))
 
 figure, axis = plt.subplots(figsize=(7, 3.4), layout="constrained")
 bins = np.arange(-0.05, 1.1, 0.1)
-colours = {"threshold of the test set": "#D55E00", "threshold of other patients": "#0072B2"}
-axis.hist([promised, kept], bins, label=list(colours), color=list(colours.values()))
-for values, colour in zip([promised, kept], colours.values(), strict=True):
+colours = {"threshold chosen on the test set": "#D55E00", "threshold learned from other patients": "#0072B2"}
+axis.hist([chosen, learned], bins, label=list(colours), color=list(colours.values()))
+for values, colour in zip([chosen, learned], colours.values(), strict=True):
     axis.axvline(np.mean(values), color=colour, linestyle="--")
 axis.set(xlabel="Smaller of sensitivity and specificity", ylabel="Simulated test sets")
 axis.set_title("8 PsPD and 11 PD, AUC 0.75; dashed: means")
 axis.legend(frameon=False)
-print(f"promised {np.mean(promised):.2f}, kept {np.mean(kept):.2f}")
+print(f"mean: {np.mean(chosen):.2f} chosen on the test set, {np.mean(learned):.2f} learned from other patients")
 
 folder.cleanup()

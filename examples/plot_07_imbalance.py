@@ -1,17 +1,18 @@
 """
-Class imbalance: weights against samplers
-=========================================
+Class imbalance: class weights and samplers
+===========================================
 
-*PsPD is the rarer outcome. Does weighting or resampling make a better model, or only a more generous one?*
+*PsPD is the rarer outcome. Do class weights or resampling make a better model, or only one that predicts PsPD more
+often?*
 
-Four ways to train the same network on the same folds of a synthetic cohort with one PsPD in five: as it is, with
-balanced class weights, with PsPD drawn repeatedly, and with PD drawn sparingly.
+The same network is trained in four ways on the same folds of a synthetic cohort with a PsPD prevalence of one in five:
+without any weights, with balanced class weights, with over-sampling of PsPD, and with under-sampling of PD.
 """
 
 # %%
 # An imbalanced cohort
 # --------------------
-# Many patients, so that a difference can show. To train on them in seconds, the network here is the clinical branch
+# The cohort is large, so that a difference can be detected. To train in seconds, the network is the clinical branch
 # alone; the images are not read.
 
 from tempfile import TemporaryDirectory
@@ -30,10 +31,10 @@ print(f"{len(y)} patients, {y.sum()} with PsPD")
 # %%
 # Where a sampler belongs
 # -----------------------
-# The ``sampler`` of a pipeline resamples **rows of the cohort table, inside the training fold**. Outside the folds it
-# would put copies of one patient on both sides of a split. Whole patients are repeated or left out: SMOTE would
-# cross-fade the pixels of two brains into one that no scanner has seen, and it has no place here. All three pipelines
-# take a ``sampler``.
+# The ``sampler`` of a pipeline resamples **rows of the cohort table, inside the training fold**. Resampling before the
+# split would put copies of one patient into training and test folds. Whole patients are repeated or left out. SMOTE
+# would average the pixels of two brains into an image of no patient, and is not suitable here. All three pipelines take
+# a ``sampler``.
 
 from imblearn.over_sampling import RandomOverSampler
 from imblearn.under_sampling import RandomUnderSampler
@@ -46,38 +47,37 @@ def network(**options):
 
 
 models = {
-    "as it is": make_clinical_pipeline().set_params(classifier=network()),
-    "class weights": make_clinical_pipeline().set_params(classifier=network(class_weight="balanced")),
-    "over-sampled": make_clinical_pipeline(sampler=RandomOverSampler(random_state=0)).set_params(classifier=network()),
-    "under-sampled": make_clinical_pipeline(sampler=RandomUnderSampler(random_state=0)).set_params(
-        classifier=network()
-    ),
+    "unweighted": make_clinical_pipeline(network()),
+    "class weights": make_clinical_pipeline(network(class_weight="balanced")),
+    "over-sampled": make_clinical_pipeline(network(), sampler=RandomOverSampler(random_state=0)),
+    "under-sampled": make_clinical_pipeline(network(), sampler=RandomUnderSampler(random_state=0)),
 }
 comparison = compare_models(models, X, y, cv=4, random_state=0)
 
 # %%
 # Two questions
 # -------------
-# *Does it rank patients better?* That is the AUC, which no threshold enters. *Whom does it call PsPD?* That is a matter
-# of the threshold. At 0.5 the network as it is calls nobody. At the share of PsPD among its training patients, the
-# library's default, it does what the treated ones do at 0.5, and costs nothing. For those, whose probabilities have
-# been shifted upwards, that share is too low a threshold.
+# *Does the model rank patients better?* The AUC answers this, independently of any threshold. *Which patients does it
+# classify as PsPD?* This depends on the threshold. At 0.5 the unweighted network classifies no patient as PsPD. At the
+# prevalence of PsPD among the training patients, the default of this library, its sensitivity is similar to that of the
+# other three at 0.5, without any resampling. The other three have higher probabilities, so that for them the prevalence
+# is too low a threshold.
 
 from sklearn_pspd.statistics import proportion, roc_auc
 
 rows = []
 for model, scores in comparison.scores.groupby("model", sort=False):
     true, score = scores["y_true"].to_numpy(), scores["y_score"].to_numpy()
-    for rule, threshold in (("at 0.5", 0.5), ("at the share of PsPD", y.mean())):
-        called = score >= threshold
+    for rule, threshold in (("at 0.5", 0.5), ("at the prevalence of PsPD", y.mean())):
+        predicted = score >= threshold
         rows.append(
             {
                 "model": model,
                 "threshold": rule,
                 "AUC": roc_auc(true, score).value,
                 "mean probability": score.mean(),
-                "sensitivity": proportion(int(called[true == 1].sum()), int((true == 1).sum())).value,
-                "specificity": proportion(int((~called[true == 0]).sum()), int((true == 0).sum())).value,
+                "sensitivity": proportion(int(predicted[true == 1].sum()), int((true == 1).sum())).value,
+                "specificity": proportion(int((~predicted[true == 0]).sum()), int((true == 0).sum())).value,
             }
         )
 table = pd.DataFrame(rows)
@@ -107,24 +107,28 @@ left.set_yticks(range(len(names)), names)
 left.invert_yaxis()
 right.plot([0, 1], [0, 1], color="0.7", linewidth=1, zorder=0)
 right.plot([], [], "o", color="0.4", label="at 0.5")
-right.plot([], [], "s", color="0.4", label="at the share of PsPD")
+right.plot([], [], "s", color="0.4", label="at the prevalence of PsPD")
 right.set(
-    xlabel="1 - specificity", ylabel="Sensitivity for PsPD", xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), title="Calls"
+    xlabel="1 - specificity",
+    ylabel="Sensitivity for PsPD",
+    xlim=(-0.03, 1.03),
+    ylim=(-0.03, 1.03),
+    title="Classification",
 )
 right.legend(frameon=False, fontsize=8, loc="lower right")
 figure.suptitle(f"Synthetic cohort, {len(y)} patients, {y.sum()} with PsPD")
 
 # %%
-# The tests of the pairs say whether any difference in ranking is more than luck.
+# The paired tests show whether the differences between the AUCs are significant.
 
 tests = comparison.tests()
 tests[tests["metric"] == "auc"][["model_a", "model_b", "difference", "low", "high", "p_value", "p_holm"]].round(2)
 
 # %%
-# What to take from it
-# --------------------
-# * Weights and over-sampling do the same to the loss; weights need no copies.
-# * Under-sampling throws patients away, of which there are too few already.
-# * All three shift the probabilities upwards (column *mean probability*), so they are no longer probabilities: choose a
-#   threshold on training patients, or calibrate, rather than trust 0.5.
-# * Report the way that was chosen beforehand. Choosing the best of four on the same folds is tuning.
+# Conclusions
+# -----------
+# * Class weights and over-sampling have the same effect on the loss; weights need no copies.
+# * Under-sampling leaves out training patients, of whom there are few already.
+# * All three increase the probabilities (column *mean probability*), which are then no longer calibrated: select a
+#   threshold on training patients, or recalibrate, instead of using 0.5.
+# * Choose the method beforehand and report it. To select the best of four on the same folds is tuning.

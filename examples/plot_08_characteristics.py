@@ -2,10 +2,10 @@
 The table of patient characteristics and its p-values
 =====================================================
 
-*Do the groups differ before any model has seen them, and do the paper's p-values follow from its counts?*
+*Do the groups differ before any model is trained, and are the paper's p-values reproduced from its counts?*
 
-:func:`~sklearn_pspd.statistics.characteristics_table` makes the paper's table 1 of any cohort table, with the
-test of each variable and the reason why it was taken.
+:func:`~sklearn_pspd.statistics.characteristics_table` makes a table like the paper's table 1 from any cohort table,
+with the test of each variable and the reason why it was selected.
 """
 
 # %%
@@ -25,7 +25,7 @@ by_outcome = characteristics_table(cohort, by="outcome")
 by_outcome.frame()
 
 # %%
-# Below a table that is printed stands why each test was taken. ``to_markdown()`` and ``to_latex()`` write it for a
+# A printed table is followed by the reason for each test. ``to_markdown()`` and ``to_latex()`` format it for a
 # manuscript.
 
 print(by_outcome)
@@ -33,17 +33,17 @@ print(by_outcome)
 # %%
 # By site
 # -------
-# The same between the training and the test site: a difference here is a warning that the test is of another
+# The same table for the training and the test site. A difference between them means that the model is tested on another
 # population.
 
 by_site = characteristics_table(cohort, by="site")
 by_site.frame().drop(columns=["missing"])
 
 # %%
-# How far apart, rather than how significant
-# ------------------------------------------
+# Standardised mean differences
+# -----------------------------
 # With 19 test patients a large difference may have a large p-value. The standardised mean difference does not depend on
-# the number of patients; beyond 0.2 two groups are often called unlike.
+# the number of patients; groups are often considered imbalanced if it exceeds 0.2.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -65,7 +65,9 @@ ax.axvline(0.2, color="0.7", linewidth=1, zorder=0)
 ax.set_yticks(places, [by_outcome.labels[name] for name in variables])
 ax.invert_yaxis()
 ax.set(
-    xlabel="Standardised difference", xlim=(0, None), title="Synthetic cohort with the counts of the paper's table 1"
+    xlabel="Standardised mean difference",
+    xlim=(0, None),
+    title="Synthetic cohort with the counts of the paper's table 1",
 )
 ax.set_xlim(right=1.15 * ax.get_xlim()[1])
 figure.legend(frameon=False, loc="outside lower center", ncols=2)
@@ -73,8 +75,8 @@ figure.legend(frameon=False, loc="outside lower center", ncols=2)
 # %%
 # The paper's p-values
 # --------------------
-# :func:`~sklearn_pspd.statistics.compare_counts` takes counts, here those that the paper prints. Its p-values for sex,
-# MGMT, IDH and outcome follow; those for the dose schedule, 0.80 and 0.52, do not.
+# :func:`~sklearn_pspd.statistics.compare_counts` takes counts, here those printed in the paper. The paper's p-values
+# for sex, MGMT, IDH and outcome are reproduced; those for the dose schedule, 0.80 and 0.52, are not.
 
 import pandas as pd
 

@@ -1,17 +1,17 @@
 """
-Scaling out: processes, a cluster, memory-mapped stacks
-=======================================================
+Parallel runs: processes, a cluster, memory-mapped stacks
+=========================================================
 
-*My cohort is larger, or my protocol longer, than one core's patience. What can be spread, and what fits in memory?*
+*My cohort or my protocol is too large for one core. What can run in parallel, and what fits into memory?*
 
-A row of ``X`` is a path and a handful of numbers, so sending patients to another process costs nothing; each worker
-reads the images that it needs.
+A row of ``X`` consists of a path and a few numbers, so sending patients to another process takes hardly any time. Each
+process reads the images that it needs.
 """
 
 # %%
 # A task
 # ------
-# Model 2 of the paper in miniature, on synthetic patients whose images are read once into a cache on disk.
+# A small version of model 2 of the paper, on synthetic patients whose images are read once and cached on disk.
 
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -24,7 +24,7 @@ network = CNNLSTMClassifier(
 
 
 def timed(X, y, folder, *, n_jobs):
-    """Return the seconds of a cross-validation, and its AUC."""
+    """Return how many seconds a cross-validation takes, and its AUC."""
     model = make_image_pipeline(network, size_px=32, memory=f"{folder}/cache")
     started = perf_counter()
     comparison = compare_models({"MRI alone": model}, X, y, cv=3, random_state=0, n_jobs=n_jobs)
@@ -33,7 +33,7 @@ def timed(X, y, folder, *, n_jobs):
 
 
 # %%
-# The guard keeps the processes of a cluster, which import this file, from running it again.
+# The processes of a cluster import this file; the condition prevents them from running it again.
 
 if __name__ == "__main__":
     folder = TemporaryDirectory()
@@ -45,8 +45,8 @@ if __name__ == "__main__":
 # Processes on this machine
 # -------------------------
 # ``n_jobs`` of :func:`~sklearn_pspd.model_selection.compare_models`, of ``GridSearchCV`` and of anything else that
-# scikit-learn repeats sends fits to processes. The first fit in each pays for importing TensorFlow, so short tasks gain
-# nothing the first time. Threads do not help: fits of one process take turns.
+# scikit-learn repeats distributes fits over processes. The first fit in each process includes the import of TensorFlow,
+# so short tasks gain nothing the first time. Threads do not help: fits within one process run one at a time.
 
 if __name__ == "__main__":
     results["two processes, first call"] = timed(X, y, folder.name, n_jobs=2)
@@ -55,8 +55,8 @@ if __name__ == "__main__":
 # %%
 # A cluster
 # ---------
-# joblib can hand the same tasks to Dask; here two workers on this machine, with ``Client("scheduler-address:8786")``
-# those of a cluster that see the same files. Nothing else changes.
+# joblib can pass the same tasks to Dask, here to two workers on this machine. With ``Client("scheduler-address:8786")``
+# they go to the workers of a cluster, which need access to the same files. Nothing else changes.
 
 if __name__ == "__main__":
     import joblib
@@ -70,8 +70,8 @@ if __name__ == "__main__":
         results["Dask, first call"] = timed(X, y, folder.name, n_jobs=2)
 
 # %%
-# Every way gives the same AUC, since seeds travel with the estimators. The seconds are those of the machine that built
-# this page.
+# All ways give the same AUC, since each estimator has its own seed. The times are those of the machine that built this
+# page.
 
 if __name__ == "__main__":
     # sphinx_gallery_thumbnail_number = 1
@@ -88,11 +88,11 @@ if __name__ == "__main__":
 # %%
 # Ray works in the same way: ``ray.util.joblib.register_ray()``, then ``joblib.parallel_config(backend="ray")``.
 #
-# More than memory holds
-# ----------------------
-# Nine slices of 256 x 256 pixels are 2.4 MB a patient; ten thousand patients fill 24 GB. What prepares images learns
-# nothing from other patients, so stacks can be prepared once, a block at a time, into an array on disk. The classifier
-# reads it a batch at a time.
+# Cohorts larger than memory
+# --------------------------
+# Nine slices of 256 x 256 pixels take 2.4 MB per patient, so ten thousand patients take 24 GB. The preparation of an
+# image does not depend on other patients. The stacks can therefore be prepared once, block by block, and stored in an
+# array on disk, from which the classifier reads one batch at a time.
 
 if __name__ == "__main__":
     import numpy as np
@@ -113,6 +113,5 @@ if __name__ == "__main__":
     folder.cleanup()
 
 # %%
-# Clinical columns are few and are scaled by what the training rows hold: keep them in the table, and scale them inside
-# the fold. What a step costs at full size, and what bounds it, is on the page
-# :doc:`/performance`.
+# Clinical columns are few, and are scaled by the range of the training rows: keep them in the table, and scale them
+# inside the fold. :doc:`/performance` reports how long a step takes at full size, and what limits it.

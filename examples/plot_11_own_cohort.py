@@ -4,16 +4,16 @@ Your own cohort: from DICOM folders and a spreadsheet to a report
 
 *I have a folder of DICOM series and a spreadsheet. How do I get to a comparison of the three models?*
 
-Four steps: write ``cohort.csv``, have it checked, look at what the loader reads, run the study. Here a hospital's
-export is played by a **synthetic** one; put your own paths where it stands.
+Four steps: write ``cohort.csv``, check it, look at what the loader reads, run the study. A **synthetic** export stands
+for that of a hospital here; replace its paths by your own.
 """
 
 # %%
 # What you start with
 # -------------------
-# One folder a patient that holds **one** post-contrast T1 series as DICOM files, in any order and under any names
-# (NIfTI files do as well), and a spreadsheet with the clinical values. Below, ``export`` is the
-# :class:`pathlib.Path` of the folder that holds both.
+# One folder per patient with **one** post-contrast T1 series as DICOM files, in any order and under any names (NIfTI
+# files work as well), and a spreadsheet with the clinical values. Below, ``export`` is the :class:`pathlib.Path` of the
+# folder with both.
 
 import pandas as pd
 
@@ -61,7 +61,7 @@ print(*sorted(path.name for path in folders[0].iterdir())[:4], "...")
 # %%
 # Step 1: write ``cohort.csv``
 # ----------------------------
-# One row a patient, with these columns; :func:`~sklearn_pspd.cohort.check_cohort` has them with their ranges.
+# One row per patient, with these columns; :func:`~sklearn_pspd.cohort.check_cohort` lists them with their ranges.
 #
 # =================  =========================================================================================
 # column             meaning
@@ -81,8 +81,8 @@ print(*sorted(path.name for path in folders[0].iterdir())[:4], "...")
 # ``outcome``        ``PD`` (true progression) or ``PsPD`` (pseudoprogression)
 # =================  =========================================================================================
 #
-# A folder of exactly the nine slices to be used needs no position. Translate your codes by a dictionary, so that a code
-# you did not think of becomes an empty cell that the check reports, rather than a guess.
+# A folder of exactly the nine slices to be used needs no position. Translate your codes with a dictionary: a code that
+# it does not contain becomes an empty cell, which the check reports.
 
 cohort = pd.DataFrame(
     {
@@ -103,10 +103,10 @@ cohort = pd.DataFrame(
 cohort.to_csv(export / "cohort.csv", index=False)
 
 # %%
-# Step 2: have it checked
-# -----------------------
-# :func:`~sklearn_pspd.cohort.read_cohort` lists every problem at once, with patient, column and value. Two slips show:
-# the dose is in cGy, and an empty IDH cell is not the same as ``unknown``.
+# Step 2: check it
+# ----------------
+# :func:`~sklearn_pspd.cohort.read_cohort` lists all problems at once, with patient, column and value. It finds two
+# mistakes here: the dose is in cGy, and an empty IDH cell is not the same as ``unknown``.
 
 from sklearn_pspd import read_cohort
 
@@ -127,8 +127,9 @@ print(pd.crosstab(checked["site"], checked["outcome"]))
 # %%
 # Step 3: look at what the loader reads
 # -------------------------------------
-# The table of quality control has a row a patient: format, spacing, field of view, orientation, the slices that are
-# used, and any problem. Then look at the images, of as many patients as you can: the framed slice must show the lesion.
+# The quality-control table has one row per patient: format, spacing, field of view, orientation, the slices that are
+# used, and any problem. Then look at the images of as many patients as you can: the framed slice must show the
+# lesion.
 
 from sklearn_pspd import SliceStackLoader
 
@@ -147,55 +148,57 @@ display = SliceStackDisplay.from_stack(loader.fit_transform(checked.head(1))[0],
 figure.suptitle("Synthetic patient P001, slices from feet to head")
 
 # %%
-# A patient who is in the table twice, or a feature that repeats the outcome, spoils every figure that follows:
-
-from sklearn_pspd import audit_leaks, split_xy
-
-X, y = split_xy(checked)
-findings = audit_leaks(X, y, loader=loader)
-print(f"{len(findings)} findings")
-
-# %%
 # Step 4: run the study
 # ---------------------
-# In a terminal, beside your table::
-#
-#     python -m sklearn_pspd cohort.csv
-#
-# That is the paper's network at full size and ten folds: for 59 training patients some 3900 steps of 1.9 s on two CPU
-# cores (:doc:`/performance`), two hours. The paper reports a quarter of an hour for the ten folds of one network on a
-# GeForce GTX 1080 Ti. Begin with a small network and few epochs, as here, to see that all is well. It has learned
-# little, and its figures say so; ``--help`` lists the options.
+# :class:`~sklearn_pspd.study.Study` holds out the site with the fewest patients and describes the cohort before any
+# training: duplicate patients, features that reveal the outcome, patient characteristics, and what the number of
+# patients allows.
 
-import subprocess
-import sys
+from sklearn_pspd import CNNLSTMClassifier, Study, paper_models
 
-command = "-m sklearn_pspd cohort.csv --size-px 32 --filters 8 16 --folds 3 --epochs 5"
-study = subprocess.run([sys.executable, *command.split()], cwd=export, capture_output=True, text=True, check=True)
-print(f"$ python {command}\n\n{study.stdout}")
+network = CNNLSTMClassifier(
+    filters=(8, 16), pooling="average", optimizer="adam", learning_rate=0.003, epochs=10, random_state=0
+)
+models = paper_models(network, size_px=32, memory=str(export / "stacks"), random_state=0)
+study = Study(checked, models, cv=3, title="Synthetic cohort")
+print(study.describe())
 
 # %%
-# The folder ``pspd-study`` holds the report: this text, figures, and tables of every metric with its interval, of the
-# paired tests and of every patient's score.
+# This network is small, and is trained for a few epochs, to see that everything works. ``Study(checked)`` runs the
+# paper's network at full size with ten folds: for 59 training patients some 3900 steps of 1.9 s on two CPU cores
+# (:doc:`/performance`), two hours. The paper reports a quarter of an hour for the ten folds of one network on a
+# GeForce GTX 1080 Ti. In a terminal, ``python -m sklearn_pspd cohort.csv`` does the same.
+
+result = study.run(export / "pspd-study")
+print(result.report(cohort=False))
+
+# %%
+# The folder has this report, figures, and tables of every metric with its interval, of the paired tests and of the
+# score of every patient.
 
 print(*sorted(path.name for path in (export / "pspd-study").iterdir()), sep="\n")
+
+# %%
+# The fitted models are in ``result.models_``, for patients to come:
+
+new_patients = study.X_test.head(3)
+result.models_["clinical alone"].predict_proba(new_patients)[:, 1].round(2)  # probability of PsPD
 
 # %%
 # sphinx_gallery_thumbnail_number = -1
 from sklearn_pspd.plotting import ComparisonDisplay
 
-scores, summary = (pd.read_csv(export / "pspd-study" / f"{name}.csv") for name in ("scores", "comparison"))
-display = ComparisonDisplay(scores=scores, summary=summary).plot(title="Synthetic cohort")
+display = ComparisonDisplay.from_comparison(result.comparison, title="Synthetic cohort")
 
 # %%
 # Reading it
 # ----------
 # * **Intervals first.** With some twenty patients in the external set an AUC of 0.8 has an interval from about 0.55 to
-#   0.93; a model is not better because its point lies higher. The paired tests below the scores say when it is.
-# * **Is it more than luck?** :func:`~sklearn_pspd.model_selection.negative_control` runs the same protocol on scrambled
-#   outcomes.
+#   0.93. A model is better than another one if the paired test says so, not because its AUC is higher.
+# * **Is it more than chance?** ``Study(..., n_permutations=99)`` repeats the same protocol on permuted outcomes; see
+#   :func:`~sklearn_pspd.model_selection.negative_control`.
 # * **Your own code**: ``X, y = split_xy(read_cohort("cohort.csv"))`` and the pipelines of :doc:`/user_guide/pipelines`
-#   go wherever scikit-learn goes.
+#   work with all of scikit-learn.
 #
 # Research software, not a medical device: it must not be used to make decisions about patients.
 

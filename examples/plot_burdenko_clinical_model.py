@@ -1,14 +1,14 @@
 """
-Model 3 on a public table, and its leak
-=========================================
+Model 3 on a public table, and its leakage
+==========================================
 
 The paper's model 3 is a random forest on clinical features alone. The clinical table of Burdenko-GBM-Progression is
-open, so it can be built on real patients; and it shows how a label that is made from timing lets a model know the
-answer.
+public, so this model can be built on real patients. The table also shows how a label that is defined by timing is
+revealed by a feature.
 
-The table is yours to download (180 patients, CC BY 4.0, https://doi.org/10.7937/E1QP-D183). The environment variable
-``PSPD_BURDENKO`` names its folder. Without it this page runs on a **synthetic** cohort, which says nothing about
-patients. Research software, not a medical device.
+Download the table (180 patients, CC BY 4.0, https://doi.org/10.7937/E1QP-D183) and set the environment variable
+``PSPD_BURDENKO`` to its folder. Without it this page runs on a **synthetic** cohort, which says nothing about patients.
+Research software, not a medical device.
 """
 
 import os
@@ -16,24 +16,16 @@ from tempfile import TemporaryDirectory
 
 import matplotlib.pyplot as plt
 import numpy as np
-from sklearn.compose import ColumnTransformer
 
-from sklearn_pspd import (
-    ClinicalMinMaxScaler,
-    audit_leaks,
-    compare_models,
-    make_clinical_pipeline,
-    make_cohort,
-    split_xy,
-)
+from sklearn_pspd import audit_leaks, compare_models, make_clinical_pipeline, make_cohort, split_xy
 from sklearn_pspd.datasets import load_burdenko
 from sklearn_pspd.plotting import ComparisonDisplay
 
 # %%
 # The cohort
 # ----------
-# The loader takes the first call that is exactly "progression" or "pseudo progression" as the outcome. It drops no
-# patient silently: its report has a row for everybody who was left out, and for whatever is odd.
+# The outcome is the first assessment that is exactly "progression" or "pseudo progression". No patient is dropped
+# silently: the report has one row per patient who was left out, and one per anomaly.
 
 folder = os.environ.get("PSPD_BURDENKO")
 if folder:
@@ -45,7 +37,7 @@ else:
     print("The Burdenko table is not here. To run this page on it:")
     print("  1. download the clinical data as CSV from https://doi.org/10.7937/E1QP-D183")
     print("  2. set the environment variable PSPD_BURDENKO to the folder that holds the file")
-    print("What follows is a synthetic cohort; its figures say nothing about patients.")
+    print("The following results are those of a synthetic cohort and say nothing about patients.")
     with TemporaryDirectory() as images:
         cohort = make_cohort(images, 115, matrix_px=(48,), n_native_slices=10, random_state=0)
 
@@ -53,17 +45,17 @@ X, y = split_xy(cohort)
 print(f"{name}: {len(y)} patients, {np.sum(y == 0)} PD and {np.sum(y == 1)} PsPD")
 
 # %%
-# Look before you train
-# ---------------------
-# :func:`~sklearn_pspd.model_selection.audit_leaks` tests whether one feature alone gives the outcome away.
+# Leakage check
+# -------------
+# :func:`~sklearn_pspd.model_selection.audit_leaks` tests whether a single feature reveals the outcome.
 
 findings = audit_leaks(X, y)
-gives_away = findings[findings["finding"] == "gives the outcome away"]
-print(gives_away[["column", "detail"]].to_string(index=False) if len(gives_away) else "No feature gives it away.")
+revealing = findings[findings["finding"] == "reveals the outcome"]
+print(revealing[["column", "detail"]].to_string(index=False) if len(revealing) else "No feature reveals the outcome.")
 
 # %%
-# On the Burdenko table the days since radiotherapy do: pseudoprogression is by definition called early. That is how
-# the label was made, and no finding about the disease.
+# In the Burdenko table the days since radiotherapy reveal it, since pseudoprogression is by definition assessed early.
+# This is a consequence of how the labels were defined, not a finding about the disease.
 
 figure, ax = plt.subplots(figsize=(7.5, 3), layout="constrained")
 rng = np.random.default_rng(0)
@@ -82,14 +74,13 @@ ax.set_title(f"{name}: timing by outcome")
 # %%
 # Model 3 with and without the days
 # ---------------------------------
-# The table has no dose and no fractions, so model 3 gets the columns that there are. The same five folds serve all
-# three models, and every scaler and tree sees training patients only.
+# The table has neither dose nor fractions, so model 3 uses the columns that are available. All three models are
+# validated on the same five folds, and every scaler and forest is fitted to training patients only.
 
 
 def model_3(columns):
     """Make the paper's random forest on some of the clinical columns."""
-    features = ColumnTransformer([("clinical", ClinicalMinMaxScaler(), columns)])
-    model = make_clinical_pipeline(random_state=0).set_params(features=features)
+    model = make_clinical_pipeline(columns=columns, random_state=0)
     return model.set_params(classifier__max_features=min(2, len(columns)))
 
 
@@ -105,7 +96,7 @@ table = comparison.frame()
 print(table.loc[table["metric"] == "auc", ["model", "value", "low", "high"]].round(2).to_string(index=False))
 
 # %%
-# Whoever reports the second model as a success reports the rule by which the labels were made. Leave the days out, or
-# take the outcome from the first follow-up alone (``call="first_followup"``).
+# The AUC of the second model would describe the rule that defined the labels, not the disease. Leave the days out, or
+# take the outcome from the first follow-up alone (``assessment="first_followup"``).
 
 plt.show()

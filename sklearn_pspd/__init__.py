@@ -32,19 +32,20 @@ _ROOMS = {
         "make_image_pipeline",
         "paper_models",
     ),
+    # The paper's study as one object.
+    "study": ("Study", "StudyResult"),
     # Fitted pipelines in files.
     "persistence": ("load_pipeline", "save_pipeline"),
     # Numbers about scores, groups of patients and sample sizes.
     "statistics": ("CharacteristicsTable", "characteristics_table"),
     # The protocol: validation, comparison, tuning, thresholds, negative control, leakage checks.
     "model_selection": (
-        "LadderSearchCV",
         "ModelComparison",
+        "SequentialSearchCV",
         "audit_leaks",
         "compare_models",
         "negative_control",
         "nested_cross_validate",
-        "tune_ladder",
     ),
 }
 _HOMES = {name: room for room, names in _ROOMS.items() for name in names}

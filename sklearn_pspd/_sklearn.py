@@ -5,7 +5,7 @@ from sklearn.model_selection._search import BaseSearchCV
 from sklearn.model_selection._split import GroupsConsumerMixin
 from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils.validation import _check_sample_weight
+from sklearn.utils.validation import _check_method_params, _check_sample_weight
 
 try:
     from sklearn.callback import CallbackSupportMixin
@@ -15,10 +15,12 @@ except ImportError:  # scikit-learn below 1.9
         """Stand-in where scikit-learn has no callbacks yet: there is nobody to report to."""
 
         def _init_callback_context(self, **_):
-            return _NoContext()
+            return NoCallbackContext()
 
 
-class _NoContext:
+class NoCallbackContext:
+    """Stand-in for the context of a fit where scikit-learn has no callbacks yet."""
+
     def subcontext(self, **_):
         return self
 
@@ -35,7 +37,9 @@ __all__ = [
     "GroupsConsumerMixin",
     "HasMethods",
     "Interval",
+    "NoCallbackContext",
     "StrOptions",
+    "_check_method_params",
     "_check_sample_weight",
     "_fit_context",
     "_safe_indexing",

@@ -1,8 +1,10 @@
-"""Errors of this library."""
+"""Exceptions of this library."""
+
+__all__ = ["InputError"]
 
 
 class InputError(ValueError):
-    """Input that would make a result wrong, or from which there is none.
+    """Invalid input, or input that would make a result wrong.
 
-    Raised on purpose, with what was found, what is allowed and what to do. Any other error is a defect of the library.
+    The message states what was found, what is allowed and what to do. Any other exception is a defect of the library.
     """

@@ -1,4 +1,4 @@
-"""Tables of text as plain text, Markdown and LaTeX."""
+"""Tables as plain text, Markdown and LaTeX, and p-values as text."""
 
 import math
 import re
@@ -15,17 +15,17 @@ LATEX_ESCAPES = {
 
 
 def plain_text(table):
-    """Lay a table out in columns padded with blanks.
+    """Write a table as plain text, in columns aligned with spaces.
 
     Parameters
     ----------
     table : DataFrame of str
-        Cells of one line each.
+        Table; each cell is one line of text.
 
     Returns
     -------
     str
-        The heading and one line a row, without trailing blanks.
+        The heading and one line per row, without trailing spaces.
 
     Examples
     --------
@@ -48,12 +48,12 @@ def markdown_text(table):
     Parameters
     ----------
     table : DataFrame of str
-        Cells; characters that mean something in Markdown are escaped.
+        Table; special characters of Markdown are escaped.
 
     Returns
     -------
     str
-        A pipe table.
+        A table in pipe syntax.
 
     Examples
     --------
@@ -70,17 +70,17 @@ def markdown_text(table):
 
 
 def latex_text(table):
-    r"""Write a table in LaTeX, for the package booktabs.
+    r"""Write a table in LaTeX; it needs the package booktabs.
 
     Parameters
     ----------
     table : DataFrame of str
-        Cells; characters that mean something in LaTeX are escaped.
+        Table; special characters of LaTeX are escaped.
 
     Returns
     -------
     str
-        A tabular environment.
+        A ``tabular`` environment.
 
     Examples
     --------
@@ -103,7 +103,7 @@ def latex_text(table):
 
 
 def escape_markdown(text):
-    r"""Return text that Markdown shows as it stands, on one line.
+    r"""Escape text for Markdown and put it on one line.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ def escape_markdown(text):
     Returns
     -------
     str
-        The text with backslashes before characters that mean something.
+        The text with a backslash before each special character.
 
     Examples
     --------
@@ -125,7 +125,7 @@ def escape_markdown(text):
 
 
 def escape_latex(text):
-    r"""Return text that LaTeX sets as it stands.
+    r"""Escape text for LaTeX and put it on one line.
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ def escape_latex(text):
     Returns
     -------
     str
-        The text with each special character as a command.
+        The text with each special character replaced by its command.
 
     Examples
     --------
@@ -147,19 +147,19 @@ def escape_latex(text):
 
 
 def format_p(p_value, *, sign=False):
-    """Return a p-value with three decimals.
+    """Write a p-value with three decimals.
 
     Parameters
     ----------
     p_value : float
-        In [0, 1], or NaN.
+        P-value in [0, 1], or NaN.
     sign : bool, default=False
-        Whether to put "=" before a number, as after the letter p.
+        Whether to write "=" before the number, for text such as "p = 0.032".
 
     Returns
     -------
     str
-        "< 0.001" below that; nothing for NaN.
+        "< 0.001" if the p-value is smaller than that; empty for NaN.
 
     Examples
     --------

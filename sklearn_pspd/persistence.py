@@ -1,4 +1,4 @@
-"""Fitted models in files that run no code when they are opened."""
+"""Fitted pipelines in files that run no code when they are read."""
 
 import zipfile
 from importlib import import_module
@@ -6,6 +6,8 @@ from inspect import isclass
 from pathlib import Path
 
 from sklearn_pspd.exceptions import InputError
+
+__all__ = ["load_pipeline", "save_pipeline"]
 
 # Rooms whose classes a pipeline of this library may hold: those that their `__all__` lists.
 PIPELINE_ROOMS = ("loading", "model_selection", "neural_network", "pipelines", "preprocessing")
@@ -26,15 +28,15 @@ def save_pipeline(pipeline, path):
     Parameters
     ----------
     pipeline : estimator
-        For example what :func:`~sklearn_pspd.pipelines.make_fusion_pipeline` made, fitted. Caches are not part of the
-        file: a `memory` that is not a path must be taken off before.
+        Fitted, for example one that :func:`~sklearn_pspd.pipelines.make_fusion_pipeline` made. Caches are not part of
+        the file: set a `memory` that is not a path to None before.
     path : path-like
         The file to write, usually ``.skops``.
 
     Raises
     ------
-    ValueError
-        If the pipeline holds types that :func:`load_pipeline` would refuse, which it lists.
+    InputError
+        If the pipeline contains types that :func:`load_pipeline` would refuse; they are listed.
 
     See Also
     --------
@@ -56,12 +58,12 @@ def save_pipeline(pipeline, path):
 
     content = skops.io.dumps(pipeline)
     if foreign := _foreign_types(content):
-        raise InputError(f"{path}: the pipeline holds types that would not be loaded again: {', '.join(foreign)}")
+        raise InputError(f"{path}: the pipeline contains types that load_pipeline refuses: {', '.join(foreign)}")
     Path(path).write_bytes(content)
 
 
 def load_pipeline(path):
-    """Read a file of :func:`save_pipeline`.
+    """Read a file that :func:`save_pipeline` wrote.
 
     Parameters
     ----------
@@ -75,9 +77,9 @@ def load_pipeline(path):
 
     Raises
     ------
-    ValueError
-        If the file is not of that kind, is damaged, holds types outside scikit-learn, NumPy and this library, or was
-        written by a version that this one does not understand. Nothing of it is run.
+    InputError
+        If the file is not of this kind, is damaged, contains types of other packages than scikit-learn, NumPy and this
+        library, or was written by a version that this one cannot read. No code in it is run.
     FileNotFoundError
         If there is no such file.
     """
@@ -87,9 +89,11 @@ def load_pipeline(path):
     try:
         foreign = _foreign_types(content)
     except (zipfile.BadZipFile, KeyError, ValueError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: not a file of save_pipeline, or a damaged one ({error})") from error
+        raise InputError(f"{path}: not a file of save_pipeline, or damaged ({error})") from error
     if foreign:
-        raise InputError(f"{path}: refused, since it holds types that no pipeline of ours has: {', '.join(foreign)}")
+        raise InputError(
+            f"{path}: refused; it contains types that pipelines of this library do not use: {', '.join(foreign)}"
+        )
     try:
         return skops.io.loads(content, trusted=skops.io.get_untrusted_types(data=content))
     except Exception as error:

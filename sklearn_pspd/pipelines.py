@@ -275,9 +275,9 @@ def jang2018(variant, model="fusion"):
     'sigmoid'
     """
     if variant not in VARIANTS:
-        raise InputError(f"variant is 'paper' or 'released'; got {variant!r}")
+        raise InputError(f"variant must be 'paper' or 'released'; got {variant!r}")
     if model not in MODELS.values():
-        raise InputError(f"model is 'fusion', 'image' or 'clinical'; got {model!r}")
+        raise InputError(f"model must be 'fusion', 'image' or 'clinical'; got {model!r}")
     released = variant == "released"
     if model == "clinical":
         return {
@@ -342,7 +342,7 @@ def _mri_branch(n_slices, size_px, fov_mm, memory, n_jobs):
 def _clinical_branch(columns):
     columns = list(CLINICAL_COLUMNS if columns is None else columns)
     if not columns or len(set(columns)) < len(columns):
-        raise InputError(f"columns lists clinical columns of the cohort table, each once, at least one; got {columns}")
+        raise InputError(f"columns must list one or more clinical columns of the table, each once; got {columns}")
     return "clinical", ClinicalMinMaxScaler(), columns
 
 

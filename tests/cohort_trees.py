@@ -11,7 +11,7 @@ AFFINE = np.diag([-1.0, -1.0, 2.0, 1.0])
 
 
 def write_image(path, mask=None):
-    """A volume of 12 x 13 x 11 voxels; a mask has a label in the slices that `mask` gives, by label."""
+    """Write a volume of 12 x 13 x 11 voxels, or a mask; `mask` is {label: {slice: side length}}."""
     path.parent.mkdir(parents=True, exist_ok=True)
     voxels = np.random.default_rng(0).normal(100, 10, (12, 13, 11)).astype(np.float32)
     if mask is not None:
@@ -130,10 +130,10 @@ HEADER = (
 TABLE = "Burdenko GBM clinical data.csv"
 
 
-def line(name, *calls, sex="M  ", idh="negative", mgmt="        ", surgery="8/1/04", end="10/30/04", age="   57"):
-    """A row of the table; each call is (text, date)."""
-    padded = [*calls, *[("      ", "       ")] * (10 - len(calls))]
-    texts = [f'"{call}"  ' if "," in call else call for call, _ in padded]
+def line(name, *assessments, sex="M  ", idh="negative", mgmt="        ", surgery="8/1/04", end="10/30/04", age="   57"):
+    """Return a row of the table; each assessment is (text, date)."""
+    padded = [*assessments, *[("      ", "       ")] * (10 - len(assessments))]
+    texts = [f'"{text}"  ' if "," in text else text for text, _ in padded]
     return [
         name,
         " 9/1/04",
@@ -145,7 +145,7 @@ def line(name, *calls, sex="M  ", idh="negative", mgmt="        ", surgery="8/1/
         "9/15/04",
         end,
         "9/1/04",
-        *(d for _, d in padded),
+        *(date for _, date in padded),
         "",
         age,
     ]
@@ -170,7 +170,7 @@ DIRTY = (
 
 
 def write_released(root):
-    """Two patients whose rows and folders are in opposite orders."""
+    """Write two patients whose rows and folders are in opposite orders."""
     for name, lowest_mm in (("11", 10.0), ("2", -30.0)):
         write_images(root / name, "2015-01-01", "MPRAGE", n_slices=9, lowest_mm=lowest_mm)
         for number, file in enumerate(sorted((root / name).iterdir())):

@@ -1,4 +1,4 @@
-"""Tiny DICOM series, plans and structure sets, as a radiotherapy archive has them."""
+"""Small DICOM series, plans and structure sets, as in a radiotherapy archive."""
 
 import numpy as np
 import pydicom
@@ -13,7 +13,7 @@ PLANNING_FRAME = "1.2.826.0.1.3680043.8.498.2"
 def write_images(
     folder, date, description, *, study="", modality="MR", frame=SCANNER_FRAME, lowest_mm=-20.0, n_slices=11
 ):
-    """Write a series of axial slices of 16 x 14 pixels, 2 mm apart; each slice holds its number, and noise."""
+    """Write axial slices of 16 x 14 pixels, 2 mm apart; each pixel is 1000 times the slice number, plus noise."""
     rng = np.random.default_rng(0)
     series = generate_uid()
     for number in range(n_slices):
@@ -34,7 +34,7 @@ def write_images(
 
 
 def write_plan(folder, date, doses_gy=(60.0,), fractions=(30,)):
-    """Write a plan with a dose reference for each dose and a fraction group for each number of fractions."""
+    """Write a plan with one dose reference per dose and one fraction group per number of fractions."""
     header = _header(RTPLAN, "RTPLAN", date, "Radiotherapy planning")
     header.DoseReferenceSequence = [_item(TargetPrescriptionDose=dose) for dose in doses_gy]
     header.FractionGroupSequence = [_item(NumberOfFractionsPlanned=number) for number in fractions]
@@ -42,7 +42,7 @@ def write_plan(folder, date, doses_gy=(60.0,), fractions=(30,)):
 
 
 def write_structures(folder, date, regions, frame=PLANNING_FRAME):
-    """Write a structure set; `regions` has for each name the sides of a square by the height in mm."""
+    """Write a structure set; `regions` is {name: [(height in mm, side length of a square), ..]}."""
     header = _header(RTSTRUCT, "RTSTRUCT", date, "Radiotherapy planning")
     header.StructureSetROISequence, header.ROIContourSequence = [], []
     for number, (name, squares) in enumerate(regions.items(), start=1):

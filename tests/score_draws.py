@@ -1,4 +1,4 @@
-"""Scores, counts and published patients that the tests of metrics, comparisons and tables share."""
+"""Scores, counts and published data that the tests of metrics, paired tests and tables share."""
 
 import numpy as np
 from hypothesis import settings
@@ -25,7 +25,7 @@ S100B_POOR = {
 
 
 def published_haemorrhages():
-    """Return outcome (1 = poor), WFNS grade and S100B of the published patients."""
+    """Return outcome (1 = poor), WFNS grade and S100B, one entry per published patient."""
     rows = [
         (outcome, grade, int(value))
         for outcome, table in enumerate((S100B_GOOD, S100B_POOR))
@@ -37,7 +37,7 @@ def published_haemorrhages():
 
 @st.composite
 def scored(draw, min_class_size=1, max_class_size=9):
-    """Draw classes and scores with many ties, as integers that scale exactly to [0, 1]."""
+    """Draw classes and scores with many ties: multiples of 1/8, which are exact in binary."""
     n_negative, n_positive = (draw(st.integers(min_class_size, max_class_size)) for _ in range(2))
     y_true = np.array(draw(st.permutations([0] * n_negative + [1] * n_positive)))
     levels = draw(st.integers(1, 8))

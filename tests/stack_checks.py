@@ -12,7 +12,7 @@ SHAPE = (3, 4, 11, 7)  # (n_patients, n_slices, height, width)
 
 
 def make_stacks(n_patients=SHAPE[0], dtype=np.float32):
-    """Random stacks with unequal sides and no constant slice."""
+    """Return random stacks with unequal sides and no constant slice."""
     return np.random.default_rng(0).normal(50.0, 20.0, (n_patients, *SHAPE[1:])).astype(dtype)
 
 
@@ -45,7 +45,7 @@ def check_wrong_rank(estimator):
 
 
 def check_wrong_slice_count(estimator):
-    """Only estimators that learn a shape can refuse another one."""
+    """An estimator that learns the shape of a stack refuses stacks of another shape."""
     estimator.fit(make_stacks())
     if not get_tags(estimator).requires_fit:
         return
@@ -127,7 +127,7 @@ STACK_CHECKS = [
 
 
 def parametrize_with_stack_checks(estimators):
-    """Parametrise a test over ``estimator`` and ``check``, in the manner of scikit-learn's parametrize_with_checks."""
+    """Parametrise a test over ``estimator`` and ``check``, as scikit-learn's parametrize_with_checks does."""
     cases = [
         pytest.param(clone(estimator), check, id=f"{estimator!r}-{check.__name__}")
         for estimator in estimators

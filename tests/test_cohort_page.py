@@ -1,4 +1,4 @@
-"""The page on cohorts of the user guide, run as a reader would."""
+"""The code of the user guide's page on cohorts runs."""
 
 import re
 from pathlib import Path
@@ -19,7 +19,7 @@ def blocks_of(page):
 
 
 def test_records_become_a_cohort(tmp_path, monkeypatch, capsys):
-    cohort = make_cohort(tmp_path / "phantom", 8, matrix_px=(32,), n_native_slices=10, random_state=0)
+    cohort = make_cohort(tmp_path / "synthetic", 8, matrix_px=(32,), n_native_slices=10, random_state=0)
     kept = {
         rule.column: "yes" if rule.wanted is True else "no" if rule.wanted is False else rule.wanted
         for rule in ELIGIBILITY_RULES
@@ -50,7 +50,7 @@ def test_records_become_a_cohort(tmp_path, monkeypatch, capsys):
 
 @pytest.fixture
 def downloads(tmp_path, monkeypatch):
-    """Small trees under the names that the page gives them."""
+    """Write small trees with the folder names of the page."""
     write_table(tmp_path / "Burdenko-GBM-Progression", *DIRTY)
     write_upenn(tmp_path / "UPENN-GBM")
     write_image(write_lumiere(tmp_path / "LUMIERE") / "Imaging" / "Patient-001" / "week-016" / "CT1.nii.gz")

@@ -10,6 +10,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpydoc.validate
 import pytest
+from reference import documented, reference_page, rooms
 
 import sklearn_pspd
 from sklearn_pspd import make_cohort
@@ -17,73 +18,18 @@ from sklearn_pspd import make_cohort
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted(path for path in (ROOT / "docs").rglob("*.rst") if "_build" not in path.parts)]
 
-# Their public names are on the reference page: all that `__all__` lists, or that is defined there without underscore.
-PUBLIC_MODULES = (
-    "calibration",
-    "characteristics",
-    "classifiers",
-    "clinical",
-    "cohort",
-    "comparisons",
-    "datasets",
-    "eligibility",
-    "group_tests",
-    "labels",
-    "loading",
-    "metrics",
-    "model_selection",
-    "pipelines",
-    "plotting",
-    "preprocessing",
-    "reporting",
-    "sample_size",
-    "tables",
-)
-# Nobody imports from these, unless a name is listed below.
-INTERNAL_MODULES = (
-    "__main__",
-    "interpolation",
-    "intervals",
-    "layers",
-    "networks",
-    "persistence",
-    "progress",
-    "resampling",
-    "score_checks",
-    "table_text",
-    "training",
-)
-NAMES_OF_INTERNAL_MODULES = {
-    "sklearn_pspd.statistics.Estimate",
-    "sklearn_pspd.persistence.load_pipeline",
-    "sklearn_pspd.persistence.save_pipeline",
-}
-
 # Left out of numpydoc's checks: sections that not every docstring needs, and the type before a single return value,
 # which may have a name.
 OPTIONAL = {"ES01", "EX01", "RT02", "SA01"}
 
 
-def public_names(module_name):
-    module = importlib.import_module(f"sklearn_pspd.{module_name}")
-    if hasattr(module, "__all__"):
-        return set(module.__all__)
-    return {
-        name
-        for name, value in vars(module).items()
-        if not name.startswith("_")
-        and (inspect.isclass(value) or inspect.isfunction(value))
-        and value.__module__ == module.__name__
-    }
-
-
 def public_paths():
-    return {f"sklearn_pspd.{module}.{name}" for module in PUBLIC_MODULES for name in public_names(module)}
+    return {f"sklearn_pspd.{room}.{name}" for room, names in rooms().items() for name in documented(room, names)}
 
 
 def documented_objects():
     """List the public names, and the methods and properties of public classes."""
-    for path in sorted(public_paths() | NAMES_OF_INTERNAL_MODULES):
+    for path in sorted(public_paths()):
         yield path
         module, name = path.rsplit(".", 1)
         value = getattr(importlib.import_module(module), name)
@@ -93,20 +39,25 @@ def documented_objects():
                 yield f"{path}.{member}"
 
 
-def test_every_module_is_public_or_internal():
+def test_every_room_is_public_or_internal():
+    """What has no `__all__` is for no user: nothing of it may be exported, nor shown on a page."""
     found = {module.name for module in pkgutil.iter_modules(sklearn_pspd.__path__)}
-    assert found == set(PUBLIC_MODULES) | set(INTERNAL_MODULES)
+    assert found - set(rooms()) == {"__main__", "_sklearn", "formatting"}
+
+
+def test_a_public_name_lives_in_one_room_and_is_importable():
+    names = [name for of_room in rooms().values() for name in of_room]
+    assert len(names) == len(set(names)), "a name is public in two rooms"
+    assert set(sklearn_pspd.__all__) - {"__version__"} <= set(names)
+    for path in public_paths():
+        room, name = path.rsplit(".", 1)
+        assert getattr(importlib.import_module(room), name) is not None
 
 
 def test_the_reference_page_lists_the_public_names():
-    listed = re.findall(r"^   ~(sklearn_pspd\.[\w.]+)$", (ROOT / "docs" / "api.rst").read_text(), re.MULTILINE)
+    listed = re.findall(r"^   ~(sklearn_pspd\.[\w.]+)$", reference_page(), re.MULTILINE)
     assert len(listed) == len(set(listed)), "a name is listed twice"
-    assert set(listed) == public_paths() | NAMES_OF_INTERNAL_MODULES
-
-
-def test_the_reference_page_marks_what_the_package_exports():
-    marked = re.findall(r"\*\*(\w+)\*\*", (ROOT / "docs" / "api.rst").read_text())
-    assert sorted(marked) == sorted(set(sklearn_pspd.__all__) - {"__version__"} | {"bold"})
+    assert set(listed) == public_paths()
 
 
 def test_docstrings_are_whole():

@@ -1,5 +1,8 @@
 """The command line, as a user meets it."""
 
+import errno
+import logging
+import os
 import subprocess
 import sys
 import warnings
@@ -8,14 +11,16 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+import sklearn_pspd
+from sklearn_pspd import __main__ as command
 from sklearn_pspd import make_cohort
 
 QUICK = ["--folds", "2", "--epochs", "1", "--size-px", "8", "--filters", "2", "--slices", "3"]
 
 
 def run(*arguments, cwd):
-    command = [sys.executable, "-m", "sklearn_pspd", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=300, check=False)
+    line = [sys.executable, "-m", "sklearn_pspd", *map(str, arguments)]
+    return subprocess.run(line, capture_output=True, text=True, cwd=cwd, timeout=300, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -31,24 +36,24 @@ def test_no_argument_study(study):
     assert result.stdout.startswith(title)
     assert result.stdout.count(title) == 2
     headings = (
-        "Leaks: none found",
+        "Leakage checks: none found",
         "Training patients by outcome",
         "All patients by site",
         "Sample size, for an AUC of 0.75",
         "Cross-validation: 2 folds",
         "External: held-out site",
-        "Calibration: slope 1",
+        "Calibration: ideal are slope 1 and intercept 0",
         "Net benefit",
-        "Thresholds with bootstrap spread, applied to the held-out site",
-        "Negative control: the same protocol on scrambled outcomes, one arrangement",
-        "p is 0.5 at best with one arrangement.",
+        "Thresholds with bootstrap limits, applied to the held-out site",
+        "Negative control: the same protocol on permuted outcomes, one permutation",
+        "With one permutation the smallest possible p-value is 0.5.",
     )
     places = [result.stdout.index(heading) for heading in headings]
     assert places == sorted(places)
     frame = pd.read_csv(folder / "pspd-study" / "comparison.csv")
     assert set(frame["model"]) == {"MRI + clinical", "MRI alone", "clinical alone"}
     assert set(frame["evaluation"]) == {"cross-validation", "external"}
-    for name in ("comparison", "calibration", "decision_curves", "thresholds", "negative_control"):
+    for name in ("comparison", "fold_curves", "confusion_matrices", "calibration", "thresholds", "negative_control"):
         assert (folder / "pspd-study" / f"{name}.png").stat().st_size > 10_000
     controls = pd.read_csv(folder / "pspd-study" / "negative_control.csv")
     assert controls["n_permutations"].tolist() == [1, 1, 1]
@@ -56,6 +61,9 @@ def test_no_argument_study(study):
     assert characteristics.startswith(title)
     assert "All patients by site" in characteristics
     assert "site" not in characteristics.split("All patients")[0].split("Training patients")[1]
+    report = (folder / "pspd-study" / "report.txt").read_text()
+    printed = result.stdout[: result.stdout.rindex("\n", 0, -1)].rstrip()
+    assert printed == report.rstrip()
     text = result.stdout
     for metric in ("AUPRC", "accuracy", "Brier score", "precision", "recall", "F1", "McNemar, exact", "Holm"):
         assert metric in text.split("External: held-out site")[1]
@@ -69,31 +77,71 @@ def test_the_terminal_shows_our_lines_only(study):
     assert lines[1] == "reading 24 images"
     assert all(line.startswith("[") for line in lines[2:]), lines
     assert lines[10].startswith("[9/9]")
-    assert lines[-1].endswith("negative control, clinical alone: scrambled, 1 of 1")
+    assert lines[-1].endswith("negative control, clinical alone: permutation 1 of 1")
 
 
 def test_own_cohort_as_dicom(tmp_path):
     make_cohort(tmp_path / "own", 20, image_format="dicom", matrix_px=(128,), n_native_slices=10, random_state=1)
     result = run("own/cohort.csv", *QUICK, "--test-site", "A", "--folds", "9", "--out", "results", cwd=tmp_path)
     assert result.returncode == 2
-    assert "the training patients hold" in result.stderr
-    result = run("own/cohort.csv", *QUICK, "--out", "results", "--jobs", 2, cwd=tmp_path)
+    assert "the training patients include" in result.stderr
+    result = run("study", "own/cohort.csv", *QUICK, "--out", "results", "--jobs", 2, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert "Synthetic" not in result.stdout
     assert "Negative control" not in result.stdout
     assert "held out: site B" in result.stdout
+    checked = run("check", "own/cohort.csv", cwd=tmp_path)
+    assert checked.returncode == 0, checked.stderr
+    assert checked.stdout.strip() == result.stdout.split("\n\nCross-validation")[0].strip()
+
+
+@pytest.mark.parametrize("variant", ["paper", "released"])
+def test_both_published_variants_run(variant, tmp_path, monkeypatch, capsys):
+    fitted = []
+    from sklearn_pspd.study import Study
+
+    original = Study.run
+
+    def kept(self, *arguments, **keywords):
+        fitted.append(original(self, *arguments, **keywords))
+        return fitted[-1]
+
+    monkeypatch.setattr(Study, "run", kept)
+    monkeypatch.chdir(tmp_path)
+    quick = ["--variant", variant, "--patients", "20", *QUICK, "--filters", "2", "2", "--permutations", "0"]
+    assert command.main(quick) == 0
+    network = fitted[0].models_["MRI alone"]["classifier"]
+    assert network.lstm_activation == {"paper": "tanh", "released": "sigmoid"}[variant]
+    assert (network.filters, network.epochs, network.pooling) == ([2, 2], 1, "flatten")
+    assert fitted[0].models_["clinical alone"]["classifier"].n_estimators == {"paper": 1000, "released": 100}[variant]
+    assert "Cross-validation: 2 folds" in capsys.readouterr().out
+
+
+def test_a_call_leaves_the_process_as_it_was(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
+
+    def state():
+        settings = list(warnings.filters), dict(os.environ), logging.getLogger("tensorflow").level
+        return settings, sys.stderr, os.fstat(2).st_ino, len(list(Path("/dev/fd").iterdir()))
+
+    quick = ["--patients", "20", *QUICK, "--permutations", "0"]
+    assert command.main(quick) == 0  # the first call starts what a process starts once
+    before, first = state(), capsys.readouterr().out
+    assert command.main(quick) == 0
+    assert state() == before
+    assert capsys.readouterr().out == first
+    assert command.main(["absent.csv"]) == 2
+    assert state() == before
 
 
 def test_tuning_and_a_second_use(tmp_path, monkeypatch, capsys):
-    """In this process, with one loss trace and one rung of two values, since those of the paper take 65 fits."""
-    from sklearn_pspd import __main__ as command
-    from sklearn_pspd.model_selection import tuning
+    """In this process, with one loss trace and one parameter of two values, since those of the paper take 65 fits."""
+    from sklearn_pspd.model_selection import SequentialSearchCV, search
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(tuning, "PAPER_RUNGS", {"classifier__lstm_units": (2, 3)})
-    for tuner in (tuning.tune_ladder, tuning.LadderSearchCV.__init__):
-        monkeypatch.setitem(tuner.__kwdefaults__, "n_repeats", 1)
-    monkeypatch.setattr(command, "_send_native_messages_to", lambda path: None)
+    monkeypatch.setattr(search, "PAPER_SEQUENCE", {"lstm_units": (2, 3)})
+    monkeypatch.setitem(SequentialSearchCV.__init__.__kwdefaults__, "n_repeats", 1)
     make_cohort("own", 36, matrix_px=(128,), n_native_slices=10, random_state=1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of small folds
@@ -103,13 +151,14 @@ def test_tuning_and_a_second_use(tmp_path, monkeypatch, capsys):
     second = capsys.readouterr().out
     assert "These external patients were scored" not in first.out
     assert "These external patients were scored 2 times, with 5 models or settings." in second
-    assert first.out.index("Tuning on the training patients") < first.out.index("Cross-validation: 2 folds")
+    assert first.out.index("Tuning on all training patients") < first.out.index("Cross-validation: 2 folds")
     assert "lstm_units: 2 0." in first.out
     assert "Tuning inside each training fold" in first.out
-    assert "tuning inside a fold, MRI alone: classifier__lstm_units=3, fold 5 of 5" in first.err
+    assert "validation: MRI alone, fold 2 of 2: " in first.err
     scores = pd.read_csv("tuned/tuning_scores.csv")
     assert scores.groupby("value").size().to_dict() == {2: 5, 3: 5}
-    assert Path("tuned/tuning.png").stat().st_size > 10_000
+    for name in ("tuning", "tuning_2"):
+        assert Path(f"tuned/{name}.png").stat().st_size > 10_000
     folds = pd.read_csv("tuned/tuned_folds.csv")
     assert folds.groupby("model").size().to_dict() == {"MRI + clinical": 3, "MRI alone": 3}
     assert len(Path("own/cohort.external_uses.jsonl").read_text().splitlines()) == 2
@@ -120,10 +169,13 @@ def test_tuning_and_a_second_use(tmp_path, monkeypatch, capsys):
     ("arguments", "message"),
     [
         (["absent.csv"], "error: cohort table absent.csv: no such file"),
+        (["check", "absent.csv"], "error: cohort table absent.csv: no such file"),
         (["bad.csv"], "error: the cohort table has 10 problems:"),
-        (["--slices", "4"], "--slices is odd"),
+        (["--slices", "4"], "4 is even"),
         (["--folds", "1"], "1 is below 2"),
         (["--folds", "x"], "invalid number value: 'x'"),
+        (["--variant", "both"], "invalid choice: 'both'"),
+        (["--out", "bad.csv"], "error: [Errno 17] File exists: 'bad.csv'"),
     ],
 )
 def test_bad_input_is_status_2_and_no_traceback(tmp_path, arguments, message):
@@ -132,6 +184,36 @@ def test_bad_input_is_status_2_and_no_traceback(tmp_path, arguments, message):
     assert result.returncode == 2
     assert message in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "message"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "scores.csv"), 2, "error: [Errno 28] No space left"),
+        (OSError(errno.EROFS, "Read-only file system", "pspd-study"), 2, "error: [Errno 30] Read-only file system"),
+        (KeyboardInterrupt(), 130, "interrupted; what was complete is in the folder of the results\n"),
+    ],
+)
+def test_one_sentence_for_what_is_no_defect(error, status, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sklearn_pspd.study.prepare_study", lambda *args, **keywords: (_ for _ in ()).throw(error))
+    assert command.main([]) == status
+    lines = capsys.readouterr().err.splitlines(keepends=True)
+    assert lines[-1].startswith(message)
+    assert len(lines) == 2  # what it was doing, and the sentence
+
+
+def test_a_defect_of_ours_shows_where_it_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sklearn_pspd.study.prepare_study", lambda *args, **keywords: [].index(0))
+    with pytest.raises(ValueError, match="not in list"):
+        command.main([])
+
+
+def test_traceback_is_shown_on_demand(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        command.main(["absent.csv", "--traceback"])
 
 
 def test_an_unreadable_image_names_its_patient(tmp_path):
@@ -147,8 +229,22 @@ def test_an_unreadable_image_names_its_patient(tmp_path):
     assert "Traceback" not in result.stderr
 
 
-def test_help_has_one_line_an_option(tmp_path):
-    result = run("--help", cwd=tmp_path)
+def test_help_and_version(tmp_path):
+    result = run("study", "--help", cwd=tmp_path)
     assert result.returncode == 0
-    for option in ("--patients", "--folds", "--epochs", "--slices", "--size-px", "--seed", "--jobs", "--out"):
+    for option in (
+        "--patients",
+        "--folds",
+        "--epochs",
+        "--slices",
+        "--size-px",
+        "--seed",
+        "--jobs",
+        "--out",
+        "--variant",
+    ):
         assert option in result.stdout
+    overview = run("--help", cwd=tmp_path).stdout
+    assert "study" in overview
+    assert "check" in overview
+    assert run("--version", cwd=tmp_path).stdout == f"sklearn_pspd {sklearn_pspd.__version__}\n"

@@ -1,4 +1,4 @@
-"""Files of fitted models: what comes back, and what is refused."""
+"""Tests of saving and loading fitted models."""
 
 import json
 import pickle
@@ -32,7 +32,7 @@ def fitted(tiny_network):
 
 
 def change(path, name, content):
-    """Put another member into a zip file."""
+    """Replace a member of a zip file."""
     with zipfile.ZipFile(path) as archive:
         members = {member: archive.read(member) for member in archive.namelist()}
     members[name] = content
@@ -46,7 +46,7 @@ def description_of(path):
         return json.loads(archive.read("classifier.json"))
 
 
-def test_classifier_comes_back_whole(fitted, tmp_path):
+def test_a_loaded_classifier_equals_the_saved_one(fitted, tmp_path):
     classifier, X = fitted
     classifier.save(tmp_path / "model.pspd")
     loaded = CNNLSTMClassifier.load(tmp_path / "model.pspd")
@@ -72,9 +72,9 @@ def test_stored_network_opens_in_keras(fitted, tmp_path):
     np.testing.assert_allclose(network.predict_on_batch(batch)[:, 0], classifier.predict_proba(X)[:, 1], rtol=1e-5)
 
 
-def test_what_cannot_be_saved_is_named(fitted, tmp_path):
+def test_parameters_that_cannot_be_saved_are_named(fitted, tmp_path):
     classifier, _ = fitted
-    with pytest.raises(ValueError, match=r"callbacks=.* cannot be written without pickle"):
+    with pytest.raises(ValueError, match=r"callbacks=.* cannot be saved without pickle"):
         classifier.set_params(callbacks=[keras.callbacks.TerminateOnNaN()]).save(tmp_path / "model.pspd")
     with pytest.raises(NotFittedError):
         CNNLSTMClassifier().save(tmp_path / "model.pspd")
@@ -86,7 +86,7 @@ class Bomb:
         return print, ("the file ran code",)
 
 
-def test_foreign_and_damaged_files_are_refused_and_run_nothing(fitted, tmp_path, capsys):
+def test_other_and_damaged_files_are_refused_without_executing_code(fitted, tmp_path, capsys):
     classifier, _ = fitted
     path = tmp_path / "model.pspd"
 
@@ -99,13 +99,13 @@ def test_foreign_and_damaged_files_are_refused_and_run_nothing(fitted, tmp_path,
     refused("not a file of CNNLSTMClassifier.save")
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("model.pkl", pickle.dumps(Bomb()))
-    refused("not a file of CNNLSTMClassifier.save; it holds")
+    refused("not a file of CNNLSTMClassifier.save; it contains")
     classifier.save(path)
     path.write_bytes(path.read_bytes()[:-500])
     refused("damaged")
     classifier.save(path)
     change(path, "network.keras", b"something else")
-    refused("the network is not the one that was saved")
+    refused("the network differs from the one that was saved")
     classifier.save(path)
     change(path, "classifier.json", b"{")
     refused("damaged")
@@ -118,12 +118,16 @@ def test_foreign_and_damaged_files_are_refused_and_run_nothing(fitted, tmp_path,
     ("part", "value", "match"),
     [
         ("format", 99, "file format 99, written by sklearn_pspd .* reads format 1"),
-        ("network", {"stack_shape": None, "attention": True}, "unknown parts of the network: attention"),
-        ("parameters", {"attention": True}, "with parts unknown to this one: attention"),
-        ("learned", {"predict": 1}, "with parts unknown to this one: predict"),
+        (
+            "network",
+            {"stack_shape": None, "attention": True},
+            "unknown entries of the network specification: attention",
+        ),
+        ("parameters", {"attention": True}, "with entries unknown to this one: attention"),
+        ("learned", {"predict": 1}, "with entries unknown to this one: predict"),
     ],
 )
-def test_files_of_other_versions_say_why_not(fitted, tmp_path, part, value, match):
+def test_files_of_other_versions_are_refused_with_the_reason(fitted, tmp_path, part, value, match):
     path = tmp_path / "model.pspd"
     fitted[0].save(path)
     change(path, "classifier.json", json.dumps({**description_of(path), part: value}).encode())
@@ -131,7 +135,7 @@ def test_files_of_other_versions_say_why_not(fitted, tmp_path, part, value, matc
         CNNLSTMClassifier.load(path)
 
 
-def test_a_file_without_a_newer_parameter_loads_with_its_default(fitted, tmp_path):
+def test_parameters_that_a_file_lacks_take_their_defaults(fitted, tmp_path):
     classifier, X = fitted
     path = tmp_path / "model.pspd"
     classifier.save(path)
@@ -142,7 +146,7 @@ def test_a_file_without_a_newer_parameter_loads_with_its_default(fitted, tmp_pat
 
 
 @pytest.mark.parametrize("sampler", [None, RandomOverSampler(random_state=0)])
-def test_pipeline_comes_back_whole(cohort_folder, tiny_network, tmp_path, sampler):
+def test_a_loaded_pipeline_equals_the_saved_one(cohort_folder, tiny_network, tmp_path, sampler):
     X, y = split_xy(read_cohort(cohort_folder / "cohort.csv"))
     pipeline = make_fusion_pipeline(tiny_network, n_slices=3, size_px=8, sampler=sampler).fit(X, y)
     save_pipeline(pipeline, tmp_path / "model.skops")
@@ -150,16 +154,16 @@ def test_pipeline_comes_back_whole(cohort_folder, tiny_network, tmp_path, sample
     np.testing.assert_array_equal(loaded.predict_proba(X), pipeline.predict_proba(X))
 
 
-def test_foreign_pipelines_are_refused(tmp_path):
+def test_pipelines_with_other_types_are_refused(tmp_path):
     path = tmp_path / "model.skops"
     model = make_clinical_pipeline().set_params(classifier=Stranger())
-    with pytest.raises(ValueError, match=r"would not be loaded again: .*Stranger"):
+    with pytest.raises(ValueError, match=r"contains types that load_pipeline refuses: .*Stranger"):
         save_pipeline(model, path)
     assert not path.exists()
     import skops.io
 
     skops.io.dump(model, path)
-    with pytest.raises(ValueError, match=r"holds types that no pipeline of ours has: .*Stranger"):
+    with pytest.raises(ValueError, match=r"contains types that pipelines of this library do not use: .*Stranger"):
         load_pipeline(path)
     path.write_bytes(pickle.dumps(Bomb()))
     with pytest.raises(ValueError, match="not a file of save_pipeline"):

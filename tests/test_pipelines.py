@@ -231,7 +231,7 @@ def test_presets_run(variant, cohort_folder, memory, patients):
 
 
 def test_unknown_preset():
-    with pytest.raises(ValueError, match="variant is 'paper' or 'released'; got 'code'"):
+    with pytest.raises(ValueError, match="variant must be 'paper' or 'released'; got 'code'"):
         jang2018("code")
     with pytest.raises(ValueError, match="got 'both'"):
         jang2018("paper", "both")

@@ -22,3 +22,10 @@ CLINICAL_RANGES = {
 WHOLE_NUMBERS = ("lesion_slice", "n_fractions", "interval_days")
 
 OUTCOME_CODES = {"PD": 0, "PsPD": 1}
+
+
+def allowed_codes(column):
+    """Return the codes that a column may hold, "unknown" included where it is allowed; none for other columns."""
+    if column == "outcome":
+        return tuple(OUTCOME_CODES)
+    return (*CLINICAL_CODES.get(column, ()), *([UNKNOWN] if column in MAY_BE_UNKNOWN else []))

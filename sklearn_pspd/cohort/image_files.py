@@ -1,18 +1,20 @@
-"""What kind of image a file holds, by its content; never by its name."""
+"""The format of an image file, recognised by its content and never by its name."""
 
 import gzip
+import zlib
 from pathlib import Path
 
 NIFTI, DICOM = "NIfTI", "DICOM"
 
 _GZIP = b"\x1f\x8b"
 _HEADER_BYTES = 352
-# The first tag of a DICOM file without preamble is of group 0002 or 0008, in little-endian order.
+# Without a preamble, a DICOM file begins with a tag of group 0002 or 0008, in little-endian byte order.
 _FIRST_GROUPS = (b"\x02\x00", b"\x08\x00")
+_LONGEST_FIRST_VALUE = 64
 
 
 def image_format(path):
-    """Return what kind of image a file holds.
+    """Return the image format of a file.
 
     Parameters
     ----------
@@ -22,12 +24,12 @@ def image_format(path):
     Returns
     -------
     {"NIfTI", "DICOM", ""}
-        By the first bytes of the file, unpacked where it is compressed by gzip; empty for anything else.
+        Format according to the first bytes of the file, decompressed if it is a gzip file; empty for any other content.
 
     Raises
     ------
     OSError, EOFError
-        If the file cannot be read or unpacked.
+        If the file cannot be read or decompressed.
     """
     start = read_start(path)
     if start[344:348] in (b"n+1\0", b"ni1\0") or start[4:8] in (b"n+2\0", b"ni2\0"):
@@ -38,22 +40,52 @@ def image_format(path):
 
 
 def lacks_preamble(start):
-    """Say whether the first bytes are those of a DICOM file without its 128-byte preamble, as old scanners wrote it."""
+    """Return whether a file that begins with these bytes is DICOM without the 128-byte preamble.
+
+    Parameters
+    ----------
+    start : bytes
+        The first bytes of a file.
+
+    Returns
+    -------
+    bool
+        True if they begin with a tag of group 0002 or 0008 and either the two letters of its type (explicit VR) or a
+        plausible length of its value (implicit VR). Old scanners and exports write such files.
+    """
     if start[:2] not in _FIRST_GROUPS or len(start) < 8:
         return False
-    # Then come an element number, and the two letters of a type or the length of a short value.
     has_type = start[4:6].isalpha() and start[4:6].isupper()
-    return has_type or int.from_bytes(start[4:8], "little") <= 64
+    return has_type or int.from_bytes(start[4:8], "little") <= _LONGEST_FIRST_VALUE
 
 
 def is_gzip(path):
-    """Say whether a file is compressed by gzip."""
+    """Return whether a file is compressed by gzip."""
     with Path(path).open("rb") as file:
         return file.read(2) == _GZIP
 
 
 def read_start(path):
-    """Return the first bytes of a file, unpacked where it is compressed by gzip."""
+    """Return the first bytes of a file, as many as its format needs, decompressed if it is a gzip file.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file.
+
+    Returns
+    -------
+    bytes
+        At most 352 bytes.
+
+    Raises
+    ------
+    OSError, EOFError
+        If the file cannot be read or decompressed.
+    """
     opener = gzip.open if is_gzip(path) else open
-    with opener(path, "rb") as file:
-        return file.read(_HEADER_BYTES)
+    try:
+        with opener(path, "rb") as file:
+            return file.read(_HEADER_BYTES)
+    except zlib.error as error:
+        raise gzip.BadGzipFile(f"damaged gzip file: {error}") from error

@@ -1,6 +1,7 @@
-"""The cohort table: columns, units, codes and checks."""
+"""The cohort table: reading, checks, and separation into features and outcomes."""
 
 import math
+import os
 import warnings
 from numbers import Number
 from pathlib import Path
@@ -15,14 +16,13 @@ from .columns import (
     CLINICAL_COLUMNS,
     CLINICAL_RANGES,
     IDENTITY_COLUMNS,
-    MAY_BE_UNKNOWN,
     OUTCOME_CODES,
     POSITION_COLUMNS,
-    UNKNOWN,
     WHOLE_NUMBERS,
+    allowed_codes,
 )
 from .image_files import image_format
-from .problems import is_missing, patient_names, raise_problems, repeated_ids
+from .problems import id_problems, is_missing, missing_columns, patient_names, raise_problems
 
 _NUMBER_COLUMNS = (*CLINICAL_RANGES, "lesion_slice", "lesion_z_mm")
 _PATH_COLUMNS = ("image", "lesion_mask")
@@ -34,20 +34,20 @@ def read_cohort(path):
     Parameters
     ----------
     path : str or Path
-        A comma-separated file, one row a patient, with the columns of :func:`check_cohort`. Paths in it are absolute or
-        relative to the table's own folder. Only an empty cell means "missing".
+        A comma-separated file with one row per patient and the columns of :func:`check_cohort`. Paths in it are
+        absolute or relative to the folder of the table. Only an empty cell is a missing value.
 
     Returns
     -------
     DataFrame
-        The table as it stands, with absolute paths.
+        The table with absolute paths, otherwise unchanged.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
-    ValueError
-        If the file is not a table, or :func:`check_cohort` finds problems, which it lists all at once.
+    InputError
+        If the file is not a table, or :func:`check_cohort` finds problems; all of them are listed.
 
     Examples
     --------
@@ -65,7 +65,7 @@ def read_cohort(path):
     texts = dict.fromkeys((*IDENTITY_COLUMNS, *CLINICAL_CODES, "lesion_mask", "outcome"), "str")
     try:
         with warnings.catch_warnings():
-            # A row with more fields than the header: its values could stand under wrong names.
+            # If a row has more fields than the header, its values could be assigned to the wrong columns.
             warnings.simplefilter("error", pd.errors.ParserWarning)
             cohort = pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=[""], index_col=False)
     except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
@@ -79,17 +79,17 @@ def read_cohort(path):
 
 
 def check_cohort(cohort):
-    """Report every problem of a cohort table at once.
+    """Check a cohort table and report all problems in one error.
 
     ================= ========================================================================================
     column            meaning
     ================= ========================================================================================
-    patient_id        text, unique also without blanks around it and letter case
-    site              text; where the patient was treated
+    patient_id        text; unique if surrounding white space and letter case are ignored
+    site              text; the hospital that treated the patient
     image             path of a NIfTI volume or of a folder with one DICOM series
-    lesion_slice      axial slice that shows the lesion best, counted from the feet, the lowest is 0
-    lesion_z_mm       or: its height in scanner coordinates, in mm towards the head
-    lesion_mask       or: path of a NIfTI mask on the image's grid
+    lesion_slice      axial slice that shows the lesion best, counted from 0 at the feet
+    lesion_z_mm       or: height of that slice in scanner coordinates, in mm towards the head
+    lesion_mask       or: path of a NIfTI mask on the grid of the image
     age_years         age at surgery, 0 to 120
     sex               "female" or "male"
     mgmt              MGMT promoter: "methylated", "unmethylated" or "unknown"
@@ -100,13 +100,13 @@ def check_cohort(cohort):
     outcome           "PD" or "PsPD"
     ================= ========================================================================================
 
-    Exactly one of the three positions is given for each patient; a folder of exactly the slices to be used needs none.
-    Other columns are left alone.
+    Each patient has exactly one of the three lesion positions. A folder that contains exactly the slices to be used
+    needs none. Other columns are ignored.
 
     Parameters
     ----------
     cohort : DataFrame
-        One row a patient, with absolute paths.
+        One row per patient, with absolute paths.
 
     Returns
     -------
@@ -115,8 +115,8 @@ def check_cohort(cohort):
 
     Raises
     ------
-    ValueError
-        One line for each problem, with patient, column and value.
+    InputError
+        If there are problems; the message has one line per problem, with patient, column and value.
 
     Examples
     --------
@@ -128,23 +128,18 @@ def check_cohort(cohort):
     sklearn_pspd.exceptions.InputError: the cohort table has 11 problems:
     ...
     """
-    problems = [
-        f"column {column}: missing"
-        for column in (*IDENTITY_COLUMNS, *CLINICAL_COLUMNS, "outcome")
-        if column not in cohort.columns
-    ]
+    problems = missing_columns(cohort, (*IDENTITY_COLUMNS, *CLINICAL_COLUMNS, "outcome"))
     if len(cohort) == 0:
         problems.append("no patients")
-    names = patient_names(cohort)
-    problems += _identity_problems(cohort, names)
-    for position, (_, row) in enumerate(cohort.iterrows()):
-        problems += [f"patient {names[position]}: {problem}" for problem in _row_problems(row)]
+    problems += id_problems(cohort)
+    for name, (_, row) in zip(patient_names(cohort), cohort.iterrows(), strict=True):
+        problems += [f"patient {name}: {problem}" for problem in _row_problems(row)]
     raise_problems("the cohort table has", problems)
     return cohort
 
 
 def split_xy(cohort):
-    """Split a cohort into what is known beforehand and what is to be predicted.
+    """Split a cohort table into the features X and the outcomes y.
 
     Parameters
     ----------
@@ -154,13 +149,13 @@ def split_xy(cohort):
     Returns
     -------
     X : DataFrame
-        All columns but "outcome"; the index holds the patient ids, so that later steps can name a patient.
+        All columns except "outcome"; the index holds the patient ids, so that errors of later steps can name patients.
     y : ndarray of shape (n_patients,)
         0 = PD, 1 = PsPD.
 
     Raises
     ------
-    ValueError
+    InputError
         If an outcome is missing or neither "PD" nor "PsPD".
 
     Examples
@@ -171,15 +166,13 @@ def split_xy(cohort):
     >>> y
     array([1, 0])
     """
-    if "outcome" not in cohort.columns:
-        raise InputError("the cohort table has no column outcome")
+    raise_problems("the cohort table has", missing_columns(cohort, ("patient_id", "outcome")))
     problems = [
         f"patient {name}: {problem}"
         for name, outcome in zip(patient_names(cohort), cohort["outcome"], strict=True)
-        if (problem := _code_problem("outcome", outcome, OUTCOME_CODES))
+        if (problem := _code_problem("outcome", outcome))
     ]
-    if problems:
-        raise InputError("\n".join(problems))
+    raise_problems("the cohort table has", problems)
     y = cohort["outcome"].map(OUTCOME_CODES).to_numpy(dtype=np.int64)
     X = cohort.drop(columns="outcome")
     X.index = pd.Index(cohort["patient_id"], name="patient")
@@ -187,7 +180,7 @@ def split_xy(cohort):
 
 
 def _numbers_where_possible(column):
-    """Return numbers; where a cell holds other text, leave the text for the report."""
+    """Return a column as numbers; cells with other text keep it, so that the check can report them."""
     if pd.api.types.is_numeric_dtype(column):
         return column
     numbers = pd.to_numeric(column, errors="coerce")
@@ -197,22 +190,7 @@ def _numbers_where_possible(column):
 
 
 def _absolute(value, folder):
-    return str((folder / value).resolve()) if str(value).strip() else value
-
-
-def _identity_problems(cohort, names):
-    if "patient_id" not in cohort.columns:
-        return []
-    problems = [
-        f"patient {name}: column patient_id is empty"
-        for name, given in zip(names, cohort["patient_id"], strict=True)
-        if is_missing(given)
-    ]
-    for places in repeated_ids(cohort["patient_id"]):
-        spelt = dict.fromkeys(repr(names[place]) for place in places)
-        also = f", as {', '.join(spelt)}" if len(spelt) > 1 else ""
-        problems.append(f"patient {names[places[0]]}: column patient_id holds it in {len(places)} rows{also}")
-    return problems
+    return value if is_missing(value) else str((folder / value).resolve())
 
 
 def _row_problems(row):
@@ -225,23 +203,19 @@ def _row_problems(row):
     for column, (low, high) in CLINICAL_RANGES.items():
         if column in row:
             problems.append(_number_problem(column, row[column], low, high))
-    for column, codes in CLINICAL_CODES.items():
-        if column in row:
-            allowed = (*codes, UNKNOWN) if column in MAY_BE_UNKNOWN else codes
-            problems.append(_code_problem(column, row[column], allowed))
-    if "outcome" in row:
-        problems.append(_code_problem("outcome", row["outcome"], OUTCOME_CODES))
+    problems += [_code_problem(column, row[column]) for column in (*CLINICAL_CODES, "outcome") if column in row]
     return [problem for problem in problems if problem]
 
 
 def _position_problem(row):
     given = [column for column in POSITION_COLUMNS if column in row and not is_missing(row[column])]
     if len(given) > 1:
-        return f"the lesion's position is given more than once: {', '.join(f'{c} = {row[c]}' for c in given)}"
+        return f"the lesion position is given more than once: {', '.join(f'{c} = {row[c]}' for c in given)}"
     if not given:
-        if not is_missing(row["image"]) and Path(row["image"]).is_dir():
+        # Path.is_dir would raise on a text that is too long for a path.
+        if isinstance(row["image"], str | os.PathLike) and os.path.isdir(row["image"]):  # noqa: PTH112
             return None
-        return f"the lesion's position is missing: give one of {', '.join(POSITION_COLUMNS)}"
+        return f"the lesion position is missing: give one of {', '.join(POSITION_COLUMNS)}"
     if given == ["lesion_slice"]:
         return _number_problem("lesion_slice", row["lesion_slice"], 0, math.inf)
     if given == ["lesion_z_mm"]:
@@ -264,10 +238,11 @@ def _number_problem(column, value, low, high):
     return None
 
 
-def _code_problem(column, value, allowed):
+def _code_problem(column, value):
     if is_missing(value):
         return f"column {column} is empty"
-    if value not in tuple(allowed):
+    allowed = allowed_codes(column)
+    if value not in allowed:
         return f"column {column} holds {value!r}; it takes {', '.join(repr(code) for code in allowed)}"
     return None
 
@@ -275,6 +250,8 @@ def _code_problem(column, value, allowed):
 def _path_problem(column, value):
     if is_missing(value):
         return f"column {column} is empty"
+    if not isinstance(value, str | os.PathLike):
+        return f"column {column} holds {value!r}, which is not a path"
     path = Path(value)
     try:
         if path.is_dir():

@@ -1,4 +1,4 @@
-"""Cohorts: a synthetic one, and loaders of public and own ones."""
+"""A synthetic cohort, and loaders of public and local cohorts."""
 
 from ._records import CohortWarning
 from .bids import load_bids

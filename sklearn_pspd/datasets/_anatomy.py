@@ -1,10 +1,10 @@
-"""Drawn heads: anatomy and lesion of one synthetic patient, in millimetres."""
+"""Anatomy and lesion of one synthetic patient: geometry and painting of slices, in millimetres."""
 
 from types import SimpleNamespace
 
 import numpy as np
 
-TISSUE = {  # brightness on T1 after contrast; white matter of 0.75 sets the scale
+TISSUE = {  # relative intensity on post-contrast T1
     "air": 0.02,
     "scalp": 0.95,
     "skull": 0.15,
@@ -18,10 +18,10 @@ TISSUE = {  # brightness on T1 after contrast; white matter of 0.75 sets the sca
 
 
 def draw_head(rng):
-    """Return the healthy anatomy of one patient, in mm about the head's centre (x to the right, y forwards, z up)."""
+    """Return the healthy anatomy of one patient, in mm from the centre of the head (x right, y forwards, z up)."""
     return SimpleNamespace(
         semi_axes=rng.normal((73, 92, 88), (2, 2, 3)),
-        egg=rng.uniform(0.05, 0.15),
+        taper=rng.uniform(0.05, 0.15),
         gyri=rng.integers(15, 22),
         phases=rng.uniform(0, 2 * np.pi, 3),
         ventricles=rng.normal((12, 0, 15), (1.5, 4, 3)),
@@ -30,7 +30,8 @@ def draw_head(rng):
 
 
 def draw_lesion(score, head, rng):
-    """Return the lesion and the resection cavity beside it; a high score means a thin, smooth and small ring."""
+    """Return the lesion and the adjacent resection cavity; a high score gives a thin, smooth and small ring."""
+    # Size and place: beside the midline and inside the brain.
     noise = rng.standard_normal(3)
     radius = np.clip(30 - 4.5 * score + 3 * noise[0], 15, 45) / 2
     x_axis, y_axis, z_axis = head.semi_axes
@@ -40,9 +41,11 @@ def draw_lesion(score, head, rng):
     edge = 1 / np.hypot(np.cos(direction) / (x_axis * level - 16), np.sin(direction) / (y_axis * level - 16))
     reach = min(0.62 * edge, edge - 1.2 * radius)
     centre = np.array([reach * np.cos(direction), reach * np.sin(direction), z])
+    # The resection cavity touches the lesion on one side.
     cavity_radius = rng.uniform(8, 14)
     along = direction + rng.choice([-1, 1]) * np.pi / 2
     offset = 0.85 * radius + 0.6 * cavity_radius
+    # The score also determines the thickness of the rim and its nodules.
     return SimpleNamespace(
         centre=centre,
         radius=radius,
@@ -58,7 +61,7 @@ def draw_lesion(score, head, rng):
 
 
 def fold_angles(x, y, head):
-    """Return what the gyri are the cosine of, before it turns with height: the same in every slice of a patient."""
+    """Return the phase of the gyri at each pixel at height 0; `paint_head` adds a rotation with height."""
     angle = np.arctan2(y, x)
     return head.gyri * angle + 2 * np.sin(3 * angle + np.float32(head.phases[0])) + np.float32(head.phases[1])
 
@@ -66,37 +69,39 @@ def fold_angles(x, y, head):
 def paint_head(x, y, z, head, angles, blur_mm):
     """Return one axial slice without the lesion, float32 of shape (len(x), len(y))."""
     a, b, c = (np.float32(axis) for axis in head.semi_axes)
-    depth = a * (1 - np.sqrt((x / a * (1 + np.float32(head.egg) * y / b)) ** 2 + (y / b) ** 2 + np.float32(z / c) ** 2))
+    across = x / a * (1 + np.float32(head.taper) * y / b)
+    depth = a * (1 - np.sqrt(across**2 + (y / b) ** 2 + np.float32(z / c) ** 2))
     folds = np.cos(angles + np.float32(z / 6))
     image = np.full(depth.shape, TISSUE["air"], dtype=np.float32)
     for tissue, from_mm in (("scalp", 0), ("skull", 5), ("fluid", 11), ("grey", 13)):
-        _blend(image, tissue, _cover(depth - from_mm, blur_mm))
-    _blend(image, "fluid", _cover(1.5 * folds - 0.9, 0.5) * _cover(depth - 12, 1) * _cover(19 - depth, 4))
-    _blend(image, "white", _cover(depth - 18 - 3 * folds, blur_mm + 1))
+        _blend(image, tissue, _coverage(depth - from_mm, blur_mm))
+    _blend(image, "fluid", _coverage(1.5 * folds - 0.9, 0.5) * _coverage(depth - 12, 1) * _coverage(19 - depth, 4))
+    _blend(image, "white", _coverage(depth - 18 - 3 * folds, blur_mm + 1))
     falx = 1.2 + np.cos(y / 9 + np.float32(head.phases[2])) / 2
-    _blend(image, "fluid", _cover(falx - abs(x), blur_mm) * _cover(abs(y) - 30, 4) * _cover(depth - 12, 2))
+    _blend(image, "fluid", _coverage(falx - abs(x), blur_mm) * _coverage(abs(y) - 30, 4) * _coverage(depth - 12, 2))
     _paint_ventricles(image, x, y, z, head, blur_mm)
     return image
 
 
 def _paint_ventricles(image, x, y, z, head, blur_mm):
-    """Paint both lateral ventricles at once, in place; they diverge backwards."""
+    """Paint both lateral ventricles in place; they diverge backwards."""
     x_middle, y_middle, z_middle = head.ventricles.astype(np.float32)
     across, along, upward = head.ventricle_semi_axes.astype(np.float32)
     aside = (abs(x) - x_middle + y * np.float32(0.18)) / across
     radius = np.sqrt(aside**2 + ((y - y_middle) / along) ** 2 + np.float32((z - z_middle) / upward) ** 2)
-    _blend(image, "fluid", _cover((1 - radius) * across, blur_mm))
+    _blend(image, "fluid", _coverage((1 - radius) * across, blur_mm))
 
 
 def paint_lesion(image, x, y, z, lesion, blur_mm):
     """Paint the resection cavity, the oedema and the enhancing ring of one slice, in place.
 
-    The outline's lobes turn with height but keep their area, so the lesion is largest in the slice through its centre.
+    The lobes of the outline rotate with height without a change of area, so the lesion is largest in the slice through
+    its centre.
     """
     u, v, w = lesion.cavity_centre.astype(np.float32)
     part, x_near, y_near = _near(image, x, y, (u, v), lesion.cavity_radius + blur_mm)
     cavity = lesion.cavity_radius - np.sqrt((x_near - u) ** 2 + (y_near - v) ** 2 + np.float32(z - w) ** 2)
-    _blend(part, "fluid", _cover(cavity, blur_mm))
+    _blend(part, "fluid", _coverage(cavity, blur_mm))
     u, v, w = lesion.centre.astype(np.float32)
     level = 1 - ((z - w) / lesion.height) ** 2
     if level <= 0:
@@ -106,29 +111,29 @@ def paint_lesion(image, x, y, z, lesion, blur_mm):
     outline = 1 + _waves(angle, lesion.lobes, lesion.phases[:3])
     inside = np.float32(lesion.radius * np.sqrt(level)) * outline - np.hypot(x_near - u, y_near - v)
     bumps = np.clip(_waves(angle, lesion.nodules, lesion.phases[2:]), 0, None)
-    _blend(part, "oedema", 0.8 * _cover(inside + 5, 8) * _cover(part - 0.4, 0.1))
-    _blend(part, "enhancement", _cover(inside, blur_mm))
-    _blend(part, "necrosis", _cover(inside - np.float32(lesion.rim_mm) * (1 + bumps), blur_mm))
+    _blend(part, "oedema", 0.8 * _coverage(inside + 5, 8) * _coverage(part - 0.4, 0.1))
+    _blend(part, "enhancement", _coverage(inside, blur_mm))
+    _blend(part, "necrosis", _coverage(inside - np.float32(lesion.rim_mm) * (1 + bumps), blur_mm))
 
 
 def _near(image, x, y, centre, reach_mm):
-    """Return a view of the image about a centre and the coordinates of its rows and columns."""
+    """Return a view of the image around a centre, and the coordinates of its rows and columns."""
     rows = slice(*np.searchsorted(x[:, 0], (centre[0] - reach_mm, centre[0] + reach_mm)))
     columns = slice(*np.searchsorted(y[0], (centre[1] - reach_mm, centre[1] + reach_mm)))
     return image[rows, columns], x[rows], y[:, columns]
 
 
 def _waves(angle, sizes, phases):
-    """Return a sum of waves that go round 2, 3 and 4 times."""
+    """Return a sum of cosines with 2, 3 and 4 periods per revolution."""
     waves = zip((2, 3, 4), sizes, phases, strict=True)
     return sum(np.float32(size) * np.cos(turns * angle + np.float32(phase)) for turns, size, phase in waves)
 
 
-def _cover(inside_mm, blur_mm):
-    """Return how much of a pixel lies inside a border, 0 to 1, from its distance to the border."""
+def _coverage(inside_mm, blur_mm):
+    """Return the fraction of a pixel inside a border, 0 to 1, from its distance to the border."""
     return np.clip(inside_mm / np.float32(blur_mm) + np.float32(0.5), 0, 1)
 
 
-def _blend(image, tissue, cover):
-    """Paint `tissue` over `image`, in place."""
-    image += (np.float32(TISSUE[tissue]) - image) * cover
+def _blend(image, tissue, coverage):
+    """Paint a tissue over an image in place, weighted by its coverage of each pixel."""
+    image += (np.float32(TISSUE[tissue]) - image) * coverage

@@ -1,4 +1,4 @@
-"""DICOM series, radiotherapy plans and contours of one patient, found by their headers."""
+"""DICOM series, radiotherapy plans and contours of one patient, identified by their headers."""
 
 import math
 from datetime import datetime
@@ -16,7 +16,7 @@ SAME_SLICE_MM = 0.01
 
 
 class Series(NamedTuple):
-    """What the header of a folder's first DICOM file says of its series."""
+    """A DICOM series, described by the header of the first DICOM file in its folder."""
 
     folder: str
     files: tuple[str, ...]
@@ -28,27 +28,27 @@ class Series(NamedTuple):
 
 
 class Contour(NamedTuple):
-    """Height of a contour's largest slice in mm towards the head, and the frame of reference that it is in."""
+    """Height of the largest slice of a contour, in mm towards the head, and its frame of reference."""
 
     z_mm: float
     frame_uid: str
 
 
 def index_series(folder):
-    """List the DICOM series below a folder, in the order of their folders' names; one a folder of files."""
+    """List the DICOM series below a folder, one per folder with files, in the order of the folder names."""
     folders = sorted({file.parent for file in Path(folder).resolve().rglob("*") if file.is_file()})
     return [series for folder in folders if (series := _read_series(folder)) is not None]
 
 
 def read_prescriptions(series):
-    """Return the distinct pairs of total dose in Gy and number of fractions that the patient's plans prescribe.
+    """Return the distinct pairs of total dose in Gy and number of fractions in the plans of a patient.
 
-    A number is NaN where a plan does not state it, or states several.
+    A number is NaN if a plan states none or several.
     """
     found = []
     for file in _files_of(series, "RTPLAN"):
         with reading(file):
-            plan = pydicom.dcmread(file, stop_before_pixels=True)
+            plan = pydicom.dcmread(file, stop_before_pixels=True, force=True)
             dose_gy = _single(plan.get("DoseReferenceSequence"), "TargetPrescriptionDose")
             fractions = _single(plan.get("FractionGroupSequence"), "NumberOfFractionsPlanned")
         found.append((dose_gy, fractions))
@@ -56,11 +56,11 @@ def read_prescriptions(series):
 
 
 def read_contours(series, name):
-    """Return the contour of a region, such as "FU_1_CE", of each structure set that has it."""
+    """Return the contour of a region, such as "FU_1_CE", from each structure set that contains it."""
     found = []
     for file in _files_of(series, "RTSTRUCT"):
         with reading(file):
-            found += _contours_of(pydicom.dcmread(file, stop_before_pixels=True), name)
+            found += _contours_of(pydicom.dcmread(file, stop_before_pixels=True, force=True), name)
     return found
 
 
@@ -73,7 +73,7 @@ def _read_series(folder):
     if not files:
         return None
     with reading(files[0]):
-        header = pydicom.dcmread(files[0], stop_before_pixels=True, specific_tags=HEADER_TAGS)
+        header = pydicom.dcmread(files[0], stop_before_pixels=True, force=True, specific_tags=HEADER_TAGS)
     return Series(
         folder=str(folder),
         files=tuple(files),
@@ -93,7 +93,7 @@ def _date(text):
 
 
 def _single(sequence, keyword):
-    """Return the one number that the items of a sequence agree on."""
+    """Return the number that is the same in all items of a sequence; NaN if there is none or they differ."""
     values = {float(item.get(keyword)) for item in sequence or [] if item.get(keyword) is not None}
     return values.pop() if len(values) == 1 else math.nan
 
@@ -110,7 +110,7 @@ def _contours_of(structures, name):
         for contour in item.get("ContourSequence") or []:
             if number in frames:
                 points = np.array(contour.ContourData, dtype=float).reshape(-1, 3)
-                # Slices of a tilted stack differ in height within a contour; its mean is its slice's.
+                # In a tilted stack the points of one slice differ in height; their mean identifies the slice.
                 z_mm = round(points[:, 2].mean() / SAME_SLICE_MM) * SAME_SLICE_MM
                 slices = areas.setdefault(number, {})
                 slices[z_mm] = slices.get(z_mm, 0.0) + _area_mm2(points)

@@ -1,4 +1,4 @@
-"""Tables of other hands: reading and decoding, with one report of all that is wrong or odd."""
+"""Read third-party clinical tables; collect all errors and anomalies in one report."""
 
 import fnmatch
 import math
@@ -16,8 +16,9 @@ from sklearn_pspd.cohort.columns import (
     IDENTITY_COLUMNS,
     POSITION_COLUMNS,
     WHOLE_NUMBERS,
+    allowed_codes,
 )
-from sklearn_pspd.cohort.problems import raise_problems, repeated_ids
+from sklearn_pspd.cohort.problems import is_missing, normalise_ids, raise_problems, repeated_ids, to_number
 from sklearn_pspd.exceptions import InputError
 from sklearn_pspd.loading.errors import ImageError, NoLesionError
 from sklearn_pspd.loading.geometry import Settings
@@ -30,58 +31,58 @@ SHOWN_PATIENTS = 8
 
 
 class CohortWarning(UserWarning):
-    """What a loader found odd in a data set, and which patients it left out."""
+    """Anomalies that a loader found in a data set, and the patients that it left out."""
 
 
 class Report:
-    """Problems, which stop a loader, and findings, which it only reports."""
+    """The problems of a data set, which are errors, and the findings, which are only reported."""
 
     def __init__(self, source):
         self.source = source
         self.problems = []
         self.findings = []
 
-    def problem(self, text):
-        """Note something that makes the data unusable."""
+    def add_problem(self, text):
+        """Add an error that makes the data unusable."""
         self.problems.append(text)
 
-    def find(self, patient_id, finding, column="", value=""):
-        """Note something odd that leaves the data usable; `finding` is the same text for every patient."""
+    def add_finding(self, patient_id, finding, column="", value=""):
+        """Add an anomaly that leaves the data usable; `finding` is the same text for every patient."""
         self.findings.append({"patient_id": patient_id, "finding": finding, "column": str(column), "value": str(value)})
 
-    def missing_image(self, images, patient_id, text):
-        """Note a missing image: a problem or, where only available images are wanted, a finding."""
+    def add_missing_image(self, images, patient_id, text):
+        """Add a missing image: an error if images are required, otherwise a finding."""
         if images == "required":
-            self.problem(f'{patient_id}: {text}; images="available" leaves such patients out')
+            self.add_problem(f'{patient_id}: {text}; images="available" leaves such patients out')
         else:
-            self.find(patient_id, "left out: no image", value=text)
+            self.add_finding(patient_id, "left out: no image", value=text)
 
-    def stop(self):
-        """Raise all problems at once, if there are any."""
+    def raise_problems(self):
+        """Raise one error that lists all problems, if there are any."""
         raise_problems(f"{self.source} has", self.problems)
 
-    def frame(self, cohort):
-        """Return the findings, one row each, and whether their patients are in the cohort."""
+    def to_frame(self, cohort):
+        """Return one row per finding, with the information whether its patient is in the cohort."""
         table = pd.DataFrame(self.findings, columns=REPORT_COLUMNS[:-1])
         return table.assign(in_cohort=table["patient_id"].isin(cohort["patient_id"]).to_numpy(dtype=bool))
 
     def warn(self):
-        """Emit the findings as one warning to the caller of the loader, one line a kind."""
+        """Issue one warning to the caller of the loader, with one line per kind of finding."""
         if not self.findings:
             return
         table = pd.DataFrame(self.findings)
         lines = [
             f"  {finding}: {_listing(rows['patient_id'])}" for finding, rows in table.groupby("finding", sort=False)
         ]
-        text = f"{self.source} (return_report=True gives these findings as a table):\n" + "\n".join(lines)
+        text = f"{self.source} (return_report=True returns these findings as a table):\n" + "\n".join(lines)
         warnings.warn(text, CohortWarning, stacklevel=4)
 
 
 class Records:
-    """A table of text whose columns are decoded while problems are collected.
+    """A table of text cells; its columns are decoded, and invalid cells are added to a report.
 
-    Rows are numbered as a spreadsheet numbers them: the header is row 1, and empty rows count. Blanks around names and
-    cells are no part of them.
+    Rows are numbered as in a spreadsheet: the header is row 1, and empty rows count. White space around column names
+    and cells is removed.
     """
 
     def __init__(self, path, table, report, id_column):
@@ -91,87 +92,109 @@ class Records:
         self.ids = table[id_column].tolist()
         self.rows = table.index.tolist()
         for number, name in enumerate(self.ids):
-            if not name:
-                self.problem(number, id_column, "is empty")
+            if is_missing(name):
+                self.add_problem(number, id_column, "is empty")
 
     def refuse_repeated_ids(self, id_column):
-        """Note every patient that has more than one row."""
+        """Add a problem for each patient with more than one row."""
         for places in repeated_ids(self.ids):
             rows = ", ".join(str(self.rows[place]) for place in places)
-            self.report.problem(f"{self.path}, column {id_column}: {self.ids[places[0]]} is in rows {rows}")
+            self.report.add_problem(f"{self.path}, column {id_column}: {self.ids[places[0]]} is in rows {rows}")
+
+    def adopt_spelling(self, other):
+        """Spell the patient ids as in another table; ids that differ only in letter case are those of one patient."""
+        spellings = dict(zip(normalise_ids(other.ids), other.ids, strict=True))
+        self.ids = [spellings.get(key, name) for key, name in zip(normalise_ids(self.ids), self.ids, strict=True)]
 
     def texts(self, column):
-        """Return the trimmed cells of a column."""
+        """Return the cells of a column as text."""
         return self.table[column].tolist()
 
     def codes(self, column, meanings, *, fold=False):
-        """Return what whole cells mean, None where that is unknown; with `fold`, `meanings` has lower-case keys."""
+        """Return the meanings of the cells, None for an invalid cell; with `fold`, letter case is ignored.
+
+        Each cell must equal one of the keys of `meanings`, which are in lower case if `fold` is True.
+        """
         found = []
         for row, text in enumerate(self.texts(column)):
             key = text.lower() if fold else text
             if key not in meanings:
-                self.problem(row, column, f"holds {text!r}; it takes {', '.join(map(repr, meanings))}")
+                self.add_problem(row, column, f"holds {text!r}; it takes {', '.join(map(repr, meanings))}")
             found.append(meanings.get(key))
         return found
 
+    def library_codes(self, column, name, meanings):
+        """Return the codes of the library's column `name`; `meanings` maps further texts to codes."""
+        own = {code: code for code in allowed_codes(name)}
+        return self.codes(column, own | {str(text): code for text, code in meanings.items()})
+
     def numbers(self, column, *, missing=("",), low=-math.inf, high=math.inf, unit=""):
-        """Return numbers between `low` and `high`, which may end in a unit; NaN for the texts that mean missing."""
+        """Return the numbers of a column, which may end in a unit; NaN for texts that mean a missing value."""
         found = []
         for row, text in enumerate(self.texts(column)):
             value = math.nan if text in missing else _number(text, unit)
             if math.isnan(value) and text not in missing:
-                self.problem(row, column, f"holds {text!r}, which is not a number{' of ' + unit if unit else ''}")
+                self.add_problem(row, column, f"holds {text!r}, which is not a number{' of ' + unit if unit else ''}")
             elif value < low or value > high:
-                self.problem(row, column, f"holds {text!r}, outside {low:g} to {high:g}{' ' + unit if unit else ''}")
+                self.add_problem(
+                    row, column, f"holds {text!r}, outside {low:g} to {high:g}{' ' + unit if unit else ''}"
+                )
             found.append(value)
         return found
 
     def clinical_numbers(self, column, name, *, missing=("",)):
-        """Return numbers in the range of one of the library's columns; NaN for the texts that mean missing."""
+        """Return the numbers of a column within the range of the library's column `name`; otherwise as `numbers`."""
         low, high = CLINICAL_RANGES[name]
         found = self.numbers(column, missing=missing, low=low, high=high)
         for row, value in enumerate(found):
             if name in WHOLE_NUMBERS and low <= value <= high and value != round(value):
-                self.problem(row, column, f"holds {self.texts(column)[row]!r}, which is not a whole number")
+                self.add_problem(row, column, f"holds {self.texts(column)[row]!r}, which is not a whole number")
         return found
 
     def dates(self, column, form):
-        """Return dates, None for empty cells; `form` is that of strptime."""
+        """Return the dates of a column, None for empty cells; `form` is a format of strptime."""
         found = []
         for row, text in enumerate(self.texts(column)):
             try:
                 found.append(datetime.strptime(text, form).date() if text else None)
             except ValueError:
-                self.problem(row, column, f"holds {text!r}, which is no date of the form {form}")
+                self.add_problem(row, column, f"holds {text!r}, which is not a date of the form {form}")
                 found.append(None)
         return found
 
-    def problem(self, number, column, text):
-        """Note what is wrong with a cell; `number` counts patients from 0."""
-        name = self.ids[number] or "no name"
-        self.report.problem(f"{self.path}, row {self.rows[number]} ({name}), column {column}: {text}")
+    def add_problem(self, number, column, text):
+        """Add a problem of a cell; `number` is the position of the patient, from 0."""
+        name = self.ids[number] or "no id"
+        self.report.add_problem(f"{self.path}, row {self.rows[number]} ({name}), column {column}: {text}")
 
 
-def read_records(path, report, id_column, columns=(), *, separator=",", sheet=None):
-    """Read a text file, or a sheet of a workbook, that has these columns."""
+def read_records(path, report, id_column=None, columns=(), *, separator=",", sheet=None):
+    """Read a text file or a sheet of a workbook; all of these columns are required.
+
+    The ids are in `id_column`, or in the first column if it is None.
+    """
     cells = _read_text(Path(path), separator, sheet).fillna("").apply(lambda column: column.astype(str).str.strip())
     cells.index += 1
     table = cells.iloc[1:].set_axis(cells.iloc[0].tolist(), axis=1) if len(cells) else cells
     table = table[(table != "").any(axis=1)]
     named = table.columns[table.columns != ""]
     for column in named[named.duplicated()].unique():
-        report.problem(f"{path}, column {column!r}: is there {(named == column).sum()} times")
+        report.add_problem(f"{path}, column {column!r}: occurs {(named == column).sum()} times")
+    id_column = table.columns[0] if id_column is None else id_column
     for column in (id_column, *columns):
         if column not in table.columns:
-            report.problem(f"{path}, column {column!r}: missing; there are {', '.join(map(repr, table.columns[:12]))}")
-    report.stop()
+            report.add_problem(
+                f"{path}, column {column!r}: missing; the table has {', '.join(map(repr, table.columns[:12]))}"
+            )
+    report.raise_problems()
     return Records(path, table, report, id_column)
 
 
 def find_table(root, table, pattern, advice):
-    """Return the path of a table: the one given, or the one in `root` or a folder in it whose name has a pattern.
+    """Return the path of a table: the given one, or the only match of a pattern in `root` and the folders in it.
 
-    The pattern is a shell's, in lower case, for names in any letter case; `advice` says where to get the table.
+    The pattern is a shell pattern in lower case; letter case of file names is ignored. `advice` states where to get the
+    table.
     """
     root = Path(root)
     if table is not None:
@@ -184,14 +207,15 @@ def find_table(root, table, pattern, advice):
     near = [*root.iterdir(), *(file for folder in root.iterdir() if folder.is_dir() for file in folder.iterdir())]
     found = sorted(file for file in near if file.is_file() and fnmatch.fnmatch(file.name.lower(), pattern))
     if not found:
-        raise FileNotFoundError(f"{root}: no table named like {pattern}, in any letter case; {advice}")
+        raise FileNotFoundError(f"{root}: no table with a name like {pattern} (letter case ignored); {advice}")
     if len(found) > 1:
-        raise InputError(f"{root}: several tables named like {pattern}: {', '.join(map(str, found))}; name one")
+        names = ", ".join(map(str, found))
+        raise InputError(f"{root}: several tables with a name like {pattern}: {names}; give the path of one of them")
     return found[0]
 
 
 def find_folder(root, name):
-    """Return a patient's folder in `root` or up to two folders further down, or None."""
+    """Return the folder of a patient in `root` or up to two levels below, or None."""
     for depth in ("", "*/", "*/*/"):
         for folder in sorted(Path(root).glob(depth + name)):
             if folder.is_dir():
@@ -200,41 +224,53 @@ def find_folder(root, name):
 
 
 def largest_slice(report, patient_id, image, mask, label):
-    """Return the axial slice, 0 at the feet, in which a mask's label is largest; NaN where there is none."""
+    """Return the axial slice, from 0 at the feet, with the largest area of a label in a mask; NaN if there is none."""
     if not mask.is_file():
-        report.find(patient_id, "no mask, so no position of the lesion", value=mask)
+        report.add_finding(patient_id, "no mask, so the lesion position is missing", value=mask)
         return math.nan
     settings = Settings(1, None, 90.0, math.inf, label)
     try:
         return middle_slice(str(image), open_volume(str(image), [str(image)]), ("lesion_mask", str(mask)), settings)
     except NoLesionError as error:
-        report.find(patient_id, "mask without the enhancing label, so no position of the lesion", value=error)
+        report.add_finding(patient_id, "no enhancing voxel in the mask, so the lesion position is missing", value=error)
     except ImageError as error:
-        report.problem(f"{patient_id}: {error}")
+        report.add_problem(f"{patient_id}: {error}")
     return math.nan
 
 
 def check_choice(name, value, choices):
-    """Refuse a parameter that is none of the choices."""
+    """Refuse a parameter that is not one of the choices."""
     if value not in choices:
-        raise InputError(f"{name} is one of {', '.join(map(repr, choices))}; got {value!r}")
+        raise InputError(f"{name} must be one of {', '.join(map(repr, choices))}; got {value!r}")
 
 
 def check_mappings(**parameters):
     """Refuse parameters that are neither None nor a dict."""
     for name, value in parameters.items():
         if value is not None and not isinstance(value, Mapping):
-            raise InputError(f"{name} is a dict; got {value!r}")
+            raise InputError(f"{name} must be a dict; got {value!r}")
 
 
-def deliver(rows, report, return_report):
-    """Return the cohort of a loader's rows, the library's columns first, or raise all problems.
+def check_codes(codes, columns):
+    """Refuse a parameter `codes` that does not map texts of these columns to the library's codes."""
+    for name, meanings in codes.items():
+        if name not in columns:
+            raise InputError(f"codes takes the columns {', '.join(columns)}; got {name!r}")
+        check_mappings(**{f"codes[{name!r}]": meanings})
+        allowed = allowed_codes(name)
+        wrong = [code for code in meanings.values() if code not in allowed]
+        if wrong:
+            raise InputError(f"codes[{name!r}] takes the codes {', '.join(map(repr, allowed))}; got {wrong[0]!r}")
 
-    Findings are warned of or, with `return_report`, returned beside the cohort.
+
+def to_cohort(rows, report, return_report):
+    """Return the cohort table of a loader's rows, with the library's columns first, or raise all problems.
+
+    The findings are returned with the cohort if `return_report` is True; otherwise a warning lists them.
     """
     if not rows and not report.problems:
-        report.problem("no patient is left for the cohort")
-    report.stop()
+        report.add_problem("no patient is left for the cohort")
+    report.raise_problems()
     cohort = pd.DataFrame(rows)
     known = [*IDENTITY_COLUMNS, *POSITION_COLUMNS, *CLINICAL_COLUMNS, "outcome"]
     first = [column for column in known if column in cohort.columns]
@@ -242,9 +278,9 @@ def deliver(rows, report, return_report):
     for column in CLINICAL_COLUMNS:
         if column in cohort.columns:
             for name in cohort.loc[cohort[column].isna(), "patient_id"]:
-                report.find(name, f"no {column}", column)
+                report.add_finding(name, f"{column} missing", column)
     if return_report:
-        return cohort, report.frame(cohort)
+        return cohort, report.to_frame(cohort)
     report.warn()
     return cohort
 
@@ -258,7 +294,7 @@ def _read_text(path, separator, sheet):
                 path, sheet_name=sheet or 0, header=None, dtype=str, keep_default_na=False, engine="openpyxl"
             )
         with warnings.catch_warnings():
-            # A row with more fields than the header: its values could stand under wrong names.
+            # If a row has more fields than the header, its values could be assigned to the wrong columns.
             warnings.simplefilter("error", pd.errors.ParserWarning)
             return pd.read_csv(
                 path,
@@ -272,24 +308,18 @@ def _read_text(path, separator, sheet):
                 index_col=False,
             )
     except ImportError as error:
-        raise InputError(f"{path}: workbooks need openpyxl; install it or save the sheet as CSV") from error
-    except (
-        ValueError,
-        KeyError,
-        BadZipFile,
-        pd.errors.ParserWarning,
-    ) as error:  # pandas' errors of parsing and of decoding are ValueErrors
+        raise InputError(
+            f"{path}: reading a workbook requires openpyxl; install it or save the sheet as CSV"
+        ) from error
+    # Errors of pandas about parsing and decoding are ValueErrors.
+    except (ValueError, KeyError, BadZipFile, pd.errors.ParserWarning) as error:
         raise InputError(f"{path}: not a table ({error})") from error
 
 
 def _number(text, unit):
     if unit and text.lower().endswith(unit.lower()):
         text = text[: -len(unit)].strip()
-    try:
-        value = float(text)
-    except ValueError:
-        return math.nan
-    return value if math.isfinite(value) else math.nan
+    return to_number(text)
 
 
 def _listing(patients):

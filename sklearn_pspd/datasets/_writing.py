@@ -1,4 +1,4 @@
-"""Image files of the synthetic cohort: NIfTI volumes and folders of DICOM slices."""
+"""Writers of the images of the synthetic cohort: NIfTI volumes and folders of DICOM slices."""
 
 import gzip
 
@@ -13,7 +13,7 @@ RESCALE_SLOPE, RESCALE_INTERCEPT = 0.5, -64.0
 
 
 def write_nifti(path, volume, affine, orientation):
-    """Write a RAS+ volume in another orientation; the affine follows, so that nothing moves in the world."""
+    """Write a RAS+ volume in another orientation; its affine is adapted, so that world coordinates do not change."""
     for axis, sign in enumerate(ORIENTATIONS[orientation]):
         if sign < 0:
             mirror = np.eye(4)
@@ -27,10 +27,10 @@ def write_nifti(path, volume, affine, orientation):
 
 
 def write_dicom(folder, volume, affine, scan, patient_id, entropy, rng):
-    """Write a RAS+ volume as one file a slice, under names that are in no order."""
+    """Write a RAS+ volume as one file per slice, with names in random order."""
     folder.mkdir()
     series = [*map(str, entropy), patient_id]
-    # DICOM's patient axes point left and backwards, so both in-plane axes turn round; rows run backwards, columns left.
+    # The patient axes of DICOM point left and backwards, so both in-plane axes are reversed.
     last = affine @ [volume.shape[0] - 1, volume.shape[1] - 1, 0, 1]
     names = rng.permutation(volume.shape[2]) + 1
     for k, name in enumerate(names):
@@ -46,7 +46,7 @@ def write_dicom(folder, volume, affine, scan, patient_id, entropy, rng):
 
 
 def _dicom_header(scan, patient_id, series):
-    """Return what all slices of a patient share."""
+    """Return the part of the header that is the same in all slices of a patient."""
     dataset = pydicom.Dataset()
     dataset.file_meta = pydicom.dataset.FileMetaDataset()
     dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = MRImageStorage

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from sklearn_pspd.cohort.columns import CLINICAL_CODES, CLINICAL_COLUMNS, MAY_BE_UNKNOWN, OUTCOME_CODES, UNKNOWN
+from sklearn_pspd.cohort.columns import CLINICAL_CODES, CLINICAL_COLUMNS, MAY_BE_UNKNOWN, UNKNOWN
 from sklearn_pspd.exceptions import InputError
 
-from ._records import IMAGE_MODES, SEXES, Report, check_choice, check_mappings, deliver, read_records
+from ._records import IMAGE_MODES, SEXES, Report, check_choice, check_codes, check_mappings, read_records, to_cohort
 
 ID_COLUMN = "participant_id"
 MISSING = ("n/a", "")
@@ -37,53 +37,55 @@ def load_bids(
 ):
     r"""Load a data set in the Brain Imaging Data Structure [1]_, from ``participants.tsv`` and post-contrast T1 images.
 
-    Images are ``sub-<label>[/ses-<label>]/anat/sub-<label>[_ses-<label>][..]_ce-gadolinium[..]_T1w.nii[.gz]``, in any
-    letter case: "ce-GADOLINIUM" is as common.
+    Images are ``sub-<label>[/ses-<label>]/anat/sub-<label>[_ses-<label>][..]_ce-gadolinium[..]_T1w.nii[.gz]``, in upper
+    or lower case ("ce-GADOLINIUM" is also common).
 
     Parameters
     ----------
     root : path-like
         Folder of the data set.
     columns : dict of str to str, default=None
-        Columns of ``participants.tsv`` by the names of the library, for example ``{"age_years": "age"}``. Those of
-        ``site``, the seven clinical columns and ``outcome`` that are not named are taken where the table has them
-        under the library's name.
+        Columns of ``participants.tsv`` for the library's names, for example ``{"age_years": "age"}``. For ``site``, the
+        seven clinical columns and ``outcome``, a column with the library's name is used if none is stated.
     codes : dict of str to dict, default=None
-        Meaning of each text of ``sex``, ``mgmt``, ``idh`` and ``outcome``, for example
-        ``{"outcome": {"TP": "PD", "PsP": "PsPD"}}``. The library's own words, and m, f, male and female in any letter
-        case, need none; "n/a" in MGMT and IDH is "unknown".
+        The library's code for each text of ``sex``, ``mgmt``, ``idh`` and ``outcome``, for example
+        ``{"outcome": {"TP": "PD", "PsP": "PsPD"}}``. The library's own codes, and m, f, male and female in upper or
+        lower case, need not be listed; "n/a" in MGMT and IDH is "unknown".
     images : {"required", "available", "none"}, default="required"
-        Whether a participant without an image is an error, is left out and reported, or no image is looked for.
+        What happens if a participant has no image: "required" raises an error, "available" leaves the participant out
+        and reports this, "none" does not look for images.
     session : str, default=None
-        Label of the session to take, without "ses-"; None if each participant has one post-contrast image.
+        Label of the session to use, without "ses-"; None if each participant has one post-contrast image.
     entities : dict of str to str, default=None
-        Labels of other entities of the name, where a session has several post-contrast images: ``{"run": "1"}`` or
-        ``{"acq": "mprage", "run": None}``, where None means that the name has no such entity. "1" is "01" too.
+        Labels of other entities of the file name, if a session has several post-contrast images: ``{"run": "1"}`` or
+        ``{"acq": "mprage", "run": None}``, where None requires that the name lacks this entity. "1" also matches "01".
     mask_derivative : str, default=None
-        Folder in ``derivatives`` whose ``_dseg`` or ``_mask`` of the same participant, session and run is the lesion's
-        mask; masks with ``desc-brain`` or ``label-brain`` are not. None adds no mask.
+        Folder in ``derivatives`` whose ``_dseg`` or ``_mask`` file of the same participant, session and run is the
+        lesion mask; files with ``desc-brain`` or ``label-brain`` are ignored. None adds no mask.
     site : str, default=None
-        Name of the site where the table has none; None takes the folder's name if there is no such column.
+        Name of the site for participants without one in the table; None uses the name of the folder if the table has no
+        such column.
     return_report : bool, default=False
-        Whether findings are returned as a table rather than warned of.
+        Whether to return the findings as a table instead of issuing a warning.
 
     Returns
     -------
     cohort : DataFrame
-        One row a participant: ``patient_id`` (with "sub-"), ``site``, those of the seven clinical columns and
-        ``outcome`` that the table has, with images ``image`` and with `mask_derivative` ``lesion_mask``. Without a mask
-        the lesion's position is yours to add.
+        One row per participant: ``patient_id`` (with "sub-"), ``site``, the seven clinical columns and ``outcome`` if
+        the table contains them, ``image`` (with images) and ``lesion_mask`` (with `mask_derivative`). Without a mask,
+        add the lesion position yourself.
     report : DataFrame
-        With `return_report`: findings, one row each.
+        Only with `return_report`: one row per finding, with the columns patient_id, finding, column, value and
+        in_cohort.
 
     Raises
     ------
     FileNotFoundError
-        If ``participants.tsv`` is not there.
-    ValueError
-        If columns are missing, cells hold unknown codes, no numbers or numbers out of range, a site is "n/a" and
-        `site` is not given, images are missing or several, an image's name belongs to another folder, or a folder with
-        images has no row; all at once.
+        If ``participants.tsv`` does not exist.
+    InputError
+        If columns are missing, cells hold unknown codes, text instead of numbers, or numbers out of range, a site is
+        "n/a" and `site` is not given, a participant has no image or several, the name of an image does not match its
+        folder, or a folder with images has no row; all problems are listed.
 
     References
     ----------
@@ -102,48 +104,36 @@ def load_bids(
       patient_id site  age_years   sex
     0     sub-01    A       62.0  male
     """
+    # Parameters.
     check_choice("images", images, IMAGE_MODES)
     check_mappings(columns=columns, codes=codes, entities=entities)
+    columns, codes = columns or {}, codes or {}
+    unknown = [name for name in columns if name not in COLUMNS]
+    if unknown:
+        raise InputError(f"columns takes the names {', '.join(COLUMNS)}; got {', '.join(map(repr, unknown))}")
+    check_codes(codes, (*CLINICAL_CODES, "outcome"))
+    # The table of participants.
     root = Path(root)
     report = Report(f"the BIDS data set {root}")
     path = root / "participants.tsv"
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such table; a BIDS data set has one")
-    columns = _check_mappings(columns or {}, codes or {})
+        raise FileNotFoundError(f"{path}: no such table; a BIDS data set must contain it")
     records = read_records(path, report, ID_COLUMN, columns.values(), separator="\t")
     records.refuse_repeated_ids(ID_COLUMN)
     present = {name: columns.get(name, name) for name in COLUMNS if columns.get(name, name) in records.table.columns}
-    values = {name: _values(records, column, name, codes or {}, site) for name, column in present.items()}
+    values = {name: _values(records, column, name, codes, site) for name, column in present.items()}
+    # Images, joined to the rows of the table.
     found = _index_images(root, report) if images != "none" else {}
     wanted = {**({} if session is None else {"ses": session}), **(entities or {})}
     for name in sorted(set(found) - set(records.ids)):
-        report.problem(f"{name}: has post-contrast images and no row in {path}")
+        report.add_problem(f"{name}: has post-contrast images but no row in {path}")
     rows = []
     for number, patient_id in enumerate(records.ids):
         row = {"patient_id": patient_id, "site": site or root.resolve().name}
         row |= {name: column[number] for name, column in values.items()}
         if images == "none" or _add_image(row, root, found, wanted, mask_derivative, images, report):
             rows.append(row)
-    return deliver(rows, report, return_report)
-
-
-def _check_mappings(columns, codes):
-    unknown = [name for name in columns if name not in COLUMNS]
-    if unknown:
-        raise InputError(f"columns takes the names {', '.join(COLUMNS)}; got {', '.join(map(repr, unknown))}")
-    for name, meanings in codes.items():
-        allowed = _allowed(name)
-        wrong = [code for code in meanings.values() if code not in allowed]
-        if not allowed or wrong:
-            named = f"{name}: {wrong[0]!r}" if allowed else repr(name)
-            raise InputError(f"codes gives words of the library for sex, mgmt, idh and outcome; got {named}")
-    return columns
-
-
-def _allowed(name):
-    if name == "outcome":
-        return tuple(OUTCOME_CODES)
-    return (*CLINICAL_CODES.get(name, ()), *([UNKNOWN] if name in MAY_BE_UNKNOWN else []))
+    return to_cohort(rows, report, return_report)
 
 
 def _values(records, column, name, codes, site):
@@ -151,25 +141,23 @@ def _values(records, column, name, codes, site):
         return _sites(records, column, site)
     if name not in CLINICAL_CODES and name != "outcome":
         return records.clinical_numbers(column, name, missing=MISSING)
-    meanings = {code: code for code in _allowed(name)} | dict.fromkeys(
-        MISSING, UNKNOWN if name in MAY_BE_UNKNOWN else None
-    )
+    meanings = dict.fromkeys(MISSING, UNKNOWN if name in MAY_BE_UNKNOWN else None)
     if name == "sex":
         meanings |= {spelt: code for text, code in SEXES.items() for spelt in (text, text.upper(), text.capitalize())}
-    return records.codes(column, meanings | {str(text): code for text, code in codes.get(name, {}).items()})
+    return records.library_codes(column, name, meanings | codes.get(name, {}))
 
 
 def _sites(records, column, site):
-    """Return the sites, and the one given where the table has none."""
+    """Return the site of each participant; `site` replaces missing ones."""
     found = records.texts(column)
     for number, text in enumerate(found):
         if text in MISSING and site is None:
-            records.problem(number, column, f"holds {text!r}; site= names the site of such participants")
+            records.add_problem(number, column, f"holds {text!r}; pass site= for participants without a site")
     return [site if text in MISSING else text for text in found]
 
 
 def _index_images(root, report):
-    """Return the post-contrast T1 images of each participant; note names that do not belong to their folders."""
+    """Return the post-contrast T1 images of each participant; names that do not match their folders are problems."""
     found = {}
     for path in sorted([*root.glob("sub-*/anat/*"), *root.glob("sub-*/ses-*/anat/*")]):
         entities = _entities(path, IMAGE_SUFFIX)
@@ -179,7 +167,7 @@ def _index_images(root, report):
 
 
 def _entities(path, suffix):
-    """Return the entities of a name such as sub-01_ses-02_T1w.nii.gz, or none if it has another suffix."""
+    """Return the entities of a name such as sub-01_ses-02_T1w.nii.gz; empty if it has another suffix."""
     name, _, ending = path.name.partition(".")
     *pairs, found = name.split("_")
     if found.casefold() not in suffix or ending.casefold() not in ENDINGS or not all("-" in pair for pair in pairs):
@@ -189,18 +177,18 @@ def _entities(path, suffix):
 
 
 def _belongs(path, root, entities, report):
-    """Say whether the participant and session of a name are those of its folders."""
+    """Return whether the participant and session of a file name are those of its folders."""
     folders = dict(part.split("-", 1) for part in path.relative_to(root).parts[:-2])
     for key in ("sub", "ses"):
         if folders.get(key) != entities.get(key):
             places = [f"{key}-{of[key]}" if key in of else f"no {key}-" for of in (entities, folders)]
-            report.problem(f"{path}: the name has {places[0]}, the folders {places[1]}")
+            report.add_problem(f"{path}: the file name has {places[0]}, its folders {places[1]}")
             return False
     return True
 
 
 def _has(entities, wanted):
-    """Say whether a name has these entities; numbers may be padded, and None stands for their absence."""
+    """Return whether a name has these entities; numbers may have leading zeros, and None requires absence."""
     return all(_bare(entities.get(key)) == _bare(label) for key, label in wanted.items())
 
 
@@ -210,16 +198,18 @@ def _bare(label):
 
 
 def _add_image(row, root, found, wanted, mask_derivative, images, report):
-    """Add the image and its mask; say whether the participant stays."""
+    """Add the image and its mask; return whether the participant stays in the cohort."""
     patient_id = row["patient_id"]
     files = [file for file in found.get(patient_id, []) if _has(file.entities, wanted)]
     if not files:
         asked = "".join(f", {key}-{label}" if label is not None else f", no {key}-" for key, label in wanted.items())
-        report.missing_image(images, patient_id, f"no ce-gadolinium T1w image below {root / patient_id}{asked}")
+        report.add_missing_image(images, patient_id, f"no ce-gadolinium T1w image below {root / patient_id}{asked}")
         return False
     if len(files) > 1:
         listing = ", ".join(str(file.path.relative_to(root)) for file in files)
-        report.problem(f"{patient_id}: {len(files)} post-contrast images ({listing}); choose by session= or entities=")
+        report.add_problem(
+            f"{patient_id}: {len(files)} post-contrast images ({listing}); select one by session= or entities="
+        )
         return False
     row["image"] = str(files[0].path.resolve())
     if mask_derivative is not None:
@@ -228,7 +218,7 @@ def _add_image(row, root, found, wanted, mask_derivative, images, report):
 
 
 def _find_mask(derivative, patient_id, image, report):
-    """Return the mask of the image's participant, session and run; one of the brain is not of the lesion."""
+    """Return the lesion mask with the participant, session and run of the image; brain masks are ignored."""
     folder = derivative / patient_id / (f"ses-{image['ses']}" if "ses" in image else "") / "anat"
     masks = []
     for path in sorted(folder.glob("*")):
@@ -238,8 +228,8 @@ def _find_mask(derivative, patient_id, image, report):
         if entities and not of_brain and same_run and _belongs(path, derivative, entities, report):
             masks.append(path)
     if len(masks) > 1:
-        report.problem(f"{patient_id}: {len(masks)} masks in {folder} ({', '.join(path.name for path in masks)})")
+        report.add_problem(f"{patient_id}: {len(masks)} masks in {folder} ({', '.join(path.name for path in masks)})")
     if not masks:
-        report.find(patient_id, "no mask, so no position of the lesion", value=folder)
+        report.add_finding(patient_id, "no mask, so the lesion position is missing", value=folder)
         return None
     return str(masks[0].resolve())

@@ -10,11 +10,11 @@ from ._records import (
     SEXES,
     Report,
     check_choice,
-    deliver,
     find_folder,
     find_table,
     largest_slice,
     read_records,
+    to_cohort,
 )
 
 ADVICE = "get MU-Glioma-Post from https://doi.org/10.7937/7K9K-3C83 (its clinical data are a workbook)"
@@ -28,7 +28,7 @@ MAX_DAYS_APART = 30
 
 
 def _spellings(meanings):
-    """Return a code's meanings with the spellings that a workbook makes of a number."""
+    """Return the meanings of number codes in both spellings that a workbook produces, such as 1 and 1.0."""
     return {f"{code}{ending}": meaning for code, meaning in meanings.items() for ending in ("", ".0")}
 
 
@@ -50,54 +50,57 @@ def load_mu_glioma_post(
 ):
     """Load MU-Glioma-Post [1]_: patients who progressed after treatment, with all seven clinical features.
 
-    **The set has no label of pseudoprogression**, so there is no ``outcome``: the cohort is for unlabelled use, or for
-    labels of your own. Tumours of other kinds than glioblastoma are in it; ``diagnosis`` tells.
+    **The data set has no labels of pseudoprogression**, so there is no ``outcome``: use the cohort without labels, or
+    add your own. It includes tumours other than glioblastoma; see ``diagnosis``.
 
     Parameters
     ----------
     root : path-like
         Folder of the download.
     enhancing_label : int, default=None
-        Value of the enhancing tumour in the masks, whose largest slice is the lesion's position; needed with images.
-        Users of the set disagree: some read 1 necrosis, 2 oedema, **3 enhancing**, 4 cavity, others **1 enhancing**,
-        2 non-enhancing, 3 oedema, 4 cavity. Look at a few masks first.
+        Value of the enhancing tumour in the masks; the slice with its largest area is the lesion position. Required
+        with images. Users of the data set disagree: some state 1 necrosis, 2 oedema, **3 enhancing**, 4 cavity, others
+        **1 enhancing**, 2 non-enhancing, 3 oedema, 4 cavity. Inspect some masks first.
     images : {"required", "available", "none"}, default="required"
-        Whether a patient without an image is an error, is left out and reported, or no image is looked for.
+        What happens if a patient has no image: "required" raises an error, "available" leaves the patient out and
+        reports this, "none" does not look for images.
     max_days_apart : int, default=30
-        How far the date of the MRI may lie from the date of the first progression (ours).
+        Largest difference in days between the MRI and the first progression (our choice).
     table : path-like, default=None
-        The clinical workbook, or its sheet "MU Glioma Post" as CSV; None takes the one in `root` or a folder in it
-        whose name begins with "mu-glioma-post" and has "clinical" in it. Workbooks need openpyxl.
+        The clinical workbook, or its sheet "MU Glioma Post" as CSV. None looks in `root` and the folders in it for the
+        file whose name begins with "mu-glioma-post" and contains "clinical", in upper or lower case. Reading a workbook
+        requires openpyxl.
     return_report : bool, default=False
-        Whether findings are returned as a table rather than warned of.
+        Whether to return the findings as a table instead of issuing a warning.
 
     Returns
     -------
     cohort : DataFrame
-        One row a patient with ``Progression`` 1: ``patient_id``, ``site``, ``age_years`` (at diagnosis), ``sex``,
+        One row per patient with ``Progression`` 1: ``patient_id``, ``site``, ``age_years`` (at diagnosis), ``sex``,
         ``mgmt``, ``idh``, ``dose_gy``, ``n_fractions``, ``interval_days`` (end of radiotherapy to the first
-        progression; below 0 where the table says so), ``diagnosis`` and ``progression_type``. With images also
-        ``image``, ``lesion_slice`` (missing without a mask) and ``timepoint``. Missing values are reported.
+        progression; negative where the dates in the table say so), ``diagnosis`` and ``progression_type``. With images
+        also ``image``, ``lesion_slice`` (missing if there is no mask) and ``timepoint``. Missing values are reported.
     report : DataFrame
-        With `return_report`: findings, one row each.
+        Only with `return_report`: one row per finding, with the columns patient_id, finding, column, value and
+        in_cohort.
 
     Raises
     ------
     FileNotFoundError
-        If the table is not there.
-    ValueError
-        If columns are missing, a cell holds an unknown code or a dose of another form than "60 Gy", or images are
-        missing; all at once.
+        If the table does not exist.
+    InputError
+        If columns are missing, a cell holds an unknown code or a dose in a form other than "60 Gy", or images are
+        missing; all problems are listed.
 
     Warns
     -----
     CohortWarning
-        Without `return_report`: who was left out, and what is odd.
+        Without `return_report`: the patients left out and the anomalies found.
 
     Notes
     -----
-    IDH is mutated if IDH1 or IDH2 is, otherwise what IDH1 is. The image is the time point nearest to the first
-    progression, of two equally near the earlier.
+    IDH is mutated if IDH1 or IDH2 is mutated; otherwise it is the status of IDH1. The image is from the time point
+    nearest to the first progression, or from the earlier of two equally near time points.
 
     References
     ----------
@@ -115,8 +118,8 @@ def load_mu_glioma_post(
     check_choice("images", images, IMAGE_MODES)
     if images != "none" and (isinstance(enhancing_label, bool) or not isinstance(enhancing_label, int)):
         raise InputError(
-            f"enhancing_label is the mask's value of the enhancing tumour; users of the set disagree whether it is 1 "
-            f"or 3, so there is no default; got {enhancing_label!r}"
+            "enhancing_label must be the value of the enhancing tumour in the masks; users of the data set disagree "
+            f"whether it is 1 or 3, so there is no default; got {enhancing_label!r}"
         )
     report = Report("MU-Glioma-Post")
     columns = [*CODES, RT_END, PROGRESSION_DAY, "Sex at Birth", "Age at diagnosis", "Primary Diagnosis"]
@@ -129,24 +132,26 @@ def load_mu_glioma_post(
         rows = [row for row in rows if _add_image(row, root, images, enhancing_label, max_days_apart, report)]
     for row in rows:
         del row["mri_days"], row["progression_day"]
-    return deliver(rows, report, return_report)
+    return to_cohort(rows, report, return_report)
 
 
 def _clinical_rows(records, report):
-    """Return a row for each patient who progressed; the others are reported."""
+    """Return one row per patient with progression; report the other patients."""
+    # Decode the columns.
     codes = {column: records.codes(column, meanings) for column, meanings in CODES.items()}
     sexes = records.codes("Sex at Birth", SEXES, fold=True)
-    ages = records.numbers("Age at diagnosis", low=0, high=120)
+    ages = records.clinical_numbers("Age at diagnosis", "age_years")
     doses = records.numbers("Dose", low=0, high=100, unit="Gy")
     fractions = records.numbers("Number of Fractions", low=0, high=60)
     rt_end, progression = records.numbers(RT_END), records.numbers(PROGRESSION_DAY)
     mri_days = [records.numbers(_day_column(number)) for number in range(len(TIMEPOINTS))]
+    # Report contradictions, and keep the patients with progression.
     rows = []
     for number, patient_id in enumerate(records.ids):
         progressed = codes["Progression"][number]
         _report_progression(patient_id, progressed, codes[PROGRESSION_TYPE][number], progression[number], report)
         if not progressed:
-            report.find(patient_id, "left out: no progression", "Progression")
+            report.add_finding(patient_id, "left out: no progression", "Progression")
             continue
         row = {
             "patient_id": patient_id,
@@ -164,19 +169,19 @@ def _clinical_rows(records, report):
             "mri_days": [days[number] for days in mri_days],
         }
         if row["interval_days"] < 0:
-            report.find(patient_id, "interval_days below 0", "interval_days", f"{row['interval_days']:g}")
+            report.add_finding(patient_id, "interval_days below 0", "interval_days", f"{row['interval_days']:g}")
         rows.append(row)
     return rows
 
 
 def _report_progression(patient_id, progressed, kind, day, report):
-    """Report where the three columns of progression disagree."""
+    """Report contradictions between the three columns about progression."""
     if kind and bool(progressed) != (kind != "none"):
-        report.find(patient_id, "Progression and its type disagree", PROGRESSION_TYPE, kind)
+        report.add_finding(patient_id, "Progression and type of progression disagree", PROGRESSION_TYPE, kind)
     if progressed and math.isnan(day):
-        report.find(patient_id, "progression without a date", PROGRESSION_DAY)
+        report.add_finding(patient_id, "progression without a date", PROGRESSION_DAY)
     if progressed == 0 and not math.isnan(day):
-        report.find(patient_id, "date of progression without progression", PROGRESSION_DAY, f"{day:g}")
+        report.add_finding(patient_id, "date of progression without progression", PROGRESSION_DAY, f"{day:g}")
 
 
 def _idh(first, second):
@@ -184,13 +189,13 @@ def _idh(first, second):
 
 
 def _add_image(row, root, images, label, max_days_apart, report):
-    """Add the time point nearest to the progression and the position of the lesion; say whether the patient stays."""
+    """Add the image nearest to the progression and the lesion position; return whether the patient stays."""
     patient_id = row["patient_id"]
     apart = [abs(day - row["progression_day"]) for day in row["mri_days"]]
     near = [(days, number + 1) for number, days in enumerate(apart) if days <= max_days_apart]
     if not near:
         text = f"no MRI within {max_days_apart} days of the first progression"
-        report.missing_image(images, patient_id, text)
+        report.add_missing_image(images, patient_id, text)
         return False
     row["timepoint"] = min(near)[1]
     folder = find_folder(root, patient_id)
@@ -199,7 +204,7 @@ def _add_image(row, root, images, label, max_days_apart, report):
     tried = [place / f"{stem}_brain_t1c.nii.gz", place / f"{stem}_t1c.nii.gz"]
     image = next((path for path in tried if path.is_file()), None)
     if image is None:
-        report.missing_image(images, patient_id, f"neither {tried[0]} nor {tried[1].name} exists")
+        report.add_missing_image(images, patient_id, f"neither {tried[0]} nor {tried[1].name} exists")
         return False
     row["image"] = str(image.resolve())
     row["lesion_slice"] = largest_slice(report, patient_id, image, place / f"{stem}_tumorMask.nii.gz", label)

@@ -1,4 +1,4 @@
-"""Synthetic cohort of head-like MRI volumes and clinical values, written to disk."""
+"""A synthetic cohort of head-like MRI volumes and clinical values, written to disk."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,8 +21,8 @@ SLICES_EACH_SIDE = 4
 
 COLUMNS = (*IDENTITY_COLUMNS, "lesion_slice", *CLINICAL_COLUMNS, "outcome")
 
-# Patients of table 1 in the cells (PD, A), (PD, B), (PsPD, A), (PsPD, B). The paper prints the margins by outcome and
-# by site only; inside those, the counts here are the ones nearest to no interaction of outcome and site.
+# Numbers of patients in table 1 in the cells (PD, A), (PD, B), (PsPD, A), (PsPD, B). The paper states only the margins
+# by outcome and by site; given these, the counts here are those nearest to no interaction between outcome and site.
 CELLS = (("PD", "A"), ("PD", "B"), ("PsPD", "A"), ("PsPD", "B"))
 CELL_COUNTS = (37, 11, 22, 8)
 LEVEL_COUNTS = {
@@ -31,20 +31,20 @@ LEVEL_COUNTS = {
     "idh": {"mutated": (1, 0, 2, 0), "wildtype": (35, 8, 19, 7), "unknown": (1, 3, 1, 1)},
     "schedule": {"hypofractionated": (3, 1, 2, 0), "conventional": (34, 10, 20, 8)},
 }
-SCHEDULES = {  # (dose in Gy, fractions) and how many parts of the patients get it
+SCHEDULES = {  # (dose in Gy, number of fractions) and its relative frequency
     "conventional": {(60.0, 30): 3, (59.4, 33): 1, (61.2, 34): 1},
     "hypofractionated": {(40.05, 15): 2, (34.0, 10): 1},
 }
 AGE_RANGE_YEARS = (22, 77)
 INTERVAL_RANGE_DAYS = (18, 1251)
 
-# Distance between the two outcomes in standard deviations. The image score alone then has an AUC of 0.90; the score of
-# the interval, together with what sex, MGMT and IDH carry in table 1, one of about 0.75.
+# Distance between the two outcomes in standard deviations. With it, the image score alone has an AUC of 0.90, and the
+# interval score combined with sex, MGMT and IDH as in table 1 has an AUC of about 0.75.
 IMAGE_DISTANCE = 1.81
 INTERVAL_DISTANCE = 0.76
 
 NOISE = {1.5: 0.05, 3.0: 0.025}  # standard deviation by field strength in tesla, on the scale of TISSUE
-SITE_SHIFT = {  # what another scanner does to the same head
+SITE_SHIFT = {  # differences between the scanners of the sites
     "A": SimpleNamespace(gain=600.0, gamma=1.0, noise=1.0),
     "B": SimpleNamespace(gain=1000.0, gamma=0.85, noise=1.3),
 }
@@ -60,63 +60,64 @@ def make_cohort(
     n_native_slices=25,
     random_state=None,
 ):
-    """Write a synthetic cohort, one MRI volume a patient and a ``cohort.csv``, and return its table.
+    """Write a synthetic cohort, one MRI volume per patient and a ``cohort.csv``, and return its table.
 
-    **Everything in it is made up.** The heads are drawn with ellipsoids, the lesion's looks follow a score that we
-    invented, and only the counts of the clinical columns resemble a published cohort. Whatever a model reaches on it
-    shows that the software works and says nothing about patients, scanners or the disease.
+    **All data are invented.** The heads are composed of ellipsoids, the appearance of the lesion depends on a simulated
+    score, and only the counts of the clinical columns resemble a published cohort. The performance of a model on these
+    data shows that the software works; it says nothing about patients, scanners or the disease.
 
     Parameters
     ----------
     folder : path-like
-        Where to write; created if missing. Must hold neither a ``cohort.csv`` nor an ``images`` folder.
+        Folder to write to; created if it does not exist. It must contain neither ``cohort.csv`` nor ``images``.
     n_patients : int, default=78
-        At least 6. Site and outcome keep the proportions of the paper [1]_; every site has at least one patient of each
-        outcome, from eight patients on at least two.
+        At least 6. Site and outcome have the proportions of the paper [1]_. Each site has at least one patient with
+        each outcome, and at least two if there are eight patients or more.
     effect_size : float, default=1.0
-        How far apart PD and PsPD lie, as a multiple of the distances described in Notes. With 0 nothing carries any
-        signal.
+        Difference between PD and PsPD, as a multiple of the distances described in Notes. With 0, no variable is
+        associated with the outcome.
     image_format : {"nifti", "dicom"}, default="nifti"
-        One compressed NIfTI file a patient, or one folder of single-frame DICOM files a patient.
+        One compressed NIfTI file per patient, or one folder of single-frame DICOM files per patient.
     matrix_px : sequence of int, default=(256, 320, 512, 1024)
-        Sides of the square matrices to draw from, each at least 32. Small ones, such as ``(64, 96)``, are quick to
-        write.
+        Side lengths of the square image matrices, at least 32, of which one is drawn at random for each patient. Small
+        matrices, such as ``(64, 96)``, are written quickly.
     n_native_slices : int, default=25
-        Axial slices a volume, at least 10: a slab around the lesion, which is never in its exact middle.
+        Axial slices per volume, at least 10. They form a slab around the lesion, which is never exactly in the middle.
     random_state : int, RandomState instance or None, default=None
-        The same integer gives the same bytes in every file.
+        Seed; the same integer gives files with identical bytes.
 
     Returns
     -------
     cohort : DataFrame of shape (n_patients, 12)
         Columns ``patient_id``, ``site`` ("A", the larger one, or "B"), ``image`` (absolute path; in ``cohort.csv`` it
-        is relative to that file), ``lesion_slice`` (0-based from the feet, where the lesion is largest), the seven
-        clinical columns and ``outcome`` ("PD" or "PsPD"). Rows are in random order.
+        is relative to that file), ``lesion_slice`` (the slice in which the lesion is largest, counted from 0 at the
+        feet), the seven clinical columns and ``outcome`` ("PD" or "PsPD"). Rows are in random order.
 
     Raises
     ------
-    ValueError
+    InputError
         If a number is too small or ``image_format`` is unknown.
     FileExistsError
-        If ``folder`` already holds a cohort.
+        If ``folder`` already contains a cohort.
 
     Notes
     -----
-    With 78 patients and an effect, the counts of outcome, sex, MGMT, IDH and dose schedule by outcome and by site are
-    those of table 1 of the paper [1]_; other sizes keep the proportions. Choices of ours:
+    With 78 patients and ``effect_size`` above 0, the counts of outcome, sex, MGMT, IDH and dose schedule by outcome and
+    by site are those of table 1 of the paper [1]_; cohorts of other sizes keep the proportions. The following choices
+    are ours:
 
-    * An image score, 1.81 standard deviations apart between the outcomes (AUC 0.90), sets rim thickness, nodularity and
-      size of the lesion; PD has thicker, more nodular and larger rings.
-    * A second score, independent of the first given the outcome and 0.76 apart, sets ``interval_days`` (medians near
-      123 days in PD and 82 in PsPD). With the unequal counts of table 1 the clinical columns have an AUC of about 0.75
-      together. These counts do not depend on ``effect_size``, unless it is 0.
-    * With ``effect_size=0`` the outcome is dealt at random within each site.
-    * One patient has a field of view of 193 mm, the others 205 to 256 mm. Slices are 0.86 to 1.50 mm thick and gapless.
-      One patient in seven was scanned at 1.5 T, with twice the noise. Site B has another gain, contrast and noise than
-      site A.
-    * The default matrices take about three seconds and 11 MB a patient, 64 px about a fiftieth of that.
-    * NIfTI files cycle through the orientations RAS, LAS and LPS; names of DICOM files say nothing about the order of
-      slices.
+    * An image score with a distance of 1.81 standard deviations between the outcomes (AUC 0.90) determines rim
+      thickness, nodularity and size of the lesion; lesions in PD have thicker rims and are more nodular and larger.
+    * A second score, conditionally independent of the first given the outcome, with a distance of 0.76, determines
+      ``interval_days`` (medians near 123 days in PD and 82 in PsPD). Combined with the unequal counts of table 1, the
+      clinical columns have an AUC of about 0.75. These counts do not depend on ``effect_size``, unless it is 0.
+    * With ``effect_size=0`` the outcome is assigned at random within each site.
+    * One patient has a field of view of 193 mm, the others 205 to 256 mm. Slices are 0.86 to 1.50 mm thick, without
+      gaps. One patient in seven was scanned at 1.5 T, with twice the noise. Gain, contrast and noise differ between the
+      sites.
+    * With the default matrices, about three seconds and 11 MB per patient are needed; with 64 px, about a fiftieth.
+    * NIfTI files have the orientations RAS, LAS and LPS in turn; the names of DICOM files are unrelated to the order of
+      the slices.
 
     References
     ----------
@@ -135,17 +136,20 @@ def make_cohort(
     ['PD', 'PD', 'PD', 'PD', 'PsPD', 'PsPD']
     """
     _check_parameters(n_patients, effect_size, image_format, matrix_px, n_native_slices)
-    folder = _claim_folder(folder)
+    folder = _prepare_folder(folder)
+    # One random stream for the table, one for the scan parameters and one per patient for the images.
     entropy = check_random_state(random_state).randint(2**31 - 1, size=4).tolist()
     patient_seed, scan_seed, *image_seeds = np.random.SeedSequence(entropy).spawn(n_patients + 2)
+    # The table.
     table, scores = _draw_patients(n_patients, effect_size, np.random.default_rng(patient_seed))
     scans = _draw_scans(table["site"], matrix_px, n_native_slices, np.random.default_rng(scan_seed))
     width = max(3, len(str(n_patients)))
-    # Patients of two cohorts are not the same: ids tell the seed.
-    table["patient_id"] = [f"phantom-{entropy[0]:08x}-{number:0{width}d}" for number in range(1, n_patients + 1)]
+    # Ids contain the seed, because patients of cohorts with different seeds are different.
+    table["patient_id"] = [f"synthetic-{entropy[0]:08x}-{number:0{width}d}" for number in range(1, n_patients + 1)]
     table["lesion_slice"] = [scan.lesion_slice for scan in scans]
     suffix = ".nii.gz" if image_format == "nifti" else ""
     table["image"] = [f"images/{patient_id}{suffix}" for patient_id in table["patient_id"]]
+    # The images.
     for patient_id, image, score, scan, seed in zip(
         table["patient_id"], table["image"], scores["image"], scans, image_seeds, strict=True
     ):
@@ -163,33 +167,33 @@ def make_cohort(
 def _check_parameters(n_patients, effect_size, image_format, matrix_px, n_native_slices):
     if n_patients < MIN_PATIENTS:
         raise InputError(
-            f"n_patients={n_patients}; at least {MIN_PATIENTS} are needed for both outcomes to occur at both sites"
+            f"n_patients={n_patients}; at least {MIN_PATIENTS} are required so that each site has both outcomes"
         )
     if not (np.isfinite(effect_size) and effect_size >= 0):
-        raise InputError(f"effect_size={effect_size}; a finite number of at least 0 is needed")
+        raise InputError(f"effect_size={effect_size}; a finite number of at least 0 is required")
     if image_format not in IMAGE_FORMATS:
-        raise InputError(f"image_format={image_format!r}; choose one of {', '.join(map(repr, IMAGE_FORMATS))}")
+        raise InputError(f"image_format={image_format!r}; it must be one of {', '.join(map(repr, IMAGE_FORMATS))}")
     if len(matrix_px) == 0 or min(matrix_px) < MIN_MATRIX_PX:
-        raise InputError(f"matrix_px={tuple(matrix_px)}; at least one size is needed, none below {MIN_MATRIX_PX} px")
+        raise InputError(f"matrix_px={tuple(matrix_px)}; at least one size is required, none below {MIN_MATRIX_PX} px")
     if n_native_slices < MIN_NATIVE_SLICES:
         raise InputError(
-            f"n_native_slices={n_native_slices}; at least {MIN_NATIVE_SLICES} are needed for "
-            f"{SLICES_EACH_SIDE} slices on each side of the lesion's"
+            f"n_native_slices={n_native_slices}; at least {MIN_NATIVE_SLICES} are required for "
+            f"{SLICES_EACH_SIDE} slices on each side of the lesion slice"
         )
 
 
-def _claim_folder(folder):
-    """Return the absolute path of a folder that holds no cohort yet."""
+def _prepare_folder(folder):
+    """Return the absolute path of a folder that contains no cohort yet; create it if it does not exist."""
     folder = Path(folder).resolve()
     for name in ("cohort.csv", "images"):
         if (folder / name).exists():
-            raise FileExistsError(f"{folder} already holds {name!r}; delete it or choose another folder")
+            raise FileExistsError(f"{folder} already contains {name!r}; delete it or choose another folder")
     (folder / "images").mkdir(parents=True)
     return folder
 
 
-def _quota(total, weights, at_least=0):
-    """Share `total` out in proportion to `weights`, in whole numbers, by largest remainder."""
+def _apportion(total, weights, at_least=0):
+    """Return whole numbers that add up to `total`, in proportion to `weights`, by the largest remainder method."""
     exact = total * np.asarray(weights) / np.sum(weights)
     counts = np.maximum(np.floor(exact).astype(int), at_least)
     while counts.sum() != total:
@@ -200,24 +204,24 @@ def _quota(total, weights, at_least=0):
     return counts
 
 
-def _deal(groups, weights, rng):
-    """Deal levels out at random inside each group; `weights` maps a level to its weight in every group."""
+def _assign_levels(groups, weights, rng):
+    """Assign levels at random within each group; `weights` maps each level to its weights in the groups."""
     levels = np.empty(len(groups), dtype=object)
     for group in np.unique(groups):
         members = rng.permutation(np.flatnonzero(groups == group))
-        counts = _quota(len(members), [weight[group] for weight in weights.values()])
-        dealt = [level for level, count in zip(weights, counts, strict=True) for _ in range(count)]
-        for member, level in zip(members, dealt, strict=True):
+        counts = _apportion(len(members), [weight[group] for weight in weights.values()])
+        repeated = [level for level, count in zip(weights, counts, strict=True) for _ in range(count)]
+        for member, level in zip(members, repeated, strict=True):
             levels[member] = level
     return levels
 
 
 def _draw_patients(n_patients, effect_size, rng):
-    """Return (site, clinical columns and outcome; the two scores behind them), both in one random order of patients."""
-    cells = np.repeat(np.arange(4), _quota(n_patients, CELL_COUNTS, at_least=min(2, n_patients // 4)))
+    """Return a table of sites, outcomes and clinical values, and one of both scores; patients are in random order."""
+    cells = np.repeat(np.arange(4), _apportion(n_patients, CELL_COUNTS, at_least=min(2, n_patients // 4)))
     cells = rng.permutation(cells)
     groups, level_counts = cells, LEVEL_COUNTS
-    if effect_size == 0:  # the same counts by site, blind to the outcome
+    if effect_size == 0:  # the same counts by site, regardless of the outcome
         groups = cells % 2
         level_counts = {
             column: {level: np.reshape(counts, (2, 2)).sum(axis=0) for level, counts in levels.items()}
@@ -226,7 +230,7 @@ def _draw_patients(n_patients, effect_size, rng):
     side = np.where(cells >= 2, 0.5, -0.5) * effect_size
     scores = {"image": side * IMAGE_DISTANCE, "interval": side * INTERVAL_DISTANCE}
     scores = pd.DataFrame(scores) + rng.standard_normal((n_patients, 2))
-    table = pd.DataFrame({column: _deal(groups, levels, rng) for column, levels in level_counts.items()})
+    table = pd.DataFrame({column: _assign_levels(groups, levels, rng) for column, levels in level_counts.items()})
     table[["dose_gy", "n_fractions"]] = _draw_doses(table.pop("schedule"), cells % 2, rng)
     table["n_fractions"] = table["n_fractions"].astype(int)
     table["age_years"] = _draw_ages(n_patients, rng)
@@ -237,39 +241,38 @@ def _draw_patients(n_patients, effect_size, rng):
 
 
 def _draw_doses(schedules, sites, rng):
-    """Return dose and fractions, shape (n_patients, 2), spread inside each schedule and site."""
+    """Return dose and number of fractions, shape (n_patients, 2), assigned within each schedule and site."""
     doses = np.empty((len(schedules), 2))
-    for schedule, parts in SCHEDULES.items():
+    for schedule, frequencies in SCHEDULES.items():
         members = np.flatnonzero(schedules == schedule)
-        weights = {dose: (part, part) for dose, part in parts.items()}
-        doses[members] = np.array(list(_deal(sites[members], weights, rng)), dtype=float).reshape(-1, 2)
+        weights = {dose: (frequency, frequency) for dose, frequency in frequencies.items()}
+        doses[members] = np.array(list(_assign_levels(sites[members], weights, rng)), dtype=float).reshape(-1, 2)
     return doses
 
 
 def _draw_ages(n_patients, rng):
-    """Return whole years with a median of about 55.5, whatever the outcome."""
+    """Return ages in whole years with a median of about 55.5, independent of the outcome."""
     lowest, highest = AGE_RANGE_YEARS
     middle = (55.5 - lowest) / (highest - lowest)
-    share = (np.arange(n_patients) + 0.5) / n_patients
-    # Straight on both sides of the median in rank, bent so that the ends are rarer than the middle.
-    bent = 2 * share - 1
-    bent = 0.55 * bent + 0.45 * bent**3
-    years = lowest + (highest - lowest) * (middle + np.where(bent < 0, middle, 1 - middle) * bent)
+    rank = 2 * (np.arange(n_patients) + 0.5) / n_patients - 1  # from -1 to 1, with 0 at the median
+    # The cubic term makes extreme ages rarer than ages near the median.
+    position = 0.55 * rank + 0.45 * rank**3
+    years = lowest + (highest - lowest) * (middle + np.where(position < 0, middle, 1 - middle) * position)
     return rng.permutation(np.rint(years).astype(int))
 
 
 def _interval_days(score):
-    """Return days that fall with the score: 123.5 at the median of PD, 82 at that of PsPD, a long tail upwards."""
+    """Return days that decrease with the score: 123.5 at the median of PD, 82 at the median of PsPD, right-skewed."""
     days = 100.6 * np.exp(-(0.531 * score + 0.057 * score**3))
     return np.rint(np.clip(days, *INTERVAL_RANGE_DAYS)).astype(int)
 
 
 def _draw_scans(sites, matrix_px, n_native_slices, rng):
-    """Return how each patient was scanned; nothing in it knows the outcome."""
+    """Return the scan parameters of each patient, drawn independently of the outcome."""
     n_patients = len(sites)
     fov_mm = rng.integers(205, 257, size=n_patients)
     fov_mm[rng.integers(n_patients)] = 193
-    low_field = rng.permutation(n_patients) < _quota(n_patients, (11, 67))[0]
+    low_field = rng.permutation(n_patients) < _apportion(n_patients, (11, 67))[0]
     middle = (n_native_slices - 1) / 2
     positions = [k for k in range(SLICES_EACH_SIDE, n_native_slices - SLICES_EACH_SIDE) if k != middle]
     return [
@@ -288,7 +291,8 @@ def _draw_scans(sites, matrix_px, n_native_slices, rng):
 
 
 def _scan_patient(score, scan, rng):
-    """Return (volume, int16 of shape (matrix, matrix, n_slices) in RAS+ order; its affine) of one new patient."""
+    """Return an int16 volume in RAS+ order, shape (matrix, matrix, n_slices), and its affine."""
+    # Anatomy, and the coordinates of the voxels in mm.
     head = draw_head(rng)
     lesion = draw_lesion(score, head, rng)
     spacing_mm = scan.fov_mm / scan.matrix_px
@@ -296,17 +300,19 @@ def _scan_patient(score, scan, rng):
     x = (corner[0] + np.arange(scan.matrix_px) * spacing_mm).astype(np.float32)[:, None]
     y = (corner[1] + np.arange(scan.matrix_px) * spacing_mm).astype(np.float32)[None, :]
     z = lesion.centre[2] + (np.arange(scan.n_slices) - scan.lesion_slice) * scan.thickness_mm
-    blur_mm = max(spacing_mm, 1.0)  # partial volume
-    camera = SITE_SHIFT[scan.site]
-    gain = camera.gain * np.exp(rng.normal(0, 0.15))
-    noise = NOISE[scan.field_t] * camera.noise
+    # Properties of the scanner and of this scan.
+    blur_mm = max(spacing_mm, 1.0)  # partial-volume effect
+    scanner = SITE_SHIFT[scan.site]
+    gain = scanner.gain * np.exp(rng.normal(0, 0.15))
+    noise = NOISE[scan.field_t] * scanner.noise
     slopes = rng.normal(0, 0.12, 5)
     angles = fold_angles(x, y, head)
+    # Slices, with bias field and Rician noise.
     volume = np.empty((scan.matrix_px, scan.matrix_px, scan.n_slices), dtype=np.int16)
     for k, height in enumerate(z):
         image = paint_head(x, y, height, head, angles, blur_mm)
         paint_lesion(image, x, y, height, lesion, blur_mm)
-        image = image**camera.gamma * _bias(x / 100, y / 100, height / 100, slopes)
+        image = image**scanner.gamma * _bias(x / 100, y / 100, height / 100, slopes)
         real, imaginary = noise * rng.standard_normal((2, *image.shape), dtype=np.float32)
         volume[:, :, k] = np.rint(np.clip(gain * np.hypot(image + real, imaginary), 0, 8000))
     affine = np.diag([spacing_mm, spacing_mm, scan.thickness_mm, 1.0])
@@ -315,6 +321,6 @@ def _scan_patient(score, scan, rng):
 
 
 def _bias(x, y, z, slopes):
-    """Return the coil's smooth gain: one over the exponential of a low polynomial, so always positive."""
+    """Return the smooth bias field of the coil, the exponential of a quadratic polynomial, so always positive."""
     a, b, c, d, e = (np.float32(slope) for slope in slopes)
     return np.exp(x * a + d * x**2) * np.exp(y * b + e * y**2) * np.float32(np.exp(c * z))

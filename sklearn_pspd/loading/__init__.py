@@ -1,4 +1,4 @@
-"""Slice stacks around the lesion, read from NIfTI and DICOM files in one orientation."""
+"""Reading of slice stacks around the lesion, from NIfTI and DICOM files, in one orientation."""
 
 from .loader import SliceStackLoader
 from .stack import SliceStack

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pydicom
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from sklearn_pspd.cohort.image_files import DICOM, image_format, lacks_preamble, read_start
+from sklearn_pspd.cohort.image_files import DICOM, image_format, is_gzip
 
 from .errors import ImageError, reading
 from .geometry import Volume
 
 STEP_TOLERANCE_MM = 0.02
-STEP_TOLERANCE = 0.02  # of the slice step
+STEP_TOLERANCE = 0.02  # as a fraction of the slice step
 LINE_TOLERANCE_MM = 0.5
 HEADER_TAGS = [
     "SOPClassUID", "Modality", "SeriesInstanceUID", "SliceThickness", "SpacingBetweenSlices",
@@ -26,10 +26,11 @@ HEADER_TAGS = [
 
 @dataclass(frozen=True)
 class _Frame:
-    """What the header says of one DICOM frame."""
+    """Header values of one DICOM frame."""
 
     path: str
     index: int
+    transfer_syntax: str
     series: str
     modality: str
     photometric: str
@@ -50,13 +51,13 @@ class _Frame:
 
 
 def is_dicom(path):
-    """Say whether a file holds DICOM."""
+    """Return whether a file holds DICOM data."""
     with reading(path):
         return image_format(path) == DICOM
 
 
 def open_dicom(source, files):
-    """Open one series as a volume, its frames in the order of their places."""
+    """Open one series as a volume whose frames are ordered by position."""
     frames = [frame for file in files for frame in _read_headers(file)]
     _check_one_series(source, frames)
     frames, affine = _arrange_frames(source, frames)
@@ -73,10 +74,13 @@ def open_dicom(source, files):
 
 
 def _read_headers(path):
-    """List the frames of one DICOM file; its pixels are not read."""
+    """List the frames of one DICOM file without reading its pixels."""
     if not is_dicom(path):
-        raise ImageError(f"{path} is no DICOM file; remove it from the folder or export it again")
+        raise ImageError(f"{path} is not a DICOM file; remove it from the folder or export it again")
     with reading(path):
+        if is_gzip(path):
+            raise ImageError(f"{path} is a DICOM file compressed with gzip; decompress it")
+        # force=True only waives the 128-byte preamble: files that are not DICOM were refused above.
         header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=HEADER_TAGS, force=True)
         if header.get("Rows") is None or header.get("Columns") is None:
             raise ImageError(f"{path} is a DICOM file without an image; remove it from the folder")
@@ -84,13 +88,15 @@ def _read_headers(path):
         groups = list(header.get("PerFrameFunctionalGroupsSequence") or [])
         if n_frames > 1 and len(groups) != n_frames:
             raise ImageError(
-                f"{path} has {n_frames} frames and positions for {len(groups)}; export it as single-frame files"
+                f"{path} has {n_frames} frames but positions for {len(groups)}; export it as single-frame files"
             )
         shared = list(header.get("SharedFunctionalGroupsSequence") or [])
         return [_frame(path, header, index, groups[index : index + 1] + shared) for index in range(n_frames)]
 
 
 def _frame(path, header, index, groups):
+    """Collect the header values of one frame: from its functional groups if they hold them, else from the file."""
+
     def value(sequence, keyword):
         for group in groups:
             if sequence in group and group[sequence].value and keyword in group[sequence].value[0]:
@@ -105,12 +111,15 @@ def _frame(path, header, index, groups):
         found = value(sequence, keyword)
         return default if found in (None, "") else float(found)
 
+    # In MONOCHROME1 the smallest stored value is white. The inverted value is the sum of the smallest and the largest
+    # possible value (-1 for signed values) minus the stored one.
     photometric = str(header.get("PhotometricInterpretation", ""))
     samples = int(header.get("SamplesPerPixel") or 1)
     stored_sum = -1 if header.get("PixelRepresentation") else 2 ** int(header.get("BitsStored") or 16) - 1
     return _Frame(
         path=path,
         index=index,
+        transfer_syntax=str(header.file_meta.get("TransferSyntaxUID") or ""),
         series=str(header.get("SeriesInstanceUID", "")),
         modality=str(header.get("Modality", "")),
         photometric=photometric if samples == 1 else f"{photometric} with {samples} samples",
@@ -127,12 +136,17 @@ def _frame(path, header, index, groups):
 
 
 def _check_one_series(source, frames):
-    """Refuse frames that are not grey MR images of one series on one grid."""
+    """Refuse frames unless they are greyscale MR images of one series on one grid."""
     for frame in frames:
         if frame.modality != "MR":
-            raise ImageError(f"{frame.path} has the modality {frame.modality or 'missing'}; MR was asked for")
+            raise ImageError(
+                f"{frame.path} has modality {frame.modality or 'missing'}; only MR is read: give the MR series"
+            )
         if frame.photometric not in ("MONOCHROME1", "MONOCHROME2"):
-            raise ImageError(f"{frame.path} is in colour ({frame.photometric or 'not stated'}); give grey images")
+            raise ImageError(
+                f"{frame.path} has the photometric interpretation {frame.photometric or 'missing'}; give "
+                "greyscale images (MONOCHROME1 or MONOCHROME2)"
+            )
         if frame.position is None or len(frame.position) != 3 or not np.isfinite(frame.position).all():
             raise ImageError(f"{frame.path} has no ImagePositionPatient; export the original series")
         if frame.orientation is None or len(frame.orientation) != 6 or not _is_orthonormal(frame.orientation):
@@ -163,11 +177,11 @@ def _check_same(source, what, values, near=None):
             f"{count} of {tuple(map(float, value)) if isinstance(value, tuple) else value}"
             for value, count in counts.most_common(4)
         )
-        raise ImageError(f"{source} mixes {len(counts)} {what} ({listing}); leave one series in the folder")
+        raise ImageError(f"{source} mixes {len(counts)} {what} ({listing}); leave a single series in the folder")
 
 
 def _arrange_frames(source, frames):
-    """Order frames along the slice normal and return them with the RAS affine of (columns, rows, slices)."""
+    """Order frames along the slice normal; return them with the RAS affine of the axes (columns, rows, slices)."""
     along_row, along_column = np.reshape(frames[0].orientation, (2, 3))
     normal = np.cross(along_row, along_column)
     normal /= np.linalg.norm(normal)
@@ -181,16 +195,18 @@ def _arrange_frames(source, frames):
     else:
         step_mm = frames[0].step_mm if frames[0].step_mm > 0 else frames[0].thickness_mm
         if not step_mm > 0:
-            raise ImageError(f"{source} has one slice and states no slice spacing; export the whole series")
+            raise ImageError(f"{source} has one slice and no slice spacing in its header; export the whole series")
         step = normal * step_mm
     row_mm, column_mm = frames[0].spacing
     affine = np.eye(4)
     affine[:3] = np.column_stack([along_row * column_mm, along_column * row_mm, step, positions[0]])
+    # DICOM coordinates grow to the left and to the back (LPS), those of the affine to the right and to the front (RAS).
     return frames, np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
 
 
 def _check_steps(source, frames, distances, positions):
-    """Refuse duplicate positions, unequal steps, and slices that do not lie behind one another."""
+    """Refuse duplicate positions, unequal steps, and slices that are shifted sideways."""
+    # Two frames at one position: another echo, phase or time point, or a file exported twice.
     steps = np.diff(distances)
     typical = float(np.median(steps))
     tolerance = max(STEP_TOLERANCE_MM, STEP_TOLERANCE * typical)
@@ -199,15 +215,17 @@ def _check_steps(source, frames, distances, positions):
         first = int(repeated[0]) if repeated.size else 0
         raise ImageError(
             f"{source} has {max(repeated.size, 1)} duplicate slice positions, such as {frames[first].name} and "
-            f"{frames[first + 1].name} at {distances[first]:.2f} mm; leave one echo, phase or time point"
+            f"{frames[first + 1].name} at {distances[first]:.2f} mm; leave a single echo, phase or time point"
         )
+    # A step that deviates from the median: a slice is missing or does not belong to the series.
     uneven = np.flatnonzero(np.abs(steps - typical) > tolerance)
     if uneven.size:
         first = int(uneven[0])
         raise ImageError(
             f"{source} has unequal steps between slices: {steps[first]:.3f} mm between {frames[first].name} and "
-            f"{frames[first + 1].name}, {typical:.3f} mm elsewhere; a slice is missing or too many: export all again"
+            f"{frames[first + 1].name}, {typical:.3f} mm elsewhere; a slice is missing or surplus: export it again"
         )
+    # Positions off the straight line from the first to the last slice: slices shifted within their planes.
     line = np.linspace(positions[0], positions[-1], len(positions))
     drift_mm = np.linalg.norm(positions - line, axis=1).max()
     if drift_mm > max(LINE_TOLERANCE_MM, tolerance * len(positions)):
@@ -215,7 +233,7 @@ def _check_steps(source, frames, distances, positions):
 
 
 def _read_frames(frames):
-    """Read frames as float32 of shape (n_frames, rows, columns), rescaled file by file."""
+    """Read frames as float32 of shape (n_frames, rows, columns), each with its own rescale slope and intercept."""
     return np.stack([_read_frame(frame) for frame in frames])
 
 
@@ -223,7 +241,9 @@ def _read_frame(frame):
     with reading(frame.path):
         stored = _stored_pixels(frame)
     if stored.shape != frame.shape:
-        raise ImageError(f"{frame.path} has pixels of shape {stored.shape}; its header says {frame.shape}")
+        raise ImageError(
+            f"{frame.path} has pixels of shape {stored.shape}; its header states {frame.shape}; export it again"
+        )
     pixels = stored.astype(np.float64)
     if frame.inverted_sum is not None:
         pixels = frame.inverted_sum - pixels
@@ -231,11 +251,16 @@ def _read_frame(frame):
 
 
 def _stored_pixels(frame):
-    if not lacks_preamble(read_start(frame.path)):
+    """Return the stored values of one frame, before rescaling."""
+    if frame.transfer_syntax not in ("", DeflatedExplicitVRLittleEndian):
+        # Reads this frame alone, also from a file without the 128-byte preamble.
         return pydicom.pixels.pixel_array(frame.path, index=frame.index, raw=True)
     dataset = pydicom.dcmread(frame.path, force=True)
-    if "TransferSyntaxUID" not in dataset.file_meta:
-        # Without a preamble there may be no file header either: pixels are then stored plainly.
+    if not frame.transfer_syntax:
+        # Old files may lack the file header that names the encoding of the pixels. Uncompressed pixels can be read
+        # without it; compressed ones, which come in pieces of undefined total length, cannot.
+        if dataset["PixelData"].is_undefined_length:
+            raise ImageError(f"{frame.path} has compressed pixels but no TransferSyntaxUID; export it uncompressed")
         is_implicit, _ = dataset.original_encoding
         dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if is_implicit else ExplicitVRLittleEndian
     return pydicom.pixels.pixel_array(dataset, index=frame.index, raw=True)

@@ -1,4 +1,4 @@
-"""Volumes in one orientation, and the slices around a position in them."""
+"""Volumes of any orientation, their geometry in the body axes, and their axial slices."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ MAX_SHEAR_DEG = 2.0
 
 
 class Settings(NamedTuple):
-    """What the loader was asked for."""
+    """Parameters of the loader that decide how an image is read."""
 
     n_slices: int
     slice_spacing_mm: float | None
     max_tilt_deg: float
     max_spacing_mm: float
     lesion_label: int
-    decoder_version: int = 1  # part of the cache's key: raise it when the same files give other pixels
+    decoder_version: int = 1  # part of the cache key: increase it when the same files give different pixels
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def _to_canonical(affine):
 
 
 def canonical_affine(affine, shape):
-    """Return the affine of the volume with its axes turned to slices, rows and columns."""
+    """Return the affine of the volume with its axes reoriented to (slices, rows, columns)."""
     return affine @ orientations.inv_ornt_aff(_to_canonical(affine), shape)
 
 
@@ -53,21 +53,22 @@ def canonical_shape(volume):
 
 
 def canonical_spacing(volume):
-    """Return the steps between slices, rows and columns in mm."""
+    """Return the distances between adjacent slices, rows and columns in mm."""
     steps = np.linalg.norm(canonical_affine(volume.affine, volume.shape)[:3, :3], axis=0)
     return tuple(float(step) for step in steps)
 
 
 def tilt_deg(volume):
-    """Return the largest angle between an axis of the volume and that of the body, in degrees."""
+    """Return the largest angle between an axis of the volume and the corresponding body axis, in degrees."""
     directions = canonical_affine(volume.affine, volume.shape)[:3, :3] / np.array(canonical_spacing(volume))
-    body = np.array([[0, 0, -1], [0, -1, 0], [1, 0, 0]], dtype=float)  # columns: to the head, to the back, to the left
+    body = np.array([[0, 0, -1], [0, -1, 0], [1, 0, 0]], dtype=float)  # columns: towards head, back, left
     cosines = np.clip(np.sum(directions * body, axis=0), -1.0, 1.0)
     return float(np.degrees(np.arccos(cosines)).max())
 
 
 def check_geometry(path, volume, settings):
     """Refuse a volume that is sheared, tilted or too coarse in the axial plane."""
+    # Shear: axes of the grid that are not perpendicular to each other.
     directions = volume.affine[:3, :3] / np.linalg.norm(volume.affine[:3, :3], axis=0)
     cosines = np.abs(directions.T @ directions)[np.triu_indices(3, 1)]
     if cosines.max() > np.sin(np.radians(MAX_SHEAR_DEG)):
@@ -75,36 +76,41 @@ def check_geometry(path, volume, settings):
             f"{path} has axes that are not perpendicular ({90 - np.degrees(np.arcsin(cosines.max())):.1f} degrees); "
             "resample it to a rectangular grid first"
         )
+    # Tilt: a grid that is rotated against the body axes.
     tilt = tilt_deg(volume)
     if tilt > settings.max_tilt_deg:
         raise ImageError(
-            f"{path} is tilted by {tilt:.1f} degrees from the body axes; max_tilt_deg={settings.max_tilt_deg:g} was "
-            "asked for: reformat the volume axially or raise max_tilt_deg"
+            f"{path} is tilted by {tilt:.1f} degrees from the body axes, more than "
+            f"max_tilt_deg={settings.max_tilt_deg:g}; reformat the volume axially or increase max_tilt_deg"
         )
+    # Too few or too coarse pixels in the axial plane, as in a volume of a few thick sagittal slices.
     _, height, width = canonical_shape(volume)
     if min(height, width) < settings.n_slices:
         raise ImageError(
-            f"{path} is {height} x {width} pixels in the axial plane, a volume of too few slices; at least "
-            f"n_slices={settings.n_slices} each way were asked for: export the whole series"
+            f"{path} is {height} x {width} pixels in the axial plane, fewer than n_slices={settings.n_slices}, as if "
+            "slices were missing; export the whole series"
         )
     _, row_mm, column_mm = canonical_spacing(volume)
     if max(row_mm, column_mm) > settings.max_spacing_mm:
         raise ImageError(
-            f"{path} has an axial pixel spacing of {row_mm:.3g} x {column_mm:.3g} mm; max_spacing_mm="
-            f"{settings.max_spacing_mm:g} was asked for: use a finer series or raise max_spacing_mm"
+            f"{path} has an axial pixel spacing of {row_mm:.3g} x {column_mm:.3g} mm, more than "
+            f"max_spacing_mm={settings.max_spacing_mm:g}; use a finer series or increase max_spacing_mm"
         )
 
 
 def read_slices(volume, indices):
-    """Read slices in the one orientation, float32; fractional indices blend the two nearest slices."""
+    """Read axial slices as float32; at a fractional index, interpolate linearly between the two nearest slices."""
+    # Read only the stored slices that are needed, in the order from feet to head.
     transform = _to_canonical(volume.affine)
     axis = int(np.flatnonzero(transform[:, 0] == 0)[0])
     lower = np.floor(indices).astype(int)
     native = np.union1d(lower, np.ceil(indices).astype(int))
     stored = volume.shape[axis] - 1 - native if transform[axis, 1] < 0 else native
     block = volume.read(axis, stored)
-    transform[axis, 1] = 1  # the slices were already read from feet to head
+    # Reorient rows and columns; the slices are in order already, so their axis must not be flipped again.
+    transform[axis, 1] = 1
     slices = orientations.apply_orientation(block, transform)
+    # Interpolate where an index lies between two slices.
     fraction = (indices - lower).astype(np.float32)
     if not fraction.any():
         return np.ascontiguousarray(slices, dtype=np.float32)
@@ -114,12 +120,12 @@ def read_slices(volume, indices):
 
 
 def check_pixels(path, pixels, indices):
-    """Refuse slices that hold no image."""
+    """Refuse slices with non-finite or constant pixels."""
     for index, image in zip(indices, pixels, strict=True):
         n_bad = image.size - np.count_nonzero(np.isfinite(image))
         if n_bad:
             raise ImageError(f"{path} has {n_bad} non-finite pixels in axial slice {index:g}; export it again")
         if image.min() == image.max():
             raise ImageError(
-                f"{path} has the constant value {image.flat[0]:g} in axial slice {index:g}; check the lesion's position"
+                f"{path} has the constant value {image.flat[0]:g} in axial slice {index:g}; check the lesion position"
             )

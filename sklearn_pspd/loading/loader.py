@@ -1,4 +1,4 @@
-"""The transformer that reads slice stacks for the rows of a cohort table."""
+"""Transformer from the rows of a cohort table to slice stacks."""
 
 from numbers import Integral, Real
 from pathlib import Path
@@ -30,56 +30,59 @@ _INSPECT_COLUMNS = [
 class SliceStackLoader(TransformerMixin, BaseEstimator):
     """Read the axial slices around each patient's lesion.
 
-    ``image`` may be a NIfTI file (``.nii``, ``.nii.gz``), a folder that holds one DICOM series (a whole one, or exactly
-    the slices wanted), or an enhanced (multi-frame) DICOM file; which it is shows in its content. The order and the
-    direction of slices, rows and columns come from the NIfTI affine, or from the DICOM positions along the slice
-    normal, never from file names. A volume that was not acquired axially is reformatted along its axis nearest to
-    feet-head, without interpolation.
+    ``image`` is the path of a NIfTI file (``.nii``, ``.nii.gz``), of a folder with one DICOM series (the whole series,
+    or exactly the slices of the stack), or of an enhanced (multi-frame) DICOM file. Its format is recognised by its
+    content. The order and the direction of slices, rows and columns come from the NIfTI affine, or from the DICOM
+    positions along the slice normal, never from file names. A volume that was not acquired axially is reformatted along
+    its axis nearest to feet-head, without interpolation.
 
-    The lesion's position is given per patient by exactly one of three columns, the others absent or empty:
+    The position of the lesion is given for each patient in exactly one of three columns; the others are absent or
+    empty:
 
     * ``lesion_slice``: index of the middle slice along the axial axis, **0 at the feet**;
-    * ``lesion_z_mm``: scanner coordinate of the middle slice (z in mm, growing from feet to head), taken at the centre
-      of the slice where the slices are tilted;
-    * ``lesion_mask``: path to a NIfTI mask of the same grid, in any orientation; the slice with the largest area of
-      ``lesion_label`` becomes the middle one, and of equals the one nearest to the feet.
+    * ``lesion_z_mm``: scanner coordinate of the middle slice (z in mm, increasing from feet to head), measured at the
+      centre of the slice if slices are tilted;
+    * ``lesion_mask``: path of a NIfTI mask on the same grid, in any orientation. The slice with the largest area of
+      ``lesion_label`` is the middle slice; of several with the same area, the one nearest to the feet.
 
-    A patient with none of them must have an image of exactly ``n_slices`` slices.
+    If none of them is given, the image must have exactly ``n_slices`` slices.
 
     Parameters
     ----------
     n_slices : int, default=9
-        Number of slices in a stack, odd; the middle one shows the lesion best. Nine as in [1]_.
+        Number of slices per stack, odd; the middle slice shows the lesion best. Nine as in [1]_.
     slice_spacing_mm : float, default=None
-        Distance in mm between successive slices of a stack. ``None`` takes successive slices of the image, as in [1]_.
-        A number interpolates linearly between the two nearest slices, so that a stack spans the same length in every
-        patient.
+        Distance in mm between adjacent slices of a stack. ``None`` takes adjacent slices of the image, as in [1]_. With
+        a number, slices are interpolated linearly between the two nearest ones, so that stacks span the same length in
+        all patients.
     max_tilt_deg : float, default=30.0
-        An image whose axes deviate more than this from the body axes is refused.
+        Largest angle in degrees between the axes of an image and the body axes; an image with a larger one is refused.
     max_spacing_mm : float, default=2.0
-        An image whose axial rows or columns lie farther apart than this is refused.
+        Largest distance in mm between adjacent axial rows or columns; an image with a larger one is refused.
     lesion_label : int, default=1
         Value of the lesion in ``lesion_mask``.
     memory : str, path or object with the joblib.Memory interface, default=None
-        Where decoded stacks are kept, one entry a patient. An entry is used only while path, size and modification time
-        of each of the patient's files, and all parameters, are the same; so cross-validation decodes each patient once.
+        Cache of decoded stacks, with one entry per patient. An entry is reused as long as all parameters, and the path,
+        size and modification time of each of the patient's files, are unchanged. A cross-validation thus decodes each
+        patient once.
     n_jobs : int, default=None
-        Number of patients read at a time; see :class:`joblib.Parallel`.
+        Number of patients read in parallel; see :class:`joblib.Parallel`.
 
     Raises
     ------
-    ValueError
-        From :meth:`transform`: one error that lists every patient whose images cannot be trusted, and why.
+    InputError
+        By :meth:`transform`: one error that lists all patients whose images cannot be used, with the reasons.
 
     See Also
     --------
-    sklearn_pspd.preprocessing.FOVNormalizer : Brings the stacks to one field of view and matrix.
+    sklearn_pspd.preprocessing.FOVNormalizer : Resamples the stacks to one field of view and matrix.
 
     Notes
     -----
-    ``max_tilt_deg``, ``max_spacing_mm`` and the refusals are choices of this library. With ``slice_spacing_mm=None``
-    the middle slice is the one nearest to ``lesion_z_mm``; with a number it lies at ``lesion_z_mm``. Slices that are
-    interpolated are samples, not averages over ``slice_spacing_mm``. DICOM images must be of modality MR.
+    ``max_tilt_deg``, ``max_spacing_mm`` and the other checks are choices of this library. With
+    ``slice_spacing_mm=None`` the middle slice is the one nearest to ``lesion_z_mm``; with a number it lies exactly at
+    ``lesion_z_mm``. Interpolated slices are samples, not averages over ``slice_spacing_mm``. DICOM images must be of
+    modality MR.
 
     References
     ----------
@@ -137,12 +140,12 @@ class SliceStackLoader(TransformerMixin, BaseEstimator):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):  # noqa: ARG002
-        """Check the parameters and the table's columns; nothing is learned and no file is opened.
+        """Check the parameters and the columns of the table; nothing is learned and no file is opened.
 
         Parameters
         ----------
         X : DataFrame of shape (n_patients, n_columns)
-            Cohort table with ``patient_id``, ``image`` and the lesion's position.
+            Cohort table with ``patient_id``, ``image`` and the position of the lesion.
         y : None
             Ignored.
 
@@ -161,7 +164,7 @@ class SliceStackLoader(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : DataFrame of shape (n_patients, n_columns)
-            Cohort table with ``patient_id``, ``image`` and the lesion's position; any row index.
+            Cohort table with ``patient_id``, ``image`` and the position of the lesion; any row index.
 
         Returns
         -------
@@ -170,8 +173,8 @@ class SliceStackLoader(TransformerMixin, BaseEstimator):
 
         Raises
         ------
-        ValueError
-            If any patient's images cannot be read or trusted; the message has one line for each.
+        InputError
+            If the images of any patient cannot be used; the message has one line per patient.
         """
         outcomes = self._attempt_all(X)
         problems = [f"patient {pid}: {problem}" for pid, _, _, problem in outcomes if problem]
@@ -186,7 +189,7 @@ class SliceStackLoader(TransformerMixin, BaseEstimator):
         return stacks
 
     def inspect(self, X):
-        """Tabulate what each patient's images are, without stopping at a bad one.
+        """Tabulate the properties of each patient's images, also if some cannot be loaded.
 
         Parameters
         ----------
@@ -196,29 +199,15 @@ class SliceStackLoader(TransformerMixin, BaseEstimator):
         Returns
         -------
         table : DataFrame of shape (n_patients, 18)
-            One row per patient with the index of ``X``: source, format, matrix, spacing, field of view, thickness,
-            tilt, orientation code, slices used, intensity range, and ``problem`` (an empty string where the patient
-            loads). What was not reached before a problem is missing.
+            One row per patient, with the index of ``X``: source, format, matrix, spacing, field of view, thickness,
+            tilt, orientation code, slices used, intensity range, and ``problem`` (empty if the images can be loaded).
+            Properties that had not been read when a problem was found are missing.
         """
         records = []
         for patient_id, stack, facts, problem in self._attempt_all(X):
             known = facts_of_stack(stack) if stack is not None else {}
             records.append({"patient_id": patient_id, **facts, **known, "problem": problem})
         return pd.DataFrame(records, columns=_INSPECT_COLUMNS, index=X.index)
-
-    def _attempt_all(self, X):
-        self._validate_params()
-        settings = self._settings()
-        memory = check_memory(str(self.memory) if isinstance(self.memory, Path) else self.memory)
-        rows = _table_rows(X)
-        return Parallel(n_jobs=self.n_jobs)(delayed(_attempt)(row, settings, memory) for row in rows)
-
-    def _settings(self):
-        if self.n_slices % 2 == 0:
-            raise InputError(f"n_slices must be odd, so that a stack has a middle slice; got {self.n_slices}.")
-        spacing = None if self.slice_spacing_mm is None else float(self.slice_spacing_mm)
-        limits = float(self.max_tilt_deg), float(self.max_spacing_mm)
-        return Settings(int(self.n_slices), spacing, *limits, int(self.lesion_label))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -230,14 +219,28 @@ class SliceStackLoader(TransformerMixin, BaseEstimator):
         tags.transformer_tags.preserves_dtype = []
         return tags
 
+    def _attempt_all(self, X):
+        self._validate_params()
+        settings = self._settings()
+        memory = check_memory(str(self.memory) if isinstance(self.memory, Path) else self.memory)
+        rows = _table_rows(X)
+        return Parallel(n_jobs=self.n_jobs)(delayed(_attempt)(row, settings, memory) for row in rows)
+
+    def _settings(self):
+        if self.n_slices % 2 == 0:
+            raise InputError(f"n_slices must be odd, so that a stack has a middle slice; got {self.n_slices}")
+        spacing = None if self.slice_spacing_mm is None else float(self.slice_spacing_mm)
+        limits = float(self.max_tilt_deg), float(self.max_spacing_mm)
+        return Settings(int(self.n_slices), spacing, *limits, int(self.lesion_label))
+
 
 def _table_rows(X):
-    """List (patient_id, image, {position column: value}) of each row."""
+    """Return (patient_id, image, {position column: value}) for each row."""
     if not isinstance(X, pd.DataFrame):
-        raise TypeError(f"X must be the cohort DataFrame with one row per patient; got {type(X).__name__}.")
+        raise TypeError(f"X must be the cohort DataFrame with one row per patient; got {type(X).__name__}")
     missing = [name for name in ("patient_id", "image") if name not in X.columns]
     if missing:
-        raise InputError(f"X lacks the column(s) {', '.join(missing)}; it has {', '.join(map(str, X.columns))}.")
+        raise InputError(f"X lacks the column(s) {', '.join(missing)}; it has {', '.join(map(str, X.columns))}")
     positions = {name: X[name].tolist() for name in POSITION_COLUMNS if name in X.columns}
     return [
         (str(pid), image, {name: values[i] for name, values in positions.items() if not is_missing(values[i])})
@@ -246,7 +249,7 @@ def _table_rows(X):
 
 
 def _attempt(row, settings, memory):
-    """Return (patient_id, stack or None, facts, problem or "") of one row, whatever its files are."""
+    """Return (patient_id, stack or None, facts, problem or "") for one row."""
     patient_id, image, given = row
     facts: dict[str, Any] = {}
     try:
@@ -266,17 +269,17 @@ def _checked_path(value, column):
     if is_missing(value):
         raise ImageError(f"the column {column!r} is empty; give the path of a NIfTI file or a DICOM folder")
     if not isinstance(value, str | Path):
-        raise ImageError(f"the column {column!r} has {value!r}, which is not a path")
+        raise ImageError(f"the column {column!r} has {value!r}, which is not a path; give the path of an image file")
     if not Path(value).exists():
-        raise ImageError(f"{value} does not exist (column {column!r})")
+        raise ImageError(f"{value} does not exist (column {column!r}); correct the path")
     return str(value)
 
 
 def _checked_position(given):
-    """Return (column, value) of the lesion's position; (None, None) where there is none."""
+    """Return (column, value) of the lesion position, (None, None) if none is given."""
     if len(given) > 1:
         found = ", ".join(f"{name}={value!r}" for name, value in given.items())
-        raise ImageError(f"the lesion's position is given {len(given)} times ({found}); leave exactly one")
+        raise ImageError(f"the lesion position is given {len(given)} times ({found}); leave exactly one")
     if not given:
         return None, None
     ((column, value),) = given.items()
@@ -290,14 +293,16 @@ def _checked_position(given):
 
 
 def _image_files(path):
-    """List the files that an image may consist of: the file itself, or a folder's files without side-cars."""
+    """List the files of an image: the file itself, or the files of a folder without sidecar files."""
     if not Path(path).is_dir():
         return [path]
     entries = sorted(entry for entry in Path(path).iterdir() if not entry.name.startswith("."))
     files = [e for e in entries if e.is_file() and e.name != "DICOMDIR" and e.suffix.lower() not in SIDECAR_SUFFIXES]
     if not files:
         folders = [entry.name for entry in entries if entry.is_dir()]
-        hint = f"; it has the folders {', '.join(folders[:5])}, name one of them" if folders else ""
+        hint = (
+            f"; give one of its folders {', '.join(folders[:5])}" if folders else "; give the folder of a DICOM series"
+        )
         raise ImageError(f"{path} is a folder without image files{hint}")
     return [str(file) for file in files]
 

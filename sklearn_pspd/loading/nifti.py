@@ -15,7 +15,8 @@ from .geometry import Volume
 
 
 def open_nifti(path):
-    """Open a NIfTI file as a volume, without its pixels."""
+    """Open a NIfTI file as a volume without reading its pixels."""
+    # The header: one 3-D volume of grey values with a stated place in the scanner.
     _check_nifti_content(path)
     with reading(path):
         image = nib.load(path)
@@ -23,12 +24,13 @@ def open_nifti(path):
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
     if len(shape) != 3:
-        raise ImageError(f"{path} is a {len(shape)}-D volume of shape {shape}; give one 3-D volume")
+        raise ImageError(f"{path} is {len(shape)}-D, of shape {shape}; give one 3-D volume")
     if header.get_data_dtype().kind not in "iuf":
-        raise ImageError(f"{path} holds pixels of type {header.get_data_dtype()}; give one grey value per voxel")
+        raise ImageError(f"{path} has voxels of type {header.get_data_dtype()}; give one grey value per voxel")
     _check_nifti_frame(path, image)
     trailing = (0,) * (len(image.shape) - 3)
 
+    # The pixels: read as far as the last slice that is needed, so that the rest of a compressed file is not unpacked.
     def read(axis, indices):
         key = [slice(None)] * 3
         key[axis] = slice(int(indices.min()), int(indices.max()) + 1)
@@ -45,7 +47,7 @@ def open_nifti(path):
 
 
 def _check_nifti_content(path):
-    """Refuse what is no NIfTI file, and one that is shorter than its header says."""
+    """Refuse files that are not NIfTI, and files shorter than their header states."""
     with reading(path):
         compressed = is_gzip(path)
         is_nifti = image_format(path) == NIFTI
@@ -56,11 +58,11 @@ def _check_nifti_content(path):
         expected = int(image.dataobj.offset) + int(np.prod(image.shape)) * image.header.get_data_dtype().itemsize
         found = _uncompressed_size(path, expected) if compressed else Path(path).stat().st_size
     if found < expected:
-        raise ImageError(f"{path} is truncated: {found} of {expected} bytes are there; copy or export it again")
+        raise ImageError(f"{path} is truncated: it has {found} of {expected} bytes; copy or export it again")
 
 
 def _uncompressed_size(path, expected):
-    """Return the length of a gzip file's content, unpacked only where its trailer does not confirm ``expected``."""
+    """Return the length of a gzip file's content; unpack the file only if its trailer does not state ``expected``."""
     with Path(path).open("rb") as file:
         file.seek(-4, 2)
         if int.from_bytes(file.read(4), "little") == expected % 2**32:
@@ -73,20 +75,20 @@ def _uncompressed_size(path, expected):
 
 
 def _check_nifti_frame(path, image):
-    """Refuse a volume whose place in the scanner is not stated, or stated in two ways that disagree."""
+    """Refuse a volume without orientation or voxel spacing, or whose qform and sform disagree."""
     header = image.header
     qform_code, sform_code = int(header["qform_code"]), int(header["sform_code"])
     if qform_code == 0 and sform_code == 0:
-        raise ImageError(f"{path} states no orientation (qform_code and sform_code are 0); convert it again")
+        raise ImageError(f"{path} has no orientation (qform_code and sform_code are 0); convert it again")
     if header.get_xyzt_units()[0] not in ("mm", "unknown"):
-        raise ImageError(f"{path} is in {header.get_xyzt_units()[0]}s; give it in mm")
+        raise ImageError(f"{path} has coordinates in {header.get_xyzt_units()[0]}s; convert them to mm")
     matrix = image.affine[:3, :3]
     if not np.isfinite(image.affine).all() or abs(np.linalg.det(matrix)) < 1e-9:
-        raise ImageError(f"{path} states no voxel spacing: its affine is singular; convert it again")
+        raise ImageError(f"{path} has no valid voxel spacing: its affine is singular; convert it again")
     if qform_code and sform_code:
         with reading(path):
             codes = ["".join(orientations.aff2axcodes(form)) for form in (header.get_qform(), header.get_sform())]
         if codes[0] != codes[1]:
             raise ImageError(
-                f"{path} states two orientations, {codes[0]} in its qform and {codes[1]} in its sform; make them agree"
+                f"{path} has two orientations, {codes[0]} in its qform and {codes[1]} in its sform; convert it again"
             )

@@ -1,4 +1,4 @@
-"""The slices around a lesion, whichever way its position is given."""
+"""Position of the lesion in a volume, and the slices around it."""
 
 from pathlib import Path
 
@@ -13,28 +13,28 @@ from .nifti import open_nifti
 
 
 def open_volume(path, files):
-    """Open a file or folder as a volume, whatever it holds."""
+    """Open a NIfTI file, a DICOM file or a DICOM folder as a volume."""
     if not Path(path).is_dir() and not is_dicom(path):
         return open_nifti(path)
     return open_dicom(path, files)
 
 
 def middle_slice(path, volume, position, settings):
-    """Return the index of the middle slice, 0 at the feet; a fraction where slices are interpolated."""
+    """Return the index of the middle slice, 0 at the feet; it may be fractional if slices are interpolated."""
     n_slices = canonical_shape(volume)[0]
     column, value = position
     if column is None:
         if n_slices != settings.n_slices:
             raise ImageError(
-                f"{path} has {n_slices} axial slices and no lesion position; give one of "
+                f"{path} has {n_slices} axial slices and no lesion position is given; give one of "
                 f"{', '.join(POSITION_COLUMNS)}, or exactly n_slices={settings.n_slices} slices"
             )
         return n_slices // 2
     if column == "lesion_slice":
         if not 0 <= value < n_slices:
             raise ImageError(
-                f"{path} has {n_slices} axial slices; lesion_slice={value:g} lies outside 0..{n_slices - 1} "
-                "(0 at the feet)"
+                f"{path} has {n_slices} axial slices; lesion_slice={value:g} is outside 0..{n_slices - 1} "
+                "(0 at the feet): correct it"
             )
         return int(value)
     if column == "lesion_z_mm":
@@ -52,14 +52,15 @@ def _index_at_height(path, volume, z_mm):
     if not -0.5 <= index <= n_slices - 0.5:
         last_mm = first_mm + (shape[0] - 1) * step_mm
         raise ImageError(
-            f"{path} has axial slices from z = {first_mm:.1f} to {last_mm:.1f} mm; lesion_z_mm={z_mm:g} lies outside"
+            f"{path} has axial slices from z = {first_mm:.1f} to {last_mm:.1f} mm; lesion_z_mm={z_mm:g} is outside: "
+            "correct it"
         )
     return index
 
 
 def _largest_lesion_slice(path, volume, mask_path, label):
     if is_dicom(mask_path):
-        raise ImageError(f"{mask_path} is a DICOM file; give lesion_mask as NIfTI")
+        raise ImageError(f"{mask_path} is a DICOM file; give lesion_mask as a NIfTI file")
     mask = open_nifti(mask_path)
     mask_affine = canonical_affine(mask.affine, mask.shape)
     affine = canonical_affine(volume.affine, volume.shape)
@@ -68,19 +69,21 @@ def _largest_lesion_slice(path, volume, mask_path, label):
     offset_mm = np.linalg.norm((corners @ (mask_affine - affine).T)[:, :3], axis=1).max()
     if mask_shape != shape or offset_mm > GRID_TOLERANCE_MM:
         raise ImageError(
-            f"{mask_path} lies on another grid than {path}: {mask_shape} against {shape} (slices, rows, columns), "
-            f"corners up to {offset_mm:.2f} mm apart; resample the mask onto the image"
+            f"{mask_path} has a different grid from {path}: {mask_shape} and {shape} (slices, rows, columns), corners "
+            f"up to {offset_mm:.2f} mm apart; resample the mask onto the grid of the image"
         )
     labels = read_slices(mask, np.arange(shape[0]))
     areas = np.count_nonzero(labels == label, axis=(1, 2))
     if not areas.any():
         found = ", ".join(f"{value:g}" for value in np.unique(labels)[:10])
-        raise NoLesionError(f"{mask_path} has no voxel of lesion_label={label}; its values are {found}")
+        raise NoLesionError(
+            f"{mask_path} has no voxel of lesion_label={label}; its values are {found}: correct one of them"
+        )
     return int(np.argmax(areas))
 
 
 def stack_indices(path, volume, middle, settings):
-    """Return the n_slices positions on the image's own grid; whole numbers where no interpolation is needed."""
+    """Return the positions of the n_slices slices on the grid of the image; whole numbers need no interpolation."""
     n_available = canonical_shape(volume)[0]
     step = 1.0
     if settings.slice_spacing_mm:
@@ -92,6 +95,6 @@ def stack_indices(path, volume, middle, settings):
     if indices[0] < 0 or indices[-1] > n_available - 1:
         raise ImageError(
             f"{path} has {n_available} axial slices (0..{n_available - 1}); slices {indices[0]:g}..{indices[-1]:g} "
-            f"around the lesion at {middle:g} were asked for: correct the position or lower n_slices"
+            f"around the lesion at {middle:g} are needed: correct the position or reduce n_slices"
         )
     return indices

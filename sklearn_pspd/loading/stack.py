@@ -1,4 +1,4 @@
-"""One patient's slice stack, decoded from whatever holds it."""
+"""The slice stack of one patient, and its decoding from image files."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,7 @@ from .position import middle_slice, open_volume, stack_indices
 
 @dataclass(frozen=True, eq=False)
 class SliceStack:
-    """Successive axial slices of one patient, in one orientation.
+    """Adjacent axial slices of one patient, in one orientation.
 
     Attributes
     ----------
@@ -24,19 +24,19 @@ class SliceStack:
     slice_spacing_mm : float
         Distance in mm between adjacent slices of ``pixels``.
     patient_id : str
-        The cohort table's ``patient_id``.
+        The patient's ``patient_id`` in the cohort table.
     source : str
         Path of the NIfTI file, the DICOM file or the DICOM folder.
     slice_indices : tuple of float
-        Position of each slice on the image's own grid, 0 at the feet; fractions where slices were interpolated.
+        Position of each slice on the grid of the image, 0 at the feet; fractional if slices were interpolated.
     n_slices_in_source : int
         Number of axial slices of the image.
     thickness_mm : float
-        Slice thickness that the DICOM header states; NaN for NIfTI, which has no such field.
+        Slice thickness from the DICOM header; NaN for NIfTI, which has no such field.
     tilt_deg : float
-        Largest angle between an axis of the grid and the body axis nearest to it.
+        Largest angle between an axis of the grid and its nearest body axis, in degrees.
     orientation : str
-        Directions in which the stored axes run, such as ``"LAS"``; DICOM axes are ordered columns, rows, slices.
+        Directions of the stored axes, such as ``"LAS"``; DICOM axes are in the order columns, rows, slices.
 
     Examples
     --------
@@ -65,10 +65,16 @@ class SliceStack:
 
 
 def decode(patient_id, path, position, settings, identity):
-    """Read one patient's stack. ``identity`` is there for the cache's key, and names the files."""
+    """Read the stack of one patient.
+
+    ``identity`` lists (path, size, modification time) of each file. It names the files to read, and as part of the
+    cache key it makes a changed file be read again.
+    """
+    # The cache key needs plain values, so settings arrive as a tuple.
     settings = Settings(*settings)
     facts: dict[str, Any] = {}
     try:
+        # The last file is the mask, if there is one.
         n_masks = position[0] == "lesion_mask"
         volume = open_volume(path, [file for file, _, _ in identity[: len(identity) - n_masks]])
         facts.update(_facts_of_volume(volume))
@@ -78,8 +84,10 @@ def decode(patient_id, path, position, settings, identity):
         pixels = read_slices(volume, indices)
         check_pixels(path, pixels, indices)
     except ImageError as error:
+        # What had been read before the error still belongs in the quality-control table.
         error.facts = facts
         raise
+    # All checks passed: the stack, and the facts for the quality-control table.
     spacing = canonical_spacing(volume)
     stack = SliceStack(
         pixels=pixels,
@@ -115,7 +123,7 @@ def _facts_of_volume(volume):
 
 
 def facts_of_stack(stack):
-    """Return what a report says of a decoded stack, by column."""
+    """Return the columns of the quality-control table that a decoded stack adds."""
     return {
         "slice_spacing_mm": stack.slice_spacing_mm,
         "slices": " ".join(f"{index:g}" for index in stack.slice_indices),

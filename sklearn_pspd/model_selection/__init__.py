@@ -4,7 +4,7 @@ from .comparison import ModelComparison
 from .leakage import audit_leaks
 from .negative_control import NegativeControl, negative_control
 from .nested import NestedValidation, nested_cross_validate
-from .search import LadderResult, LadderSearchCV, tune_ladder
+from .search import SequentialSearchCV
 from .thresholds import (
     LearnedThreshold,
     cost_score,
@@ -17,12 +17,11 @@ from .thresholds import (
 from .validation import compare_models
 
 __all__ = [
-    "LadderResult",
-    "LadderSearchCV",
     "LearnedThreshold",
     "ModelComparison",
     "NegativeControl",
     "NestedValidation",
+    "SequentialSearchCV",
     "audit_leaks",
     "compare_models",
     "cost_score",
@@ -32,6 +31,5 @@ __all__ = [
     "negative_control",
     "nested_cross_validate",
     "optimistic_threshold",
-    "tune_ladder",
     "youden_score",
 ]

@@ -1,4 +1,4 @@
-"""The record of an external set's uses: what was scored on it, and how often."""
+"""Record of the uses of an external set: what was scored on it, and how often."""
 
 import hashlib
 import json
@@ -17,63 +17,70 @@ from sklearn_pspd.exceptions import InputError
 
 COLUMNS = ["use", "when", "model", "settings", "n_shared", "n_relabelled", "is_new_choice"]
 
-# What changes where and how fast a model runs, but not what it learns.
+# Parameters that determine where and how fast a model is trained, but not what it learns.
 _IRRELEVANT = ("memory", "n_jobs", "verbose", "pre_dispatch", "on_progress")
 
-# The uses of this process, oldest first.
+# The uses recorded in this process, oldest first.
 _USES: list[dict] = []
 
 
 def record_use(models, X, y, X_test, y_test, log=None):
-    """Add a scoring of external patients to the record, and return the record of these patients.
+    """Add one scoring of external patients to the record, and return all recorded uses of these patients.
 
     Parameters
     ----------
     models : dict of str to estimator
-        What was scored.
+        The models that were scored, by name.
     X : DataFrame of shape (n_patients, n_columns)
         The training patients.
     y : ndarray of shape (n_patients,)
         Their outcomes.
     X_test : DataFrame of shape (n_external, n_columns)
-        The external patients, known by their ``patient_id`` (blanks and case aside); without that column by their
-        values.
+        The external patients. They are identified by ``patient_id`` (compared without letter case and surrounding
+        blanks) or, where there is none, by the values of their row.
     y_test : ndarray of shape (n_external,)
         Their outcomes.
     log : path-like, default=None
-        File of one JSON object a use, which keeps the record beyond this process; created if missing.
+        File with one JSON object per use, which keeps the record after this process has ended. It is created if
+        missing.
 
     Returns
     -------
     DataFrame
-        One row for each use so far and model, of any of these patients: ``use`` (from 1), ``when`` (UTC), ``model``,
-        ``settings`` (a fingerprint of its parameters, its training patients and the columns of their table),
-        ``n_shared`` (patients of then that are scored now too), ``n_relabelled`` (those of them with another outcome
-        now) and ``is_new_choice`` (the record had uses, but none with these settings).
+        One row per recorded use and model, for uses that scored any of these patients: ``use`` (from 1), ``when``
+        (UTC), ``model``, ``settings`` (a fingerprint of the model's parameters, its training patients and the columns
+        of their table), ``n_shared`` (number of patients scored both then and now), ``n_relabelled`` (number of shared
+        patients whose outcome has changed) and ``is_new_choice`` (True if there were earlier uses, but none with these
+        settings).
 
     Raises
     ------
-    ValueError
-        If the log holds something else.
+    InputError
+        If the log contains anything but recorded uses.
     """
+    # Describe this use by fingerprints: the record contains no patient data.
     log = None if log is None else Path(log)
-    training = _training_of(X, y)
+    training = _training_fingerprints(X, y)
     use = {
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "models": {name: _settings_of(model, training) for name, model in models.items()},
-        "patients": _fingerprints(X_test, y_test),
+        "patients": _patient_fingerprints(X_test, y_test),
     }
-    earlier = _read(log) if log is not None else []
-    uses = [*earlier, *(known for known in _USES if known not in earlier)]
+
+    # Uses of this process are in the log too if the same log was given for them.
+    logged = [] if log is None else _read(log)
+    earlier = [*logged, *(recorded for recorded in _USES if recorded not in logged)]
+
+    # Record this use in the process and in the log.
     _USES.append(use)
     if log is not None:
         with log.open("a", encoding="utf-8") as file:
             file.write(json.dumps(use) + "\n")
-    return _table([*uses, use], use["patients"])
+    return _table([*earlier, use], use["patients"])
 
 
 def check_log(log):
-    """Refuse a log that cannot be written or holds something else, before hours of training rather than after.
+    """Check that a log can be written and contains only recorded uses, so that errors come before the training.
 
     Parameters
     ----------
@@ -82,12 +89,12 @@ def check_log(log):
 
     Raises
     ------
-    ValueError
-        If the log is a folder or holds something else.
+    InputError
+        If the log is a folder or contains anything but recorded uses.
     FileNotFoundError
-        If its folder does not exist.
+        If the folder of the log does not exist.
     PermissionError
-        If it cannot be written.
+        If the log cannot be written.
     """
     log = Path(log)
     if not log.parent.is_dir():
@@ -100,56 +107,59 @@ def check_log(log):
 
 
 def _table(uses, patients):
-    rows, known = [], set()
-    shared = [use for use in uses if patients.keys() & use["patients"].keys()]
-    for number, use in enumerate(shared, start=1):
-        common = patients.keys() & use["patients"].keys()
+    """Return one row per use and model, for the uses that scored any of the given patients."""
+    rows, known_settings = [], set()
+    related = [use for use in uses if patients.keys() & use["patients"].keys()]
+    for number, use in enumerate(related, start=1):
+        shared = patients.keys() & use["patients"].keys()
         rows += [
             {
                 "use": number,
                 "when": use["when"],
                 "model": name,
                 "settings": settings,
-                "n_shared": len(common),
-                "n_relabelled": sum(patients[who] != use["patients"][who] for who in common),
-                "is_new_choice": number > 1 and settings not in known,
+                "n_shared": len(shared),
+                "n_relabelled": sum(patients[patient] != use["patients"][patient] for patient in shared),
+                "is_new_choice": number > 1 and settings not in known_settings,
             }
             for name, settings in use["models"].items()
         ]
-        known |= set(use["models"].values())
+        # Models scored in one use are one choice, so they become known only after it.
+        known_settings |= set(use["models"].values())
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _fingerprints(X, y):
-    """Return a short hash of each patient, and one of patient and outcome: files may move and cells be edited."""
-    if "patient_id" in getattr(X, "columns", ()):
-        known_by = normalise_ids(X["patient_id"]).tolist()
-    else:
-        known_by = [joblib.hash(list(row)) for row in np.asarray(X)]
-    return {_digest([who]): _digest([who, str(outcome)]) for who, outcome in zip(known_by, y, strict=True)}
+def _patient_fingerprints(X, y):
+    """Return a fingerprint of each patient with a fingerprint of patient and outcome.
+
+    The patient alone is recognised even if the image was moved or a cell of the table was edited.
+    """
+    ids = normalise_ids(X["patient_id"]).tolist() if "patient_id" in getattr(X, "columns", ()) else [None] * len(X)
+    names = [joblib.hash(list(row)) if name is None else name for name, row in zip(ids, np.asarray(X), strict=True)]
+    return {_digest([name]): _digest([name, str(outcome)]) for name, outcome in zip(names, y, strict=True)}
 
 
-def _training_of(X, y):
-    return [*map(str, getattr(X, "columns", ())), *sorted(_fingerprints(X, y).values())]
+def _training_fingerprints(X, y):
+    return [*map(str, getattr(X, "columns", ())), *sorted(_patient_fingerprints(X, y).values())]
 
 
 def _settings_of(model, training):
     parameters = model.get_params(deep=True) if hasattr(model, "get_params") else {}
     relevant = {name: value for name, value in parameters.items() if name.rsplit("__", 1)[-1] not in _IRRELEVANT}
-    # Steps show by their class; their own parameters have entries of their own.
+    # Nested estimators enter by their class only, because their parameters have their own entries.
     return _digest(
-        [type(model).__name__, *(f"{name}={_show(value)}" for name, value in sorted(relevant.items())), *training]
+        [type(model).__name__, *(f"{name}={_as_text(value)}" for name, value in sorted(relevant.items())), *training]
     )
 
 
-def _show(value):
-    """Return the same text for the same value; a value that cannot be recognised, such as a lambda, is always new."""
+def _as_text(value):
+    """Return the same text for equal values; a value that cannot be compared, such as a lambda, is always new."""
     if value is None or isinstance(value, (str, bool, int, float)):
         return repr(value)
     if isinstance(value, (list, tuple)):
-        return f"({', '.join(map(_show, value))})"
+        return f"({', '.join(map(_as_text, value))})"
     if isinstance(value, dict):
-        return f"{{{', '.join(f'{_show(key)}: {_show(of_key)}' for key, of_key in value.items())}}}"
+        return f"{{{', '.join(f'{_as_text(key)}: {_as_text(of_key)}' for key, of_key in value.items())}}}"
     if hasattr(value, "get_params"):
         return type(value).__name__
     try:
@@ -163,6 +173,7 @@ def _digest(parts):
 
 
 def _read(log):
+    """Return the uses in a log, oldest first; none if the file does not exist yet."""
     if not log.exists():
         return []
     uses = []
@@ -171,5 +182,7 @@ def _read(log):
             use = json.loads(line)
             uses.append({"when": use["when"], "models": dict(use["models"]), "patients": dict(use["patients"])})
         except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{log}, line {number}: not a record of an external set's use ({error!r})") from error
+            raise InputError(
+                f"{log}, line {number}: not a record of an external set's use ({error!r}); give another file"
+            ) from error
     return uses

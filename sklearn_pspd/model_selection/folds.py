@@ -1,4 +1,4 @@
-"""Stratified folds, and what is said of small ones."""
+"""Stratified folds, checks of outcomes and splits, and a warning about small folds."""
 
 import warnings
 from numbers import Integral
@@ -9,7 +9,7 @@ from sklearn.model_selection import StratifiedKFold, check_cv
 from sklearn_pspd._sklearn import GroupsConsumerMixin
 from sklearn_pspd.exceptions import InputError
 
-# How a patient came to be scored: by models of the other folds, or by models of all training patients.
+# Patients are scored by models trained on the other folds, or by models trained on all training patients.
 CROSS_VALIDATION = "cross-validation"
 EXTERNAL = "external"
 
@@ -19,10 +19,12 @@ MIN_CLASS_SIZE = 5
 def check_outcomes(y, name):
     """Return outcomes as integers 0 (PD) and 1 (PsPD); refuse any other value."""
     if y is None:
-        raise InputError(f"{name} is None; it holds the outcomes, 0 (PD) and 1 (PsPD)")
+        raise InputError(f"{name} is None; it must contain the outcomes, 0 (PD) and 1 (PsPD), one value per patient")
     y = np.asarray(y)
     if y.ndim != 1 or not np.isin(y, (0, 1)).all():
-        raise InputError(f"{name} holds 0 (PD) and 1 (PsPD), one value a patient; got {np.unique(y)[:5]}, {y.ndim}-D")
+        raise InputError(
+            f"{name} must contain only 0 (PD) and 1 (PsPD), one value per patient; got {np.unique(y)[:5]}, {y.ndim}-D"
+        )
     return y.astype(np.int64)
 
 
@@ -32,13 +34,13 @@ def make_splits(cv, X, y, random_state):
     Parameters
     ----------
     cv : int, splitter or iterable
-        A number gives stratified, shuffled folds.
+        Number of stratified, shuffled folds, a scikit-learn splitter, or the splits themselves.
     X : DataFrame of shape (n_patients, n_columns)
         Cohort table.
     y : ndarray of shape (n_patients,)
         0 = PD, 1 = PsPD.
     random_state : int, RandomState instance or None
-        Seed of the folds of a number.
+        Seed of the folds if `cv` is a number.
 
     Returns
     -------
@@ -47,20 +49,28 @@ def make_splits(cv, X, y, random_state):
 
     Raises
     ------
-    ValueError
-        If a class has fewer patients than there are folds, there are no folds, a fold trains on a patient whom it
-        tests, or the splitter needs groups, of which it knows nothing here.
+    InputError
+        If a class has fewer patients than there are folds, there are no folds, a patient is in the training and the
+        test set of one fold, or the splitter requires groups, which are not passed to it here.
     """
+    # A splitter that consumes groups is refused by its class, before it can fail or ignore them.
     if isinstance(cv, GroupsConsumerMixin):
-        name = type(cv).__name__
-        raise InputError(f"{name} needs groups; give its splits, for example cv={name}().split(X, y, X['site'])")
+        raise InputError(
+            f"{type(cv).__name__} requires groups; give its splits instead, for example "
+            f"cv={cv!r}.split(X, y, X['site'])"
+        )
+
+    # A list, because a generator gives its splits only once and every model needs them.
     splits = list(_make_splitter(cv, y, random_state).split(X, y))
     if not splits:
-        raise InputError("cv holds no splits; a generator gives them once only")
+        raise InputError("cv contains no splits; a generator gives its splits only once")
+
+    # A model must not be tested on patients that it was trained on.
     for fold, (train, test) in enumerate(splits, start=1):
         if len(both := np.intersect1d(train, test)):
             raise InputError(
-                f"cv: fold {fold} trains on patients whom it tests too: rows {', '.join(map(str, both[:5]))}"
+                f"cv: fold {fold} has patients in both its training and its test set: "
+                f"rows {', '.join(map(str, both[:5]))}"
             )
     return splits
 
@@ -78,12 +88,13 @@ def _make_splitter(cv, y, random_state):
 
 
 def warn_of_small_folds(splits, y, what):
-    """Warn where a test fold has so few patients of a class that its score says little."""
+    """Warn if a test fold has so few patients of one class that its score is too imprecise to be useful."""
     smallest = min(int(np.bincount(y[test], minlength=2).min()) for _, test in splits)
     if smallest < MIN_CLASS_SIZE:
         warnings.warn(
             f"{what}: the smallest fold has {smallest} patient(s) of a class; with fewer than {MIN_CLASS_SIZE} its "
-            "score jumps by tenths, so differences between settings may be chance. Use fewer folds, or repeat them",
+            "score can change by tenths if one patient is ranked differently, so differences between settings may be "
+            "due to chance. Use fewer folds, or repeat them",
             UserWarning,
             stacklevel=3,
         )

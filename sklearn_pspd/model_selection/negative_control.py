@@ -1,4 +1,4 @@
-"""Negative controls: what a whole protocol scores once a link in the data is cut."""
+"""Negative controls: scores of the whole protocol on permuted data."""
 
 from dataclasses import dataclass
 from numbers import Integral
@@ -15,56 +15,56 @@ from sklearn_pspd.exceptions import InputError
 from .folds import check_outcomes, make_splits
 from .parallel import Tasks
 
-SCRAMBLES = ("label", "image", "clinical", "pairing")
+PERMUTED_LINKS = ("label", "image", "clinical", "pairing")
 
-# Scores of the same ranking differ in the last digits when summed in another order.
+# Scores of the same ranking can differ in the last digits if they are summed in another order.
 ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
 class NegativeControl:
-    """Scores of a protocol on the data and on scrambled data.
+    """Scores of a protocol on the original data and on permuted data.
 
     Attributes
     ----------
-    scramble : str
-        The link that was cut.
+    permuted : str
+        What was permuted: "label", "image", "clinical" or "pairing".
     score : float
-        Mean score over folds on the data as they are.
+        Mean score over folds on the original data.
     permutation_scores : ndarray of shape (n_permutations,)
-        Mean scores over folds on scrambled data.
+        Mean score over folds for each permutation.
     """
 
-    scramble: str
+    permuted: str
     score: float
     permutation_scores: np.ndarray
 
     @property
     def p_value(self):
-        """Share of arrangements, the true one among them, that score at least as high as the true one."""
+        """Proportion of permutations, including the original data, that score at least as high as the original data."""
         n_as_high = int(np.count_nonzero(self.permutation_scores >= self.score - ROUNDING))
         return (1 + n_as_high) / (1 + len(self.permutation_scores))
 
     @property
     def resolution(self):
-        """Smallest p-value that this many permutations can give."""
+        """Smallest possible p-value with this number of permutations."""
         return 1 / (1 + len(self.permutation_scores))
 
     def frame(self):
-        """Tabulate the control.
+        """Tabulate the negative control.
 
         Returns
         -------
         DataFrame
-            One row; columns ``scramble``, ``score``, ``scrambled_mean``, ``scrambled_std``, ``n_permutations``,
+            One row; columns ``permuted``, ``score``, ``permuted_mean``, ``permuted_std``, ``n_permutations``,
             ``p_value`` and ``resolution``.
         """
         scores = self.permutation_scores
         row = {
-            "scramble": self.scramble,
+            "permuted": self.permuted,
             "score": self.score,
-            "scrambled_mean": scores.mean(),
-            "scrambled_std": scores.std(ddof=1) if len(scores) > 1 else np.nan,
+            "permuted_mean": scores.mean(),
+            "permuted_std": scores.std(ddof=1) if len(scores) > 1 else np.nan,
             "n_permutations": len(scores),
             "p_value": self.p_value,
             "resolution": self.resolution,
@@ -77,7 +77,7 @@ def negative_control(
     X,
     y,
     *,
-    scramble="label",
+    permute="label",
     n_permutations=100,
     cv=10,
     scoring="roc_auc",
@@ -85,36 +85,39 @@ def negative_control(
     n_jobs=None,
     on_progress=None,
 ):
-    """Cut a link in the data many times over, and validate the whole pipeline each time.
+    """Permute one part of the data repeatedly, and validate the whole pipeline on each permutation.
 
-    Whatever the pipeline does, tuning included, is done anew on the scrambled data; a protocol without a leak then
-    scores as chance does.
+    Everything that the pipeline does, including tuning, is repeated on the permuted data. With permuted outcomes a
+    protocol without leakage scores at chance level.
 
     Parameters
     ----------
     pipeline : estimator
-        The classifier, tuning and all, for example a :class:`~sklearn.model_selection.GridSearchCV` of a pipeline.
+        The classifier with its tuning, if any, for example a :class:`~sklearn.model_selection.GridSearchCV` of a
+        pipeline.
     X : DataFrame of shape (n_patients, n_columns)
-        Cohort table, as :func:`~sklearn_pspd.cohort.split_xy` gives it.
+        Cohort table, as :func:`~sklearn_pspd.cohort.split_xy` returns it.
     y : array-like of shape (n_patients,)
         0 = PD, 1 = PsPD.
-    scramble : {"label", "image", "clinical", "pairing"}, default="label"
-        The link to cut: of the outcome to everything else, as the paper and its script do [1]_; of the image to outcome
-        and clinical values; of the clinical values to outcome and image; or of image and clinical values to each other
-        among patients of one outcome, which leaves what either says of the outcome alone.
+    permute : {"label", "image", "clinical", "pairing"}, default="label"
+        What to permute. "label" permutes the outcomes and removes their association with everything else, as the paper
+        and its script do [1]_. "image" removes the association of the images with outcome and clinical values.
+        "clinical" removes the association of the clinical values with outcome and image. "pairing" permutes the
+        clinical values among patients with the same outcome: it removes the association between image and clinical
+        values, and leaves the association of each of them with the outcome.
     n_permutations : int, default=100
-        Arrangements to draw. The paper has one.
+        Number of permutations to draw. The paper has one.
     cv : int, splitter or iterable, default=10
-        Number of stratified, shuffled folds, a scikit-learn splitter, or the splits themselves. A number gives every
-        arrangement its own folds from the same seed.
+        Number of stratified, shuffled folds, a scikit-learn splitter, or the splits themselves. If it is a number, the
+        folds are drawn for each permutation separately, from the same seed.
     scoring : str or callable, default="roc_auc"
         As in scikit-learn.
     random_state : int, RandomState instance or None, default=None
-        Seed of arrangements and folds.
+        Seed of permutations and folds.
     n_jobs : int, default=None
-        Arrangements at once, in processes.
+        Number of permutations that run in parallel, in processes.
     on_progress : callable, default=None
-        Called after each arrangement with its number, the number of all, and its description.
+        Called after each validation with the number of validations done, the number of all, and a description.
 
     Returns
     -------
@@ -123,16 +126,16 @@ def negative_control(
 
     Raises
     ------
-    ValueError
-        If there is no such link, no arrangement is asked for, X lacks the clinical columns that are to be moved, y
-        holds anything but 0 and 1, a class has fewer patients than there are folds, or a score is not defined, as the
-        AUC of a fold with one outcome.
+    InputError
+        If `permute` is not one of the options, there are no permutations, X lacks the clinical columns that are to be
+        permuted, y contains values other than 0 and 1, a class has fewer patients than there are folds, or a score is
+        undefined, such as the AUC of a fold with one outcome only.
 
     Notes
     -----
-    The p-value counts the true arrangement among the drawn ones, so it is never zero and valid for any number of them
-    [2]_; equal scores, frequent with the AUC of few patients, make it err upwards. Its resolution is
-    1 / (n_permutations + 1): 19 permutations can just reach 0.05.
+    The p-value counts the original data as one of the permutations. It is therefore never zero, and valid for any
+    number of permutations [2]_. Equal scores, which are frequent with the AUC of few patients, make it conservative.
+    Its resolution is 1 / (n_permutations + 1): 19 permutations are the fewest that can reach p = 0.05.
 
     References
     ----------
@@ -150,43 +153,49 @@ def negative_control(
     >>> round(control.p_value, 2), round(control.resolution, 2)
     (0.05, 0.05)
     """
+    # Check the input.
     y = check_outcomes(y, "y")
-    if scramble not in SCRAMBLES:
-        raise InputError(f"scramble is one of {', '.join(SCRAMBLES)}; got {scramble!r}")
+    if permute not in PERMUTED_LINKS:
+        raise InputError(f"permute must be one of {', '.join(PERMUTED_LINKS)}; got {permute!r}")
     if not isinstance(n_permutations, Integral) or n_permutations < 1:
-        raise InputError(f"n_permutations is a whole number of at least 1; got {n_permutations!r}")
-    columns = _columns_to_move(X, scramble)
+        raise InputError(f"n_permutations must be a whole number of at least 1; got {n_permutations!r}")
+    columns = _columns_to_permute(X, permute)
     if not isinstance(cv, Integral):
-        cv = check_cv(cv, y, classifier=True)  # keeps the splits of a generator
+        cv = check_cv(cv, y, classifier=True)  # a generator gives its splits only once
+
+    # Draw all permutations in advance, so that they do not depend on n_jobs; the first one is the original data.
     rng = check_random_state(random_state)
     seed = int(rng.randint(2**31 - 1))
-    orders = [None] + [_draw_order(y, scramble, rng) for _ in range(n_permutations)]
-    calls = [(clone(pipeline), *_rearranged(X, y, scramble, columns, order), cv, scoring, seed) for order in orders]
-    told = ["as they are", *(f"scrambled, {number} of {n_permutations}" for number in range(1, len(calls)))]
-    scores = list(Tasks(len(calls), n_jobs, on_progress).run(_score, calls, told))
-    if undefined := [what for what, score in zip(told, scores, strict=True) if not np.isfinite(score)]:
-        # Not a number is never as high as the true score, and would pass for evidence.
+    orders = [None] + [_draw_order(y, permute, rng) for _ in range(n_permutations)]
+
+    # Validate the whole pipeline on each of them.
+    calls = [(clone(pipeline), *_permuted(X, y, permute, columns, order), cv, scoring, seed) for order in orders]
+    descriptions = ["unpermuted", *(f"permutation {number} of {n_permutations}" for number in range(1, len(calls)))]
+    scores = list(Tasks(len(calls), n_jobs, on_progress).run(_mean_score, calls, descriptions))
+
+    # NaN is never at least as high as the original score, so it would count as evidence.
+    if undefined := [name for name, score in zip(descriptions, scores, strict=True) if not np.isfinite(score)]:
         raise InputError(
-            f"the score is not defined for {len(undefined)} of {len(scores)} arrangements (first: {undefined[0]}); a "
-            "fold may hold one outcome only: use stratified folds, or fewer"
+            f"the score is undefined in {len(undefined)} of {len(scores)} validations (first: {undefined[0]}); a fold "
+            "may contain one outcome only: use stratified folds, or fewer folds"
         )
-    return NegativeControl(scramble, float(scores[0]), np.asarray(scores[1:], dtype=np.float64))
+    return NegativeControl(permute, float(scores[0]), np.asarray(scores[1:], dtype=np.float64))
 
 
-def _columns_to_move(X, scramble):
-    if scramble == "label":
+def _columns_to_permute(X, permute):
+    if permute == "label":
         return []
     columns = [column for column in CLINICAL_COLUMNS if column in getattr(X, "columns", ())]
     if not columns:
         raise InputError(
-            f"scramble={scramble!r} parts images from clinical values; X has none of the columns "
+            f"permute={permute!r} separates images from clinical values; X has none of the columns "
             f"{', '.join(CLINICAL_COLUMNS)}"
         )
     return columns
 
 
-def _draw_order(y, scramble, rng):
-    if scramble != "pairing":
+def _draw_order(y, permute, rng):
+    if permute != "pairing":
         return rng.permutation(len(y))
     order = np.arange(len(y))
     for outcome in (0, 1):
@@ -195,17 +204,20 @@ def _draw_order(y, scramble, rng):
     return order
 
 
-def _rearranged(X, y, scramble, columns, order):
-    """Return table and outcomes in one arrangement; a patient's name stays with the image, and so does its cache."""
+def _permuted(X, y, permute, columns, order):
+    """Permute clinical values or outcomes; patient_id stays with the image so that cached stacks remain valid.
+
+    The images are never moved: to permute them, clinical values and outcomes are permuted together.
+    """
     if order is None:
         return X, y
     if columns:
         X = X.copy()
         for column in columns:
             X[column] = X[column].to_numpy()[order]
-    return X, y[order] if scramble in ("label", "image") else y
+    return X, y[order] if permute in ("label", "image") else y
 
 
-def _score(pipeline, X, y, cv, scoring, seed):
+def _mean_score(pipeline, X, y, cv, scoring, seed):
     folds = make_splits(cv, X, y, seed)
     return cross_val_score(pipeline, X, y, cv=folds, scoring=scoring, error_score="raise").mean()

@@ -1,4 +1,4 @@
-"""What a tuned model is worth on patients that its tuning has not seen."""
+"""Nested cross-validation: the performance of a tuned model on patients that were not used to tune it."""
 
 from dataclasses import dataclass
 
@@ -19,52 +19,55 @@ class NestedValidation:
     Attributes
     ----------
     folds : DataFrame
-        Columns ``fold``, ``n_test``, ``best_params``, ``inner_score`` (of the best setting, in the inner folds) and
-        ``outer_score`` (of the model refitted with it, on patients that the tuning has not seen).
+        One row per outer fold: ``fold``, ``n_test``, ``best_params``, ``inner_score`` (mean score of the selected
+        values over the inner folds) and ``outer_score`` (score of the model refitted with these values, on the patients
+        of the outer test fold).
     """
 
     folds: pd.DataFrame
 
     @property
     def score(self):
-        """Mean outer score: the estimate to report."""
+        """Mean outer score, the estimate to report."""
         return float(self.folds["outer_score"].mean())
 
     @property
     def optimism(self):
-        """How much better the inner scores of the chosen settings look, in the mean."""
+        """Mean difference between the inner and the outer scores."""
         return float((self.folds["inner_score"] - self.folds["outer_score"]).mean())
 
 
 def nested_cross_validate(search, X, y, *, cv=10, random_state=None, n_jobs=None, on_progress=None):
-    """Tune inside each training fold, and score the tuned model on the fold that was held out.
+    """Tune inside each training fold, and score the tuned model on the outer test fold [1]_.
 
     Parameters
     ----------
     search : estimator with ``best_params_`` and ``best_score_``
         For example ``GridSearchCV(pipeline, grid, scoring="roc_auc", cv=5)`` or
-        :class:`~sklearn_pspd.model_selection.LadderSearchCV`; its scoring is that of the outer folds.
+        :class:`~sklearn_pspd.model_selection.SequentialSearchCV`. The outer folds are scored by the same metric.
     X : DataFrame of shape (n_patients, n_columns)
         Cohort table of the training site.
     y : array-like of shape (n_patients,)
         0 = PD, 1 = PsPD.
     cv : int, splitter or iterable, default=10
-        Number of stratified, shuffled outer folds, a splitter or the splits themselves.
+        Number of stratified, shuffled outer folds, a scikit-learn splitter, or the splits themselves.
     random_state : int, RandomState instance or None, default=None
         Seed of the outer folds.
     n_jobs : int, default=None
-        Outer folds at once, in processes.
+        Number of outer folds that are fitted at the same time, in processes.
     on_progress : callable, default=None
-        Called after each outer fold with its number, the number of all, and its description.
+        Called with the number of finished outer folds, the number of all outer folds and a description: after each
+        outer fold and, without other processes, after each step that a
+        :class:`~sklearn_pspd.model_selection.SequentialSearchCV` reports.
 
     Returns
     -------
     NestedValidation
-        Every fold's inner and outer score and chosen parameters; ``score`` and ``optimism``.
+        Inner score, outer score and selected values of each outer fold; ``score`` and ``optimism``.
 
     Raises
     ------
-    ValueError
+    InputError
         If y holds anything but 0 and 1, a class has fewer patients than there are folds, or the estimator is not a
         search that refits.
 
@@ -93,17 +96,17 @@ def nested_cross_validate(search, X, y, *, cv=10, random_state=None, n_jobs=None
     """
     y = check_outcomes(y, "y")
     if getattr(search, "refit", True) is False:
-        raise InputError(f"{type(search).__name__}(refit=False) keeps no model to score; set refit=True")
+        raise InputError(f"{type(search).__name__}(refit=False) keeps no model that could be scored; set refit=True")
     splits = make_splits(cv, X, y, random_state)
     warn_of_small_folds(splits, y, "nested_cross_validate")
     calls = [(clone(search), X, y, *split, fold) for fold, split in enumerate(splits, start=1)]
-    told = [f"outer fold {fold} of {len(splits)}" for fold in range(1, len(splits) + 1)]
-    rows = list(Tasks(len(splits), n_jobs, on_progress).run(_tune_and_score, calls, told))
+    descriptions = [f"outer fold {fold} of {len(splits)}" for fold in range(1, len(splits) + 1)]
+    rows = list(Tasks(len(splits), n_jobs, on_progress).run(_tune_and_score, calls, descriptions))
     return NestedValidation(pd.DataFrame(rows))
 
 
 def inner_and_outer_score(search, X_test, y_test):
-    """Return what a fitted search chose, how that scored in its own folds, and how it scores on other patients."""
+    """Return the values that a fitted search selected, their score in its own folds and the score on other patients."""
     if not (hasattr(search, "best_params_") and hasattr(search, "best_score_")):
         raise InputError(f"{type(search).__name__} has no best_params_ and best_score_ once fitted: it is not a search")
     return {

@@ -1,19 +1,43 @@
-"""Fits in processes, one after another told as they end."""
+"""Parallel fits that report their progress."""
 
-from joblib import Parallel, delayed
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from sklearn.utils.parallel import Parallel, delayed
+
+_listener = ContextVar("listener", default=None)
 
 
 class Tasks:
-    """Run a protocol's fits, and tell of each that has ended.
+    """Run fits in parallel and report each one as it finishes.
+
+    A fit that runs in the process of its `Tasks` can report its own steps by :func:`report_progress`, for example a
+    tuning inside a fold. Fits in other processes or threads report nothing until they have finished.
 
     Parameters
     ----------
     total : int
-        Number of fits of the whole protocol.
+        Number of all fits, over all calls of :meth:`run`.
     n_jobs : int or None
-        Fits at once, in processes, or on the backend of :func:`joblib.parallel_config`.
+        Number of fits that run at the same time, in processes or on the backend of :func:`joblib.parallel_config`.
     on_progress : callable or None
-        Called after each fit with its number, the number of all fits, and its description.
+        Called with the number of finished fits, the number of all fits and a description: after each fit with that of
+        the fit, and for each step that a fit reports with ``"<description of the fit>: <step>"``.
+
+    Examples
+    --------
+    >>> from sklearn_pspd.model_selection.parallel import Tasks, report_progress
+    >>> def fit(value):
+    ...     report_progress("first half done")
+    ...     return value**2
+    >>> def show(done, total, description):
+    ...     print(f"{done} of {total} done; {description}")
+    >>> list(Tasks(2, None, show).run(fit, [(3,), (4,)], ["fold 1", "fold 2"]))
+    0 of 2 done; fold 1: first half done
+    1 of 2 done; fold 1
+    1 of 2 done; fold 2: first half done
+    2 of 2 done; fold 2
+    [9, 16]
     """
 
     def __init__(self, total, n_jobs, on_progress):
@@ -21,25 +45,54 @@ class Tasks:
         self.done = 0
 
     def run(self, function, arguments, descriptions):
-        """Yield the function's values in the order of its arguments.
+        """Yield the results of the function in the order of its arguments.
 
         Parameters
         ----------
         function : callable
-            Importable, so that another process finds it.
+            Importable, so that other processes find it.
         arguments : iterable of tuple
-            One call each.
+            Arguments of each fit.
         descriptions : iterable of str
-            What is told of each.
+            Description of each fit, for `on_progress`.
 
         Yields
         ------
         object
-            What a call returned.
+            The result of one fit.
         """
-        results = Parallel(n_jobs=self.n_jobs, return_as="generator")(delayed(function)(*call) for call in arguments)
-        for description, result in zip(descriptions, results, strict=True):
+        fits = list(zip(arguments, descriptions, strict=True))
+        results = Parallel(n_jobs=self.n_jobs, return_as="generator")(delayed(function)(*call) for call, _ in fits)
+        for _, description in fits:
+            # Without other processes, this is where the fit runs.
+            with self._listening(description):
+                result = next(results)
             self.done += 1
             if self.on_progress is not None:
                 self.on_progress(self.done, self.total, description)
             yield result
+
+    @contextmanager
+    def _listening(self, description):
+        """Pass on what the running fit reports; without a listener of our own, the outer one keeps listening."""
+        if self.on_progress is None:
+            yield
+            return
+        token = _listener.set(lambda step: self.on_progress(self.done, self.total, f"{description}: {step}"))
+        try:
+            yield
+        finally:
+            _listener.reset(token)
+
+
+def report_progress(step):
+    """Report a step of the running fit to the listener of its `Tasks`, if there is one in this process.
+
+    Parameters
+    ----------
+    step : str
+        What has been done, for example ``"learning_rate: 4 values scored, chosen 0.01"``.
+    """
+    listener = _listener.get()
+    if listener is not None:
+        listener(step)

@@ -1,377 +1,467 @@
-"""Tuning one parameter after another, as the paper does."""
+"""Search that tunes one parameter after another, as the paper does."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from contextlib import contextmanager
+from numbers import Integral
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
-from sklearn.metrics import check_scoring, log_loss
-from sklearn.model_selection import StratifiedShuffleSplit
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
+from sklearn.base import BaseEstimator, clone, is_classifier
+from sklearn.metrics import log_loss
+from sklearn.model_selection import StratifiedShuffleSplit, check_cv
+from sklearn.utils import check_random_state, indexable
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sklearn_pspd._sklearn import _safe_indexing
+from sklearn_pspd._sklearn import (
+    BaseSearchCV,
+    Interval,
+    NoCallbackContext,
+    _check_method_params,
+    _fit_context,
+    _safe_indexing,
+)
 from sklearn_pspd.exceptions import InputError
 
-from .folds import check_outcomes, make_splits, warn_of_small_folds
-from .parallel import Tasks
+from .folds import make_splits, warn_of_small_folds
+from .parallel import report_progress
 
-PAPER_RUNGS = {
-    "classifier__lstm_units": (18, 20, 22, 24),
-    "classifier__batch_size": (6, 7, 8, 9),
-    "classifier__learning_rate": (0.0001, 0.001, 0.01, 0.1),
+PAPER_SEQUENCE = {
+    "lstm_units": (18, 20, 22, 24),
+    "batch_size": (6, 7, 8, 9),
+    "learning_rate": (0.0001, 0.001, 0.01, 0.1),
 }
-VALIDATION_SHARE = 0.2
+VALIDATION_FRACTION = 0.2
 
 
-@dataclass(frozen=True)
-class LadderResult:
-    """What a ladder of tunings found.
-
-    Attributes
-    ----------
-    best_params : dict of str to object
-        For ``set_params`` of the pipeline.
-    losses : DataFrame
-        Columns ``repeat``, ``epoch``, ``loss`` (training rows), ``validation_loss``.
-    scores : DataFrame
-        Columns ``rung`` (the parameter), ``value``, ``fold``, ``score``.
-    """
-
-    best_params: dict
-    losses: pd.DataFrame
-    scores: pd.DataFrame
-
-
-def tune_ladder(
-    pipeline,
-    X,
-    y,
-    *,
-    max_epochs=50,
-    n_repeats=5,
-    rungs=None,
-    cv=5,
-    scoring="roc_auc",
-    random_state=None,
-    n_jobs=None,
-    on_progress=None,
-):
+class SequentialSearchCV(BaseSearchCV):
     """Tune the number of epochs by loss traces, then one parameter after another by cross-validation.
 
-    The paper's order [1]_: epochs, memory cells, batch size, learning rate. Each rung keeps what the rungs before it
-    chose.
+    The order of the paper [1]_ is epochs, memory cells, batch size, learning rate. Each step tries the values of one
+    parameter and keeps the values that the earlier steps chose. As with
+    :class:`~sklearn.model_selection.GridSearchCV`, the tuning becomes a part of the model:
+    :func:`~sklearn_pspd.model_selection.compare_models` and :func:`~sklearn_pspd.model_selection.negative_control`
+    repeat it inside each training fold, and :func:`~sklearn_pspd.model_selection.nested_cross_validate` estimates how
+    optimistic its scores are.
 
     Parameters
     ----------
-    pipeline : Pipeline
-        Its last step is named "classifier" and has ``partial_fit``, ``epochs`` and ``history_``, as
-        :class:`~sklearn_pspd.neural_network.CNNLSTMClassifier` has.
-    X : DataFrame of shape (n_patients, n_columns)
-        Cohort table of the training site.
-    y : array-like of shape (n_patients,)
-        0 = PD, 1 = PsPD.
-    max_epochs : int, default=50
-        Length of the loss traces.
+    estimator : estimator
+        A classifier of two classes. For the number of epochs it is, or is a pipeline that ends in, a network with
+        ``partial_fit``, ``epochs`` and ``history_``, as :class:`~sklearn_pspd.neural_network.CNNLSTMClassifier` has.
+    param_sequence : dict of str to sequence, default=None
+        Parameters of the estimator and the values to try, in this order. None takes those of the paper for the network
+        [1]_: ``lstm_units`` (18, 20, 22, 24), ``batch_size`` (6, 7, 8, 9) and ``learning_rate`` (0.0001, 0.001, 0.01,
+        0.1).
+    max_epochs : int or None, default=50
+        Epochs of each loss trace. None keeps the estimator's own number of epochs, if it has one.
     n_repeats : int, default=5
-        Stratified splits into 80 % that train and 20 % that do not [1]_.
-    rungs : dict of str to sequence, default=None
-        Parameters of the pipeline and the values to try, in order. None takes those of the paper.
-    cv : int, splitter or iterable, default=5
-        Number of stratified, shuffled folds [1]_, a splitter or the splits themselves; every value is scored on the
-        same ones.
-    scoring : str or callable, default="roc_auc"
-        As in scikit-learn.
-    random_state : int, RandomState instance or None, default=None
-        Seed of splits and folds.
+        Number of loss traces, each with a stratified split into 80 % training and 20 % validation patients [1]_.
+    scoring : str, callable, list, tuple or dict, default="roc_auc"
+        As in :class:`~sklearn.model_selection.GridSearchCV`; with several metrics, `refit` names the one that selects.
     n_jobs : int, default=None
-        Fits at once, in processes.
-    on_progress : callable, default=None
-        Called after each fit with its number, the number of all fits, and its description.
+        Number of fits that run at the same time, in processes.
+    refit : bool or str, default=True
+        Whether to fit the estimator with the chosen values on all patients. With several metrics, the name of the one
+        that selects the values.
+    cv : int, splitter or iterable, default=5
+        Number of stratified, shuffled folds [1]_, a splitter or the splits themselves. Every value is scored on the
+        same folds.
+    verbose : int, default=0
+        As in :class:`~sklearn.model_selection.GridSearchCV`.
+    pre_dispatch : int or str, default="2*n_jobs"
+        As in :class:`~sklearn.model_selection.GridSearchCV`.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the folds and of the splits of the loss traces. The estimator has its own.
+    error_score : "raise" or float, default=np.nan
+        Score of a fold whose fit fails. NaN ends the search with an error.
+    return_train_score : bool, default=False
+        Whether ``cv_results_`` holds the scores of the training patients too.
 
-    Returns
-    -------
-    LadderResult
-        The chosen parameters, every loss and every fold's score.
-
-    Raises
-    ------
-    ValueError
-        If the pipeline does not end in such a classifier, y holds anything but 0 and 1, a class has fewer patients than
-        there are folds, or a rung has no value.
-
-    Warns
-    -----
-    UserWarning
-        If a fold has fewer than five patients of a class.
+    Attributes
+    ----------
+    cv_results_ : dict of str to ndarray
+        As in :class:`~sklearn.model_selection.GridSearchCV`, one row per value of each step, in the order of the
+        search, with the tuned parameter in ``step``. Its ranks compare the values of all steps.
+    losses_ : DataFrame or None
+        Columns ``repeat``, ``epoch``, ``loss`` (training patients) and ``validation_loss``; None with
+        ``max_epochs=None``.
+    scores_ : DataFrame
+        Columns ``parameter``, ``value``, ``fold`` and ``score``, from ``cv_results_``.
+    best_params_ : dict of str to object
+        The chosen values, epochs included.
+    best_score_ : float
+        Mean score over the folds of the value that the last step chose.
+    best_index_ : int
+        Row of that value in ``cv_results_``: the best of the last step, the first among equals.
+    best_estimator_ : estimator
+        Fitted with the chosen values on all patients; absent with ``refit=False``.
+    refit_time_ : float
+        Seconds that this fit took; absent with ``refit=False``.
+    scorer_ : callable or dict of str to callable
+        The metric, or the metrics by name.
+    n_splits_ : int
+        Number of folds.
+    multimetric_ : bool
+        Whether there are several metrics.
+    classes_ : ndarray of shape (2,)
+        The labels; absent with ``refit=False``.
+    n_features_in_ : int
+        Number of columns seen during :meth:`fit`, if ``best_estimator_`` knows it.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Their names, if ``best_estimator_`` knows them.
 
     Notes
     -----
-    The paper takes the epochs "where training and validation loss meet", which is not defined further; here it is the
-    epoch of the lowest validation loss in the mean over repeats (ours). Preparation steps are fitted on the 80 % only.
+    The paper chooses the number of epochs "where training and validation loss meet", which is not defined further. Here
+    it is the epoch with the lowest mean validation loss over the repeats (ours). In each repeat the preparation steps
+    of a pipeline are fitted on the 80 % only, and samplers resample these only. The validation loss is weighted by
+    ``sample_weight`` where the scores of the folds are.
 
-    Scores of the chosen values are optimistic, since they were chosen for being high: report those of
-    :func:`nested_cross_validate` or of an external site.
+    ``best_score_`` is optimistic, because the values were selected for their scores: report the score of
+    :func:`~sklearn_pspd.model_selection.nested_cross_validate` or of an external site.
 
     References
     ----------
-    .. [1] Jang BS et al., Sci Rep 8, 12516 (2018), doi:10.1038/s41598-018-31007-2.
+    .. [1] Jang BS, Jeon SH, Kim IH, Kim IA. Prediction of pseudoprogression versus progression using machine learning
+       algorithm in glioblastoma. Sci Rep 8, 12516 (2018), doi:10.1038/s41598-018-31007-2.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from sklearn.pipeline import Pipeline
-    >>> from sklearn_pspd import CNNLSTMClassifier, tune_ladder
+    >>> from sklearn_pspd import CNNLSTMClassifier, SequentialSearchCV
     >>> y = np.arange(50) % 2
     >>> X = np.random.default_rng(0).random((50, 3)) + y[:, np.newaxis]
-    >>> pipeline = Pipeline([("classifier", CNNLSTMClassifier(None, learning_rate=0.1, random_state=0))])
-    >>> rungs = {"classifier__learning_rate": (0.01, 0.1)}
-    >>> result = tune_ladder(pipeline, X, y, max_epochs=3, n_repeats=2, rungs=rungs, random_state=0)
-    >>> sorted(result.best_params)
-    ['classifier__epochs', 'classifier__learning_rate']
-    >>> result.losses.shape, result.scores.shape
+    >>> network = CNNLSTMClassifier(None, random_state=0)
+    >>> sequence = {"learning_rate": (0.01, 0.1)}
+    >>> search = SequentialSearchCV(network, sequence, max_epochs=3, n_repeats=2, random_state=0).fit(X, y)
+    >>> sorted(search.best_params_)
+    ['epochs', 'learning_rate']
+    >>> search.losses_.shape, search.scores_.shape
     ((6, 4), (10, 4))
-    """
-    y = check_outcomes(y, "y")
-    _check_pipeline(pipeline)
-    rungs = PAPER_RUNGS if rungs is None else rungs
-    if empty := [name for name, values in rungs.items() if len(values) == 0]:
-        raise InputError(f"rungs without a value: {', '.join(empty)}")
-    rng = check_random_state(random_state)
-    splits = make_splits(cv, X, y, int(rng.randint(2**31 - 1)))
-    warn_of_small_folds(splits, y, "tune_ladder")
-
-    shuffles = StratifiedShuffleSplit(n_repeats, test_size=VALIDATION_SHARE, random_state=int(rng.randint(2**31 - 1)))
-    n_values = sum(len(values) for values in rungs.values())
-    tasks = Tasks(n_repeats + n_values * len(splits), n_jobs, on_progress)
-    parts = list(shuffles.split(np.zeros(len(y)), y))
-    calls = [(clone(pipeline), X, y, *part, max_epochs, repeat) for repeat, part in enumerate(parts, start=1)]
-    traces = tasks.run(_trace, calls, [f"loss trace {repeat} of {n_repeats}" for repeat in range(1, n_repeats + 1)])
-    losses = pd.DataFrame([row for trace in traces for row in trace])
-    mean_loss = losses.groupby("epoch")["validation_loss"].mean()
-    best = {"classifier__epochs": int(mean_loss.idxmin())}
-
-    scorer, tables = check_scoring(pipeline, scoring), []
-    for name, values in rungs.items():
-        trials = [(value, fold, *split) for value in values for fold, split in enumerate(splits, start=1)]
-        calls = [
-            (clone(pipeline).set_params(**best, **{name: value}), scorer, X, y, train, test)
-            for value, _, train, test in trials
-        ]
-        told = [f"{name}={value}, fold {fold} of {len(splits)}" for value, fold, _, _ in trials]
-        found = tasks.run(_fit_and_score, calls, told)
-        rows = [
-            {"rung": name, "value": value, "fold": fold, "score": score}
-            for (value, fold, _, _), score in zip(trials, found, strict=True)
-        ]
-        by_value = np.reshape([row["score"] for row in rows], (len(values), len(splits)))
-        if not np.isfinite(by_value).all():
-            raise InputError(
-                f"rung {name}: a fold's score is not defined; it may hold one outcome only: use fewer folds"
-            )
-        best[name] = values[int(np.argmax(by_value.mean(axis=1)))]
-        tables += rows
-    return LadderResult(best, losses, pd.DataFrame(tables, columns=["rung", "value", "fold", "score"]))
-
-
-class LadderSearchCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
-    """A pipeline that is tuned by the paper's ladder whenever it is fitted.
-
-    As with :class:`~sklearn.model_selection.GridSearchCV`, tuning becomes a part of the model, so that
-    :func:`~sklearn_pspd.model_selection.compare_models` and :func:`~sklearn_pspd.model_selection.negative_control`
-    repeat it inside each training fold, and :func:`~sklearn_pspd.model_selection.nested_cross_validate` says how
-    optimistic it is.
-
-    Parameters
-    ----------
-    estimator : Pipeline
-        As in :func:`~sklearn_pspd.model_selection.tune_ladder`, which has the other parameters too.
-    max_epochs : int, default=50
-        Length of the loss traces.
-    n_repeats : int, default=5
-        Loss traces, each on 80 % of the rows.
-    rungs : dict of str to sequence, default=None
-        Parameters and the values to try, in order. None takes those of the paper.
-    cv : int, splitter or iterable, default=5
-        Folds that score the values.
-    scoring : str or callable, default="roc_auc"
-        As in scikit-learn.
-    random_state : int, RandomState instance or None, default=None
-        Seed of splits and folds.
-    n_jobs : int, default=None
-        Fits at once, in processes.
-    on_progress : callable, default=None
-        Called after each fit with its number, the number of all fits, and its description.
-
-    Attributes
-    ----------
-    ladder_ : LadderResult
-        Every loss and score of the tuning.
-    best_params_ : dict of str to object
-        The chosen values.
-    best_score_ : float
-        Mean score of the values chosen last; optimistic. NaN if there are no rungs.
-    best_estimator_ : Pipeline
-        Fitted with the chosen values on all rows.
-    classes_ : ndarray of shape (2,)
-        0 and 1.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from sklearn.pipeline import Pipeline
-    >>> from sklearn_pspd import CNNLSTMClassifier
-    >>> from sklearn_pspd.model_selection import LadderSearchCV
-    >>> y = np.arange(50) % 2
-    >>> X = np.random.default_rng(0).random((50, 3)) + y[:, np.newaxis]
-    >>> pipeline = Pipeline([("classifier", CNNLSTMClassifier(None, random_state=0))])
-    >>> rungs = {"classifier__learning_rate": (0.01, 0.1)}
-    >>> search = LadderSearchCV(pipeline, max_epochs=3, n_repeats=2, rungs=rungs, random_state=0).fit(X, y)
     >>> search.predict_proba(X).shape
     (50, 2)
     """
 
+    _parameter_constraints: ClassVar[dict] = {
+        **BaseSearchCV._parameter_constraints,
+        "param_sequence": [dict, None],
+        "max_epochs": [Interval(Integral, 1, None, closed="left"), None],
+        "n_repeats": [Interval(Integral, 1, None, closed="left")],
+        "refit": ["boolean", str],
+        "random_state": ["random_state"],
+    }
+
     def __init__(
         self,
         estimator,
+        param_sequence=None,
         *,
         max_epochs=50,
         n_repeats=5,
-        rungs=None,
-        cv=5,
         scoring="roc_auc",
-        random_state=None,
         n_jobs=None,
-        on_progress=None,
+        refit=True,
+        cv=5,
+        verbose=0,
+        pre_dispatch="2*n_jobs",
+        random_state=None,
+        error_score=np.nan,
+        return_train_score=False,
     ):
-        self.estimator = estimator
+        super().__init__(
+            estimator=estimator,
+            scoring=scoring,
+            n_jobs=n_jobs,
+            refit=refit,
+            cv=cv,
+            verbose=verbose,
+            pre_dispatch=pre_dispatch,
+            error_score=error_score,
+            return_train_score=return_train_score,
+        )
+        self.param_sequence = param_sequence
         self.max_epochs = max_epochs
         self.n_repeats = n_repeats
-        self.rungs = rungs
-        self.cv = cv
-        self.scoring = scoring
         self.random_state = random_state
-        self.n_jobs = n_jobs
-        self.on_progress = on_progress
 
-    def fit(self, X, y):
-        """Tune, and fit the pipeline with the chosen values on all rows.
+    @_fit_context(prefer_skip_nested_validation=False)  # the estimator is validated when it is fitted
+    def fit(self, X, y=None, **params):
+        """Tune, and fit the estimator with the chosen values on all patients.
 
         Parameters
         ----------
-        X : DataFrame of shape (n_patients, n_columns)
-            Cohort table.
+        X : DataFrame or array-like of shape (n_patients, n_columns)
+            Cohort table, or what else the estimator takes.
         y : array-like of shape (n_patients,)
-            0 = PD, 1 = PsPD.
+            Two classes of any type, such as 0 and 1 or "PD" and "PsPD".
+        **params : dict of str to object
+            Parameters of the estimator's ``fit``, such as ``sample_weight`` or ``classifier__sample_weight``, and
+            ``groups`` for the splitter, as in :class:`~sklearn.model_selection.GridSearchCV`.
 
         Returns
         -------
-        LadderSearchCV
-            Itself.
+        SequentialSearchCV
+            The fitted search.
+
+        Raises
+        ------
+        InputError
+            Before any fit, if the estimator is not a classifier, has no number of epochs to tune although `max_epochs`
+            is given or lacks a parameter of the sequence, if a parameter has no values, if several metrics are given
+            without the one that selects, if y does not have two classes, or if a class has fewer patients than there
+            are folds; during the search, if the score of a fold is not defined.
+
+        Warns
+        -----
+        UserWarning
+            If a fold has fewer than five patients of a class.
         """
-        settings = self.get_params(deep=False)
-        self.ladder_ = tune_ladder(settings.pop("estimator"), X, y, **settings)
-        self.best_params_ = self.ladder_.best_params
-        scores = self.ladder_.scores
-        by_rung = [
-            rows["score"].to_numpy().reshape(-1, rows["fold"].nunique())
-            for _, rows in scores.groupby("rung", sort=False)
-        ]
-        self.best_score_ = float(by_rung[-1].mean(axis=1).max()) if by_rung else np.nan
-        self.best_estimator_ = clone(self.estimator).set_params(**self.best_params_).fit(X, y)
-        self.classes_ = self.best_estimator_.classes_
-        return self
+        sequence = self._check_settings()
+        y = self._check_classes(y)
+        X, y = indexable(X, y)
+        self._search_data = {"X": X, "y": y, "sequence": sequence}
+        try:
+            return super().fit(X, y, **params)
+        finally:
+            vars(self).pop("_search_data", None)
 
-    def predict(self, X):
-        """Call each patient with the tuned pipeline.
-
-        Parameters
-        ----------
-        X : DataFrame of shape (n_patients, n_columns)
-            Cohort table.
-
-        Returns
-        -------
-        ndarray of shape (n_patients,)
-            0 = PD, 1 = PsPD.
-        """
+    @property
+    def scores_(self):
+        """Score of each value in each fold, in the order of the search."""
         check_is_fitted(self)
-        return self.best_estimator_.predict(X)
-
-    def predict_proba(self, X):
-        """Return probabilities of the tuned pipeline.
-
-        Parameters
-        ----------
-        X : DataFrame of shape (n_patients, n_columns)
-            Cohort table.
-
-        Returns
-        -------
-        ndarray of shape (n_patients, 2)
-            Of PD and of PsPD.
-        """
-        check_is_fitted(self)
-        return self.best_estimator_.predict_proba(X)
-
-    def score(self, X, y):
-        """Score the tuned pipeline as the tuning does.
-
-        Parameters
-        ----------
-        X : DataFrame of shape (n_patients, n_columns)
-            Cohort table.
-        y : array-like of shape (n_patients,)
-            0 = PD, 1 = PsPD.
-
-        Returns
-        -------
-        float
-            The AUC, unless `scoring` is another.
-        """
-        check_is_fitted(self)
-        return float(check_scoring(self.best_estimator_, self.scoring)(self.best_estimator_, X, y))
-
-
-def _best_mean(rung):
-    """Return the best mean over folds of a rung's scores, which come value by value."""
-    return float(rung["score"].to_numpy().reshape(-1, rung["fold"].nunique()).mean(axis=1).max())
-
-
-def _check_pipeline(pipeline):
-    name, classifier = pipeline.steps[-1] if hasattr(pipeline, "steps") else ("", pipeline)
-    if name != "classifier" or not hasattr(classifier, "partial_fit") or "epochs" not in classifier.get_params():
-        raise InputError(
-            'a pipeline whose last step "classifier" has partial_fit and epochs is needed, as make_fusion_pipeline() '
-            f"gives it; got {type(pipeline).__name__}{f' that ends in {name!r}' if name else ''}"
+        metric = self.refit if self.multimetric_ else "score"
+        by_fold = np.column_stack([self.cv_results_[f"split{fold}_test_{metric}"] for fold in range(self.n_splits_)])
+        names = np.repeat(self.cv_results_["step"], self.n_splits_)
+        candidates = [params for params in self.cv_results_["params"] for _ in range(self.n_splits_)]
+        values = [params[name] for name, params in zip(names, candidates, strict=True)]
+        return pd.DataFrame(
+            {
+                "parameter": names,
+                # Of any type: a column of numbers would turn whole ones into fractions.
+                "value": pd.Series(values, dtype=object),
+                "fold": np.tile(np.arange(1, self.n_splits_ + 1), len(by_fold)),
+                "score": by_fold.ravel(),
+            }
         )
 
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        tags.array_api_support = False
+        if tags.classifier_tags is not None:
+            tags.classifier_tags.multi_class = False
+        return tags
 
-def _trace(pipeline, X, y, train, test, max_epochs, repeat):
-    """Return the losses after each pass over the training rows; everything is fitted on those alone."""
-    X_train, y_train = _safe_indexing(X, train), y[train]
-    X_test = _safe_indexing(X, test)
-    for _, step in pipeline.steps[:-1]:
-        if hasattr(step, "fit_resample"):
-            X_train, y_train = step.fit_resample(X_train, y_train)
-            continue
-        X_train = step.fit_transform(X_train, y_train)
-        X_test = step.transform(X_test)
-    classifier, rows = pipeline.steps[-1][1], []
+    def _check_settings(self):
+        """Return the values of each step; refuse what cannot be tuned, before anything is fitted."""
+        kind = type(self.estimator).__name__
+        if not is_classifier(self.estimator):
+            raise InputError(f"{type(self).__name__} tunes classifiers; {kind} is not a classifier")
+        prefix, classifier = _last_step(self.estimator)
+        has_epochs = hasattr(classifier, "partial_fit") and "epochs" in classifier.get_params()
+        if self.max_epochs is not None and not has_epochs:
+            raise InputError(
+                f"max_epochs={self.max_epochs} tunes the number of epochs; that needs a network with partial_fit and "
+                "the parameter epochs, such as CNNLSTMClassifier, alone or as the last step of a pipeline; got "
+                f"{kind}{f' that ends in {prefix[:-2]!r}' if prefix else ''}. max_epochs=None leaves this step out"
+            )
+        if isinstance(self.scoring, list | tuple | set | dict) and not isinstance(self.refit, str):
+            self._refuse_several_metrics()
+        return self._check_sequence(prefix)
+
+    def _check_sequence(self, prefix):
+        sequence = self.param_sequence
+        if sequence is None:
+            sequence = {f"{prefix}{name}": values for name, values in PAPER_SEQUENCE.items()}
+        if not sequence and self.max_epochs is None:
+            raise InputError("there is nothing to tune: param_sequence is empty and max_epochs is None")
+        for name, values in sequence.items():
+            if isinstance(values, str) or not isinstance(values, Iterable):
+                raise InputError(f"param_sequence holds a list of values per parameter; {name} has {values!r}")
+        sequence = {name: list(values) for name, values in sequence.items()}
+        if empty := [name for name, values in sequence.items() if not values]:
+            raise InputError(f"param_sequence has parameters without a value: {', '.join(empty)}")
+        first_values = {name: values[0] for name, values in sequence.items()}
+        try:
+            clone(self.estimator).set_params(**clone(first_values, safe=False))
+        except ValueError as error:
+            raise InputError(f"param_sequence: {error}") from error
+        return sequence
+
+    def _check_classes(self, y):
+        y = validate_data(self, X="no_validation", y=y)
+        check_classification_targets(y)
+        classes = np.unique(y)
+        if len(classes) > 2:
+            raise InputError(
+                f"Only binary classification is supported. The type of the target is {type_of_target(y)}: "
+                f"{len(classes)} classes, {classes[:5].tolist()}."
+            )
+        if len(classes) < 2:
+            raise InputError(f"{type(self).__name__} needs patients of two classes; y has 1 class: {classes.tolist()}")
+        return y
+
+    def _refuse_several_metrics(self):
+        raise InputError(
+            f"with several metrics, refit names the one that selects the value of each step; got refit={self.refit}"
+        )
+
+    def _get_routed_params_for_fit(self, params):
+        """Keep what scikit-learn routes to the estimator, the scorer and the splitter; the loss traces need it too."""
+        self._search_data["routed"] = super()._get_routed_params_for_fit(params)
+        return self._search_data["routed"]
+
+    def _run_search(self, evaluate_candidates, *, callback_ctx=None):
+        """Tune the epochs, then each parameter of the sequence with all that was chosen before."""
+        # No attribute from here on: the search itself may be sent to other processes with each candidate.
+        X, y, sequence, routed = (vars(self)["_search_data"].pop(name) for name in ("X", "y", "sequence", "routed"))
+        # The order of these draws makes a seed give the same splits whichever of them are used.
+        rng = check_random_state(self.random_state)
+        fold_seed, trace_seed = (int(rng.randint(2**31 - 1)) for _ in range(2))
+        folds = self._make_folds(X, y, fold_seed, routed.splitter.split)
+        root = NoCallbackContext() if callback_ctx is None else callback_ctx
+        n_tasks = (self.max_epochs is not None) + max(len(sequence), 1)
+        with self._task(root, "search", max_subtasks=n_tasks) as search:
+            chosen, self.losses_ = {}, None
+            if self.max_epochs is not None:
+                with self._task(search, "loss-traces"):
+                    self.losses_ = self._trace_losses(X, y, trace_seed, routed)
+                epochs = int(self.losses_.groupby("epoch")["validation_loss"].mean().idxmin())
+                chosen[f"{_last_step(self.estimator)[0]}epochs"] = epochs
+                report_progress(f"epochs: {_count(self.n_repeats, 'loss trace')}, chosen {epochs}")
+            # Without a sequence, the chosen number of epochs is scored alone.
+            for name, values in (sequence or {name: [value] for name, value in chosen.items()}).items():
+                n_fits = len(values) * len(folds)
+                with self._task(search, "step", max_subtasks=n_fits, sequential_subtasks=False) as step:
+                    results = evaluate_candidates(
+                        [{**chosen, name: value} for value in values],
+                        cv=_FixedFolds(folds),
+                        more_results={"step": [name] * len(values)},
+                        **({} if callback_ctx is None else {"callback_ctx": step}),
+                    )
+                chosen = self._best_of_step(results, X, y, routed.estimator.fit)
+                scored = f"{_count(len(values), 'value')} scored"
+                report_progress(f"{name.rsplit('__', 1)[-1]}: {scored}, chosen {chosen[name]}")
+
+    def _make_folds(self, X, y, seed, split_params):
+        codes = np.unique(y, return_inverse=True)[1]
+        cv = self.cv
+        if not isinstance(cv, Integral):
+            # From scikit-learn 1.9 on, the base class keeps what it has read from a generator.
+            splitter = check_cv(getattr(self, "_checked_cv_orig", cv), y, classifier=True)
+            cv = list(splitter.split(X, y, **split_params))
+        folds = make_splits(cv, X, codes, seed)
+        warn_of_small_folds(folds, codes, type(self).__name__)
+        return folds
+
+    def _trace_losses(self, X, y, seed, routed):
+        splits = StratifiedShuffleSplit(self.n_repeats, test_size=VALIDATION_FRACTION, random_state=seed)
+        traces = Parallel(n_jobs=self.n_jobs, pre_dispatch=self.pre_dispatch)(
+            delayed(_loss_trace)(
+                self.estimator,
+                X,
+                y,
+                train,
+                test,
+                max_epochs=self.max_epochs,
+                fit_params=routed.estimator.fit,
+                sample_weight=routed.scorer.score.get("sample_weight"),
+            )
+            for train, test in splits.split(np.zeros(len(y)), y)
+        )
+        rows = [{"repeat": repeat, **row} for repeat, trace in enumerate(traces, start=1) for row in trace]
+        return pd.DataFrame(rows)
+
+    def _best_of_step(self, results, X, y, fit_params):
+        """Return the parameters of the best value of the step that was evaluated last."""
+        metric = self.refit if f"mean_test_{self.refit}" in results else "score"
+        if f"mean_test_{metric}" not in results:
+            self._refuse_several_metrics()
+        is_undefined = (results["step"] == results["step"][-1]) & ~np.isfinite(results[f"mean_test_{metric}"])
+        if is_undefined.any():
+            params = results["params"][np.argmax(is_undefined)]
+            # Where the fits fail, their error says more than the scores that it leaves undefined.
+            clone(self.estimator).set_params(**clone(params, safe=False)).fit(X, y, **fit_params)
+            raise InputError(
+                f"{params}: the score of a fold is not defined; the fold may hold one outcome only, or one only with a "
+                "sample_weight above zero: use fewer folds"
+            )
+        return dict(results["params"][self._select_best_index(self.refit, metric, results)])
+
+    @staticmethod
+    def _select_best_index(refit, refit_metric, results):  # noqa: ARG004
+        """Return the row of the best value of the last step, the first among equals."""
+        last_step = np.flatnonzero(results["step"] == results["step"][-1])
+        return last_step[np.argmax(results[f"mean_test_{refit_metric}"][last_step])]
+
+    @contextmanager
+    def _task(self, context, name, **settings):
+        """Tell scikit-learn's callbacks, where there are any, when a part of the search begins and ends."""
+        task = context.subcontext(task_name=name, **settings).call_on_fit_task_begin(estimator=self)
+        yield task
+        task.call_on_fit_task_end(estimator=self)
+
+
+class _FixedFolds:
+    """The same folds at each call, whatever the splitter that they came from."""
+
+    def __init__(self, folds):
+        self.folds = folds
+
+    def split(self, *_, **__):
+        return iter(self.folds)
+
+
+class _HandOver(BaseEstimator):
+    """Stand-in for the last step of a pipeline, which keeps what the preparation steps hand over to it."""
+
+    def __init__(self, classifier):
+        self.classifier = classifier
+
+    def fit(self, X, y, **fit_params):
+        self.X_, self.y_, self.fit_params_ = X, y, fit_params
+        return self
+
+    def transform(self, X):
+        return X
+
+    def get_metadata_routing(self):
+        """Ask for what the classifier asks for."""
+        return self.classifier.get_metadata_routing()
+
+
+def _loss_trace(estimator, X, y, train, test, *, max_epochs, fit_params=None, sample_weight=None):
+    """Return the losses after each pass over the training rows; everything is fitted on these alone."""
+    # A pipeline prepares its data itself, with its memory, samplers and fit parameters.
+    estimator = clone(estimator)
+    prefix, classifier = _last_step(estimator)
+    hand_over = _HandOver(classifier)
+    preparation = estimator.set_params(**{prefix[:-2]: hand_over}) if prefix else hand_over
+    train_params = _check_method_params(X, fit_params or {}, indices=train)
+    preparation.fit(_safe_indexing(X, train), y[train], **train_params)
+    X_test = preparation.transform(_safe_indexing(X, test))
+    test_weight = None if sample_weight is None else _safe_indexing(sample_weight, test)
+    classes, rows = np.unique(y), []
     for epoch in range(1, max_epochs + 1):
-        classifier.partial_fit(X_train, y_train)
+        classifier.partial_fit(hand_over.X_, hand_over.y_, classes=classes, **hand_over.fit_params_)
         probabilities = classifier.predict_proba(X_test).astype(np.float64)
+        validation_loss = log_loss(y[test], probabilities, labels=classes, sample_weight=test_weight)
         rows.append(
-            {
-                "repeat": repeat,
-                "epoch": epoch,
-                "loss": classifier.history_["loss"][-1],
-                "validation_loss": float(log_loss(y[test], probabilities, labels=[0, 1])),
-            }
+            {"epoch": epoch, "loss": classifier.history_["loss"][-1], "validation_loss": float(validation_loss)}
         )
     return rows
 
 
-def _fit_and_score(pipeline, scorer, X, y, train, test):
-    pipeline.fit(_safe_indexing(X, train), y[train])
-    return float(scorer(pipeline, _safe_indexing(X, test), y[test]))
+def _count(number, noun):
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _last_step(estimator):
+    """Return the prefix of the classifier's parameters and the classifier: a pipeline's last step, or the estimator."""
+    if hasattr(estimator, "steps"):
+        name, classifier = estimator.steps[-1]
+        return f"{name}__", classifier
+    return "", estimator

@@ -25,6 +25,7 @@ def compare_models(
     cv=10,
     X_test=None,
     y_test=None,
+    keep_models=False,
     external_log=None,
     random_state=None,
     n_jobs=None,
@@ -32,10 +33,10 @@ def compare_models(
 ):
     """Validate several models on the same folds, and once on an external set.
 
-    Each fit sees the rows of its training fold and nothing else; the external set is scored by models that were trained
-    on all of X. A patient is called PsPD where the probability reaches the share of PsPD among the rows that the model
-    was trained on: a threshold that needs neither test rows nor a second fit (ours; the paper took one from the test
-    set).
+    Each fit is given the rows of its training fold only; the external set is scored by models that were trained on all
+    of X. A patient is classified as PsPD if the predicted probability is at least the prevalence of PsPD among the
+    patients that the model was trained on. This threshold needs neither test rows nor a second fit (ours; the paper
+    took one from the test set).
 
     Parameters
     ----------
@@ -53,30 +54,33 @@ def compare_models(
         Cohort table of the external site.
     y_test : array-like, default=None
         Its outcomes.
+    keep_models : bool, default=False
+        Whether to return the models fitted on all of X. Without an external set this takes one more fit per model.
     external_log : path-like, default=None
-        File that records every use of an external set, one JSON object a line, beyond this process. A second use with
+        File that records every use of an external set, one JSON object per line, beyond this process. A second use with
         another choice of model shows in ``external_uses`` and in the report, whether there is a file or not.
     random_state : int, RandomState instance or None, default=None
         Seed of the folds.
     n_jobs : int, default=None
-        Fits at once, in processes.
+        Fits that run in parallel, in processes.
     on_progress : callable, default=None
-        Called after each fit with its number, the number of all fits, and its description.
+        Called after each fit with the number of fits done, the number of all fits, and a description.
 
     Returns
     -------
     ModelComparison
-        Out-of-fold and external scores, the record of the external set's uses, and what searches chose.
+        Out-of-fold and external scores, the record of uses of the external set, what searches selected and, with
+        `keep_models`, the models fitted on all of X.
 
     Raises
     ------
-    ValueError
+    InputError
         If there is no model, one has no ``predict_proba``, a class has fewer patients than there are folds, a patient
-        is held out twice or trains the model of the own fold, y holds anything but 0 and 1, a patient is in two rows,
-        or in X and in X_test (blanks and case of ids aside), the external set lacks an outcome, or the log holds
-        something else.
+        is in two test folds or is used to train the model that scores this patient, y holds anything but 0 and 1, a
+        patient is in two rows, or in X and in X_test (ids are compared without blanks and letter case), the external
+        set lacks an outcome, or the log holds something else.
     FileNotFoundError
-        If the log's folder does not exist.
+        If the folder of the log does not exist.
     PermissionError
         If the log cannot be written.
 
@@ -96,6 +100,7 @@ def compare_models(
     >>> comparison.scores.shape
     (40, 7)
     """
+    # Refuse what would make a result wrong, before hours of training.
     _check_models(models)
     y = check_outcomes(y, "y")
     _check_ids(X, "X")
@@ -104,24 +109,35 @@ def compare_models(
         check_log(external_log)
     splits = make_splits(cv, X, y, random_state)
     if len(tested := np.concatenate([test for _, test in splits])) != len(np.unique(tested)):
-        raise InputError("cv holds out a patient more than once; pooled scores need folds that share no patient")
+        raise InputError("cv has a patient in more than one test fold; pooled scores need folds that share no patient")
+
+    # One task per model and fold; fold 0 stands for a fit on all of X.
     tasks = [(name, fold, train, test) for name in models for fold, (train, test) in enumerate(splits, start=1)]
-    if X_test is not None:
+    if X_test is not None or keep_models:
         tasks += [(name, 0, np.arange(len(y)), None) for name in models]
-    calls = [(clone(models[name]), name, fold, X, y, train, test, X_test, y_test) for name, fold, train, test in tasks]
-    told = [f"{name}, {f'fold {fold} of {len(splits)}' if fold else 'external set'}" for name, fold, _, _ in tasks]
-    results = list(Tasks(len(calls), n_jobs, on_progress).run(_score, calls, told))
-    scores = pd.concat([of_fit for of_fit, _ in results], ignore_index=True)
-    tuned = [of_fit for _, of_fit in results if of_fit]
+    calls = [
+        (clone(models[name]), name, fold, X, y, train, test, X_test, y_test, keep_models)
+        for name, fold, train, test in tasks
+    ]
+    what_for = "external set" if X_test is not None else "all patients"
+    descriptions = [f"{name}, {f'fold {fold} of {len(splits)}' if fold else what_for}" for name, fold, _, _ in tasks]
+    results = list(Tasks(len(calls), n_jobs, on_progress).run(_fit_and_score, calls, descriptions))
+
+    # Collect the scores, what searches selected, and the fitted models.
+    scores = pd.concat([scored for scored, _, _ in results if scored is not None], ignore_index=True)
+    tuned = [selected for _, selected, _ in results if selected]
+    fitted = {name: model for (name, *_), (_, _, model) in zip(tasks, results, strict=True) if model is not None}
     uses = None if X_test is None else record_use(models, X, y, X_test, y_test, external_log)
-    return ModelComparison(scores, uses, pd.DataFrame(tuned) if tuned else None)
+    return ModelComparison(scores, uses, pd.DataFrame(tuned) if tuned else None, fitted)
 
 
 def _check_models(models):
     if not isinstance(models, Mapping) or not models:
-        raise InputError(f"models is a dict of at least one model by its name; got {models!r}")
-    if mute := [name for name, model in models.items() if not hasattr(model, "predict_proba")]:
-        raise InputError(f"models without predict_proba, which gives the probability of PsPD: {', '.join(mute)}")
+        raise InputError(f"models must be a dict of at least one model by its name; got {models!r}")
+    if without_proba := [name for name, model in models.items() if not hasattr(model, "predict_proba")]:
+        raise InputError(
+            f"models without predict_proba, which gives the probability of PsPD: {', '.join(without_proba)}"
+        )
 
 
 def _check_external(X, X_test, y_test):
@@ -132,7 +148,7 @@ def _check_external(X, X_test, y_test):
     y_test = check_outcomes(y_test, "y_test")
     if len(X_test) != len(y_test) or len(np.unique(y_test)) < 2:
         raise InputError(
-            f"the external set needs an outcome for each of its {len(X_test)} patients, and patients of both; got "
+            f"the external set needs an outcome for each of its {len(X_test)} patients, and both outcomes; got "
             f"{int((y_test == 0).sum())} with PD (0) and {int((y_test == 1).sum())} with PsPD (1)"
         )
     _check_ids(X_test, "X_test")
@@ -143,10 +159,12 @@ def _check_external(X, X_test, y_test):
 
 
 def _check_ids(X, name):
-    """Refuse a patient in two rows: one of them could train the model that scores the other."""
+    """Refuse rows without an id, and a patient in two rows: one could train the model that scores the other."""
     ids = normalise_ids(_patient_ids(X))
+    if ids.isna().any():
+        raise InputError(f"{name} has {int(ids.isna().sum())} row(s) without a patient_id; give each patient one")
     if repeated := sorted(set(ids[ids.duplicated()])):
-        raise InputError(f"{name} holds patients in more than one row: {', '.join(repeated)}")
+        raise InputError(f"{name} has patients in more than one row: {', '.join(repeated)}")
 
 
 def _patient_ids(X):
@@ -155,10 +173,14 @@ def _patient_ids(X):
     return np.asarray(getattr(X, "index", range(len(X))))
 
 
-def _score(model, name, fold, X, y, train, test, X_test, y_test):
+def _fit_and_score(model, name, fold, X, y, train, test, X_test, y_test, keep_model):
+    """Return the scores of one fit, what it selected if it is a search, and the model if it is to be kept."""
     model.fit(_safe_indexing(X, train), y[train])
+    kept = model if keep_model and not fold else None
     if fold:
         X_test, y_test = _safe_indexing(X, test), y[test]
+    elif X_test is None:
+        return None, None, kept
     fit = {"model": name, "evaluation": CROSS_VALIDATION if fold else EXTERNAL, "fold": fold}
     scores = pd.DataFrame(
         {
@@ -170,4 +192,4 @@ def _score(model, name, fold, X, y, train, test, X_test, y_test):
         }
     )
     is_search = hasattr(model, "best_params_") and hasattr(model, "best_score_")
-    return scores, {**fit, **inner_and_outer_score(model, X_test, y_test)} if is_search else None
+    return scores, {**fit, **inner_and_outer_score(model, X_test, y_test)} if is_search else None, kept

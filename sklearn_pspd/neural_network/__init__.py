@@ -1,4 +1,4 @@
-"""The CNN-LSTM: classifier, architecture, training, files. Keras is imported when a name is first asked for."""
+"""The CNN-LSTM: classifier, architecture, training and model files. Keras is imported at the first use of a name."""
 
 from importlib import import_module
 

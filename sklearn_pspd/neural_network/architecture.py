@@ -1,4 +1,4 @@
-"""The CNN-LSTM network: its layers, its initial weights and a process-wide pool of compiled copies."""
+"""Architecture and initial weights of the CNN-LSTM."""
 
 import contextlib
 from dataclasses import dataclass
@@ -17,47 +17,48 @@ WEIGHT_INPUT = "weight"
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """Everything that shapes a compiled network; equal specifications share one compiled copy.
+    """Specification of a compiled network; equal specifications share one compiled network.
 
-    The learning rate and the seed are not part of it: a compiled network takes both anew at each fit.
+    Learning rate and seed are not part of it, because they are set at the start of each fit.
 
     Parameters
     ----------
     stack_shape : tuple of int or None
-        (n_slices, height, width) of one patient's slice stack; None for no image branch.
+        (n_slices, height, width) of the slice stack of one patient; None for a network without image branch.
     n_clinical : int
-        Number of clinical columns; 0 for no clinical branch.
+        Number of clinical columns; 0 for a network without clinical branch.
     filters : tuple of int
-        Filters of the convolution blocks, in order.
+        Number of filters of each convolution block, in order.
     kernel_size : int
-        Side of the square convolution kernels, in pixels.
+        Side length of the square convolution kernels in pixels.
     batch_norm : {"before", "after", "none"}
-        Place of batch normalisation in a block: before the convolution (released script), after its ReLU (paper) or
-        nowhere.
+        Position of batch normalisation in a block: before the convolution (released script), after its ReLU (paper), or
+        no batch normalisation.
     batch_norm_momentum : float
-        Momentum of the moving mean and variance that inference uses.
+        Momentum of the moving mean and variance that are used for prediction.
     pooling : {"flatten", "average"}
-        How the last feature maps of a slice become one vector for the LSTM.
+        How the last feature maps of a slice are reduced to one vector for the LSTM.
     lstm_units : int
-        Memory cells.
+        Number of memory cells of the LSTM.
     lstm_activation : {"tanh", "sigmoid"}
-        Activation of the cell; "sigmoid" goes with the released script's hard-sigmoid gates.
+        Activation of the LSTM; with "sigmoid" its gates are hard sigmoids, as in the released script.
     dense_units : tuple of int
-        Dense ReLU layers after the LSTM.
+        Units of the dense ReLU layers after the LSTM.
     clinical_units : tuple of int
-        Dense ReLU layers of the clinical branch.
+        Units of the dense ReLU layers of the clinical branch.
     dropout : float
-        Share of the fused features that is dropped while training.
+        Fraction of the fused features that is dropped during training.
     optimizer : {"sgd", "adam"}
-        Rule of the weight updates.
+        Optimiser.
     momentum : float
         Momentum of "sgd".
     precision : {"float32", "float64", "mixed_bfloat16"}
-        Keras dtype policy of every layer.
+        Keras dtype policy of all layers.
     weighted : bool
-        Whether the network reads patients' weights, by which batch normalisation counts them while training.
+        Whether the weights of patients are an input, which weights the statistics of batch normalisation during
+        training.
     n_devices : int
-        Cards, or logical processors, that share each batch while training.
+        Number of GPUs, or logical CPU devices, over which each batch is divided during training.
     """
 
     stack_shape: tuple[int, int, int] | None
@@ -82,26 +83,26 @@ class NetworkSpec:
 def build_cnn_lstm(spec: NetworkSpec) -> keras.Model:
     """Build and compile the network of Jang et al. (2018), figure 1.
 
-    Slices are merged with patients before the shared convolutions, which computes the same as a time-distributed
-    convolution in one call.
+    The axes of patients and slices are merged before the convolutions, so that one call computes the same as a
+    time-distributed convolution.
 
     Parameters
     ----------
     spec : NetworkSpec
-        Shapes and hyper-parameters.
+        Shapes and hyper-parameters of the network.
 
     Returns
     -------
     keras.Model
-        Compiled model with inputs "stack" of shape (n_patients, n_slices, height, width), "clinical" of shape
-        (n_patients, n_clinical) and "weight" of shape (n_patients, 1), whichever the specification has, and one sigmoid
-        output, the probability of class 1.
+        Compiled network with those of the inputs "stack" of shape (n_patients, n_slices, height, width), "clinical" of
+        shape (n_patients, n_clinical) and "weight" of shape (n_patients, 1) that the specification has. Its output is
+        the probability of class 1.
 
     Raises
     ------
-    ValueError
+    InputError
         If the specification has neither branch, the slices are too small for the number of pooling steps, or there are
-        fewer devices than asked for.
+        fewer than ``n_devices`` devices.
 
     References
     ----------
@@ -124,29 +125,30 @@ def build_cnn_lstm(spec: NetworkSpec) -> keras.Model:
 
 
 def initial_weights(network: keras.Model, seed: int) -> list[np.ndarray]:
-    """Draw fresh weights for a network from one seed.
+    """Draw the initial weights of a network.
 
-    Kernels are Glorot uniform, recurrent kernels orthogonal, biases zero but for the LSTM's unit forget bias, and
-    batch normalisation starts as the identity: the Keras defaults of the released script, drawn with NumPy so that
-    every backend starts from the same numbers and no global random state is read or written.
+    Kernels are Glorot uniform, recurrent kernels orthogonal and biases zero, except for the forget bias of the LSTM,
+    which is one; batch normalisation starts as the identity. These are the Keras defaults used by the released script.
+    They are drawn with NumPy, so that all backends start from the same numbers and no global random state is used.
 
     Parameters
     ----------
     network : keras.Model
-        A network of `build_cnn_lstm`.
+        A network built by `build_cnn_lstm`.
     seed : int
-        Seed of the draw.
+        Random seed.
 
     Returns
     -------
     list of ndarray
-        In the order of ``network.weights``.
+        Weights, in the order of ``network.weights``.
     """
     rng = np.random.default_rng(seed)
     return [_initial_weight(weight.path, tuple(weight.shape), str(weight.dtype), rng) for weight in network.weights]
 
 
 def _build(spec):
+    # Inputs, and the feature vector of each branch. Mixed precision applies to hidden layers only.
     io_dtype = "float64" if spec.precision == "float64" else "float32"
     inputs, features = {}, []
     weights = keras.Input((1,), name=WEIGHT_INPUT, dtype=io_dtype) if spec.weighted else None
@@ -157,7 +159,8 @@ def _build(spec):
         inputs[CLINICAL_INPUT] = keras.Input((spec.n_clinical,), name=CLINICAL_INPUT, dtype=io_dtype)
         features.append(_dense_layers(inputs[CLINICAL_INPUT], spec.clinical_units, "clinical_dense", spec.precision))
     if not inputs:
-        raise InputError("the network needs slice stacks, clinical columns or both; neither was given")
+        raise InputError("the network needs slice stacks, clinical columns or both; the specification has neither")
+    # Fusion, and the probability of class 1.
     fused = features[0]
     if len(features) > 1:
         fused = keras.layers.Concatenate(name="fusion", dtype=spec.precision)(features)
@@ -166,6 +169,7 @@ def _build(spec):
     head = keras.layers.Dense(1, activation="sigmoid", name="head", dtype=io_dtype)(fused)
     if spec.weighted:
         inputs[WEIGHT_INPUT] = weights
+    # The loss of a batch is the weighted mean over its patients: divided by the sum of their weights, not their number.
     network = keras.Model(inputs, head, name="cnn_lstm")
     network.compile(
         optimizer=_make_optimizer(spec),
@@ -176,32 +180,36 @@ def _build(spec):
 
 
 def _device_scope(n_devices):
-    """Let what is built inside live on several devices, with a part of each batch on each of them."""
+    """Return a context in which a network is built for training on several devices, each with a part of each batch."""
     if n_devices == 1:
         return contextlib.nullcontext()
     if keras.backend.backend() != "tensorflow":
-        raise InputError(f"n_devices={n_devices} needs Keras' TensorFlow backend; this is {keras.backend.backend()}")
+        raise InputError(
+            f"n_devices={n_devices} needs the TensorFlow backend of Keras; it is {keras.backend.backend()}"
+        )
     import tensorflow as tf
 
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     if len(devices) < n_devices:
-        raise InputError(f"n_devices={n_devices}, but TensorFlow sees {len(devices)}: {[d.name for d in devices]}")
+        raise InputError(f"n_devices={n_devices}, but TensorFlow has {len(devices)}: {[d.name for d in devices]}")
     return tf.distribute.MirroredStrategy([device.name for device in devices[:n_devices]]).scope()
 
 
 def _stack_branch(stack, weights, spec):
     n_slices, height, width = spec.stack_shape
     smallest = 2 ** len(spec.filters)
-    if min(height, width) < smallest and spec.stack_shape[1:] != (1, 1):
+    if min(height, width) < smallest:
         raise InputError(
-            f"slices of {height} x {width} px are too small for {len(spec.filters)} pooling steps; "
-            f"they need at least {smallest} x {smallest} px, or fewer filters"
+            f"slices of {height} x {width} px are too small for {len(spec.filters)} pooling steps, which need at least "
+            f"{smallest} x {smallest} px; use larger slices or fewer filters"
         )
+    # Convolutions of all slices of all patients at once; a slice has the weight of its patient.
     maps = keras.ops.reshape(stack, (-1, height, width, 1))
     if weights is not None:
         weights = keras.ops.reshape(keras.ops.repeat(weights, n_slices, axis=0), (-1,))
     for step, n_filters in enumerate(spec.filters, start=1):
         maps = _convolution_block(maps, weights, n_filters, step, spec)
+    # One feature vector per slice, and the LSTM over the slices of a patient.
     if spec.pooling == "average":
         slices = keras.layers.GlobalAveragePooling2D(name="average", dtype=spec.precision)(maps)
     else:
@@ -219,22 +227,21 @@ def _stack_branch(stack, weights, spec):
 
 
 def _convolution_block(maps, weights, n_filters, step, spec):
+    """Return maps after convolution, ReLU, pooling and batch normalisation, in the order of the specification."""
     normalise = WeightedBatchNormalization(
         momentum=spec.batch_norm_momentum,
         synchronized=spec.n_devices > 1,
         name=f"batch_norm_{step}",
         dtype=spec.precision,
     )
-    # "same" padding leaves a single pixel as it is, which lets estimator checks send plain tables through this branch.
-    pool_padding = "same" if spec.stack_shape[1:] == (1, 1) else "valid"
     convolution = {"padding": "same", "activation": "relu", "name": f"conv_{step}", "dtype": spec.precision}
     if spec.batch_norm == "after":
         maps = keras.layers.Conv2D(n_filters, spec.kernel_size, **convolution)(maps)
         maps = normalise(maps, weights)
-        return keras.layers.MaxPooling2D(2, padding=pool_padding, name=f"pool_{step}", dtype=spec.precision)(maps)
+        return keras.layers.MaxPooling2D(2, name=f"pool_{step}", dtype=spec.precision)(maps)
     if spec.batch_norm == "before":
         maps = normalise(maps, weights)
-    return PooledConv2D(n_filters, spec.kernel_size, pool_padding=pool_padding, **convolution)(maps)
+    return PooledConv2D(n_filters, spec.kernel_size, **convolution)(maps)
 
 
 def _dense_layers(features, units, name, precision):
@@ -250,20 +257,24 @@ def _make_optimizer(spec):
 
 
 def _initial_weight(path, shape, dtype, rng):
+    """Return the initial values of one weight array, by its name in the network."""
     name = path.rsplit("/", 1)[-1]
     if name == "kernel":
+        # Glorot uniform: the limit depends on the numbers of inputs and outputs, per pixel of a convolution kernel.
         receptive = int(np.prod(shape[:-2]))
         limit = np.sqrt(6.0 / (receptive * (shape[-2] + shape[-1])))
         return ((2.0 * rng.random(shape, dtype=np.float32) - 1.0) * np.float32(limit)).astype(dtype)
     if name == "recurrent_kernel":
         return _orthogonal(shape, rng).astype(dtype)
     if name == "bias" and "lstm/" in path:
+        # In the order input gate, forget gate, cell, output gate.
         n_units = shape[0] // 4
         return np.repeat([0.0, 1.0, 0.0, 0.0], n_units).astype(dtype)
     return np.full(shape, 1.0 if name in ("gamma", "moving_variance") else 0.0, dtype=dtype)
 
 
 def _orthogonal(shape, rng):
+    """Return a random orthogonal matrix; the signs of R's diagonal make its distribution uniform."""
     q, r = np.linalg.qr(rng.standard_normal((max(shape), min(shape))))
     q = q * np.sign(np.diag(r))
     return q if shape[0] >= shape[1] else q.T

@@ -1,4 +1,4 @@
-"""Training of a compiled network by SciKeras, with batches of patients read as they are needed."""
+"""Training of a compiled network by SciKeras, on batches that are read one at a time."""
 
 import keras
 import numpy as np
@@ -9,18 +9,21 @@ from .architecture import CLINICAL_INPUT, STACK_INPUT, WEIGHT_INPUT
 
 
 class BatchTrainer(KerasClassifier):
-    """SciKeras' training of a compiled network, with patients drawn in batches by a generator of our own.
+    """Train a compiled network by SciKeras' ``fit``, on batches drawn by :class:`PatientBatches`.
 
-    SciKeras and Keras would shuffle by seeding the global random state of Python, NumPy and TensorFlow.
+    ``fit`` of SciKeras collects the arguments of Keras' ``fit`` (number of epochs, callbacks, verbosity), runs it, and
+    records the history of the loss. The methods below replace its checks and its handling of X: the classifier has
+    checked X and y, and passes class codes. Shuffling by SciKeras and Keras would seed the global random states of
+    Python, NumPy and TensorFlow; the batches draw their own row order instead.
     """
 
     @property
     def feature_encoder(self):
-        """Pass X on as it is; the batches split it."""
+        """Leave X unchanged; the batches split it into the inputs of the network."""
         return FunctionTransformer()
 
     def _validate_data(self, X=None, y=None, reset=False, y_numeric=False):  # noqa: ARG002
-        # The classifier has done it, and another scan of the pixels costs as much.
+        # The classifier has validated X and y; a second pass over all pixels would take as long again.
         self.target_type_, self.y_dtype_, self.y_ndim_ = "binary", y.dtype, y.ndim
         self.n_features_in_ = X.shape[1]
         return X, y
@@ -29,6 +32,8 @@ class BatchTrainer(KerasClassifier):
         return X, y, sample_weight
 
     def _fit_keras_model(self, X, y, sample_weight, *, spec, rows, validation_rows, rng, **kwargs):
+        # Called by SciKeras' fit. X and y reach Keras as batches, which contain targets and weights, so that y,
+        # sample_weight and batch_size must be None.
         def batches(rows, rng=None):
             return PatientBatches(X, y, sample_weight, rows=rows, batch_size=self.batch_size, spec=spec, rng=rng)
 
@@ -43,24 +48,24 @@ class BatchTrainer(KerasClassifier):
 
 
 class PatientBatches(keras.utils.PyDataset):
-    """Batches of patients, read from X as they are needed, in a new order at each epoch where `rng` is given.
+    """Batches of patients, read from X one at a time; with `rng`, in a new random order in each epoch.
 
     Parameters
     ----------
     X : ndarray or memmap of shape (n_patients, n_features)
-        Pixel columns, then clinical ones.
+        Pixel columns, followed by clinical columns.
     y : ndarray of shape (n_patients, 1) or (n_patients,)
-        Codes 0 and 1.
+        Class codes, 0 or 1.
     sample_weight : ndarray of shape (n_patients,)
         Weights of the patients.
     rows : ndarray of int
-        The patients to draw from.
+        Rows of the patients to train on.
     batch_size : int
-        Patients a batch.
+        Number of patients per batch.
     spec : NetworkSpec
-        The network to feed.
+        Specification of the network.
     rng : numpy.random.Generator, default=None
-        Draws the order; None keeps that of `rows`.
+        Generator of the row order; None keeps the order of `rows`.
     """
 
     def __init__(self, X, y, sample_weight, *, rows, batch_size, spec, rng=None):
@@ -70,6 +75,7 @@ class PatientBatches(keras.utils.PyDataset):
         self._draw_order()
 
     def __len__(self):
+        # The number of batches, rounded up: the last one may be smaller.
         return -(-len(self.rows) // self.batch_size)
 
     def __getitem__(self, index):
@@ -82,7 +88,7 @@ class PatientBatches(keras.utils.PyDataset):
         return inputs, targets, weights
 
     def on_epoch_end(self):
-        """Draw the order of the next epoch."""
+        """Draw the row order of the next epoch."""
         self._draw_order()
 
     def _draw_order(self):
@@ -90,20 +96,20 @@ class PatientBatches(keras.utils.PyDataset):
 
 
 def split_inputs(X, spec):
-    """Return the network's inputs, views of rows of X.
+    """Split rows of X into the inputs of the network, without copying.
 
     Parameters
     ----------
     X : ndarray of shape (n_patients, n_features)
-        Pixel columns, then clinical ones.
+        Pixel columns, followed by clinical columns.
     spec : NetworkSpec
-        The network to feed.
+        Specification of the network.
 
     Returns
     -------
     dict of str to ndarray
-        "stack" of shape (n_patients, n_slices, height, width) and "clinical" of shape (n_patients, n_clinical),
-        whichever the network has.
+        "stack" of shape (n_patients, n_slices, height, width), "clinical" of shape (n_patients, n_clinical), or both,
+        as the network has image and clinical branches.
     """
     n_pixels = 0 if spec.stack_shape is None else int(np.prod(spec.stack_shape))
     inputs = {}

@@ -1,19 +1,20 @@
-"""scikit-learn's callback protocol for a training of epochs."""
+"""Keras callback that reports epochs to scikit-learn's callbacks."""
 
 import keras
 
 
 class EpochTasks(keras.callbacks.Callback):
-    """Report each epoch as a task of the fit, and stop where a scikit-learn callback asks for it.
+    """Report each epoch as a task of the fit, and stop the training if a scikit-learn callback requests it.
 
     Parameters
     ----------
     estimator : estimator
-        The one that is being fitted.
+        The estimator that is being fitted.
     context : sklearn.callback.CallbackContext
-        That of its fit.
+        Context of its fit.
     fitted_attributes : callable
-        Takes the network; returns what the estimator would have learned had it stopped there, by attribute name.
+        Function of the network that returns, by name, the attributes that the estimator would have if training ended
+        now.
     """
 
     def __init__(self, estimator, context, fitted_attributes):
@@ -21,12 +22,12 @@ class EpochTasks(keras.callbacks.Callback):
         self.estimator, self.context, self.fitted_attributes = estimator, context, fitted_attributes
 
     def on_epoch_begin(self, epoch, logs=None):  # noqa: ARG002
-        """Open the task of an epoch."""
+        """Begin the task of an epoch."""
         self.epoch_context = self.context.subcontext(task_name="epoch")
         self.epoch_context.call_on_fit_task_begin(estimator=self.estimator)
 
     def on_epoch_end(self, epoch, logs=None):
-        """Close the task of an epoch; the loss is its metadata."""
+        """End the task of an epoch, with the loss as metadata."""
         must_stop = self.epoch_context.call_on_fit_task_end(
             estimator=self.estimator,
             metadata={"epoch": epoch, **(logs or {})},

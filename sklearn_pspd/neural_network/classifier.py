@@ -29,109 +29,120 @@ LEARNED_ATTRIBUTES = ("classes_", "history_", "n_iter_", "precision_")
 
 
 class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
-    """Pseudoprogression from slice stacks and clinical features by a CNN-LSTM.
+    """Predict pseudoprogression from slice stacks and clinical features by a CNN-LSTM.
 
-    One table row is one patient: the flattened slice stack first, then the clinical columns. With both it is the
-    paper's model 1, with a stack alone its model 2. The layers are those of the released script unless a parameter says
-    otherwise; :func:`~sklearn_pspd.pipelines.jang2018` holds both published readings.
+    Each row of X is one patient: the flattened slice stack, followed by the clinical columns. With both, the network is
+    model 1 of the paper; with the stack alone, model 2. The default layers are those of the released script, except
+    where a parameter is documented otherwise. :func:`~sklearn_pspd.pipelines.jang2018` returns the parameters of both
+    published variants.
 
     Parameters
     ----------
     stack_shape : tuple of int, default=(9, 256, 256)
-        (n_slices, height, width) of one stack. None: every column is clinical.
+        (n_slices, height, width) of one stack. If None, all columns are clinical.
     filters : tuple of int, default=(64, 128, 256)
-        Filters of the convolution blocks [1]_; each block halves height and width.
+        Number of filters of each convolution block [1]_; each block halves height and width.
     kernel_size : int, default=2
-        Side of the convolution kernels in pixels [1]_.
+        Side length of the convolution kernels in pixels [1]_.
     batch_norm : {"before", "after", "none"}, default="before"
-        Place of batch normalisation in a block: before the convolution, as the released script, after its ReLU, as the
-        paper's text, or nowhere.
+        Position of batch normalisation in a block: before the convolution, as in the released script; after its ReLU,
+        as in the text of the paper; or no batch normalisation.
     batch_norm_momentum : float, default=0.9
-        Momentum of the moving statistics that prediction uses, in [0, 1). Keras' 0.99 still holds a tenth of its start
-        values after the paper's 200 steps; 0.9 is ours.
+        Momentum of the moving averages of batch normalisation, which are used for prediction, in [0, 1). With the 0.99
+        of Keras they would still contain a tenth of their initial values after the 200 steps of the paper; 0.9 is a
+        choice of this library.
     pooling : {"flatten", "average"}, default="flatten"
-        "flatten" gives every pixel of the last maps its own LSTM weight (25.2 of 25.3 million weights at full size, as
-        published); "average" averages each map first, which leaves well under a million. The latter is ours.
+        "flatten" connects every pixel of the last feature maps to the LSTM, as published (25.2 of the 25.3 million
+        weights at full size). "average" averages each map first, which leaves well under a million weights; it is an
+        addition of this library.
     lstm_units : int, default=24
-        Memory cells [1]_.
+        Number of memory cells of the LSTM [1]_.
     lstm_activation : {"tanh", "sigmoid"}, default="tanh"
-        "sigmoid" is the released script's, with the hard-sigmoid gates of Keras 2.
+        Activation of the LSTM. "sigmoid" is that of the released script, with the hard-sigmoid gates of Keras 2.
     dense_units : tuple of int, default=(32, 32)
-        Dense ReLU layers after the LSTM (released script; the paper's text has none).
+        Units of the dense ReLU layers after the LSTM (released script; the text of the paper has none).
     clinical_units : tuple of int, default=(4, 4)
-        Dense ReLU layers of the clinical branch [1]_.
+        Units of the dense ReLU layers of the clinical branch [1]_.
     dropout : float, default=0.0
-        Share of the fused features dropped while training, in [0, 1).
+        Fraction of the fused features that is dropped during training, in [0, 1).
     learning_rate : float, default=0.01
-        Step size, the paper's value after tuning [1]_.
+        Learning rate, by default the tuned value of the paper [1]_.
     momentum : float, default=0.0
         Momentum of "sgd", in [0, 1).
     optimizer : {"sgd", "adam"}, default="sgd"
-        Rule of the weight updates [1]_.
+        Optimiser; stochastic gradient descent as in [1]_.
     batch_size : int, default=8
-        Patients per step [1]_.
+        Number of patients per batch [1]_.
     epochs : int, default=25
-        Passes over the training rows [1]_; the most there can be with `early_stopping`.
+        Number of passes over the training rows [1]_; with `early_stopping`, the largest number.
     shuffle : bool, default=True
-        Whether the rows are drawn in a new order at each epoch. The released script's final fit does not.
+        Whether the rows are drawn in a new random order in each epoch. The final fit of the released script does not
+        shuffle.
     class_weight : dict, "balanced" or None, default=None
-        Weights of the classes, as in scikit-learn. "balanced" does what random oversampling does, without copies.
+        Weights of the classes, as in scikit-learn. "balanced" has the effect of random oversampling, without copies of
+        rows.
     early_stopping : bool, default=False
-        Whether to hold out `validation_fraction` of the rows, stratified, and to keep the weights of the epoch with the
-        lowest loss on them. Nothing is held out unless asked.
+        Whether to hold out `validation_fraction` of the rows, stratified by class, and to keep the weights of the epoch
+        with the lowest loss on them. If False, no rows are held out.
     validation_fraction : float, default=0.2
-        Share held out by `early_stopping`, in (0, 1).
+        Fraction of the rows held out by `early_stopping`, in (0, 1).
     n_iter_no_change : int, default=5
-        Epochs without a lower validation loss after which `early_stopping` stops.
+        Number of epochs without a lower validation loss after which `early_stopping` ends the fit.
     warm_start : bool, default=False
-        Whether `fit` goes on from the weights of the last fit.
+        Whether `fit` continues from the weights of the previous fit.
     precision : {"auto", "float32", "float64", "mixed_bfloat16"}, default="auto"
-        Arithmetic of the network. "mixed_bfloat16" computes in bfloat16 and keeps float32 weights; "auto" does so where
-        the device has instructions for it (AVX512-BF16 or AMX, NVIDIA cards from Ampere on), else "float32".
+        Floating-point precision of the network. "mixed_bfloat16" computes in bfloat16 and keeps float32 weights. "auto"
+        selects it on devices with bfloat16 instructions (processors with AVX512-BF16 or AMX, NVIDIA GPUs from Ampere
+        on), and "float32" on others.
     n_devices : int, default=1
-        Cards that share each batch while training; where there is no card, logical processors. Batch normalisation
-        takes its statistics over all of them.
+        Number of GPUs over which each batch is divided during training; without a GPU, of logical CPU devices. The
+        statistics of batch normalisation are computed over all devices.
     random_state : int, RandomState instance or None, default=None
-        Initial weights, row order, dropout masks and the held-out rows. An int makes fits bit-identical on one machine.
+        Seed of initial weights, row order, dropout masks and held-out rows. With an int, fits are bit-identical on one
+        machine.
     verbose : {0, 1, 2}, default=0
-        Nothing, a progress bar, or one line an epoch. From scikit-learn 1.9 on, ``set_callbacks(ProgressBar())`` also
-        works, with one task an epoch.
+        Print nothing, a progress bar, or one line per epoch. With scikit-learn 1.9 or later,
+        ``set_callbacks(ProgressBar())`` is an alternative, with one task per epoch.
     callbacks : list of keras.callbacks.Callback, default=None
-        Keras callbacks; each fit works on copies of them.
+        Keras callbacks; each fit uses copies of them.
 
     Attributes
     ----------
     classes_ : ndarray of shape (2,)
-        The labels; the second is the one whose probability the network gives.
+        The class labels; the output of the network is the probability of the second.
     n_features_in_ : int
         Number of columns seen during :meth:`fit`.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Their names, where X had any.
+        Names of these columns, if X had any.
     weights_ : list of ndarray
-        The network's weights.
+        Weights of the network.
     network_ : keras.Model
-        A network of its own with these weights, built when first asked for.
+        A separate network with these weights, built at the first access.
     history_ : dict of str to list of float
-        "loss", and "val_loss" with `early_stopping`, one value an epoch of the last fit and of each :meth:`partial_fit`
-        since.
+        "loss" and, with `early_stopping`, "val_loss": one value per epoch of the last fit and of each later
+        :meth:`partial_fit`.
     n_iter_ : int
-        Their number of epochs.
+        Number of these epochs.
     precision_ : {"float32", "float64", "mixed_bfloat16"}
-        What "auto" came to.
+        The precision that was used; differs from `precision` if that is "auto".
 
     Raises
     ------
-    ValueError
-        If X does not have the columns that `stack_shape` asks for, or y does not have two classes.
+    InputError
+        If X does not have the columns that `stack_shape` requires, or y does not have two classes.
 
     Notes
     -----
-    Compiled networks are shared by all classifiers of a process, so that only the first fit of an architecture pays for
-    building it; a fitted classifier holds nothing but arrays. Fits and predictions of one process take turns; for
-    parallel folds use processes (``n_jobs`` with joblib's default backend).
+    SciKeras runs the training: its ``fit`` starts Keras' training on the batches with the given number of epochs and
+    callbacks, and records the loss of each epoch; input checks, network, initial weights, batches, prediction and saved
+    files are implemented in this library.
 
-    A weight of two counts a patient twice, in the loss and in the statistics of batch normalisation; it equals a
-    repeated row if all rows are in one batch.
+    Compiled networks are shared by all classifiers of a process: only the first fit of an architecture builds one, and
+    a fitted classifier stores arrays only. Fits and predictions within a process run one at a time; to run folds in
+    parallel, use processes (``n_jobs`` with joblib's default backend).
+
+    A patient with a weight of two counts twice in the loss and in the statistics of batch normalisation. This is
+    equivalent to repeating the row if all rows are in one batch.
 
     Research software, not a medical device.
 
@@ -254,7 +265,7 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         y : array-like of shape (n_patients,)
             Two classes of any type, such as 0 and 1 or "PD" and "PsPD".
         sample_weight : array-like of shape (n_patients,), default=None
-            Weights of the patients; one of weight zero takes no part.
+            Weights of the patients; a patient with weight zero is not used.
 
         Returns
         -------
@@ -263,16 +274,19 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
         Raises
         ------
+        InputError
+            If the columns do not match `stack_shape`, or y does not have two classes.
         ValueError
-            If the columns do not fit `stack_shape`, y does not have two classes, or a class is too small to hold out
-            `validation_fraction` of it.
+            If X has missing or infinite values, or a class is too small to hold out `validation_fraction` of it.
         """
-        with self._all_or_nothing():
+        with self._previous_fit_kept():
+            # Check the input before a callback or the network sees it.
             X, y, sample_weight = self._check_rows(X, y, sample_weight)
             classes, rows = self._classes_of(y, sample_weight)
-            start = self._weights_to_go_on_from(classes)
+            start = self._warm_start_weights(classes)
             context = self._init_callback_context(max_subtasks=self.epochs)
             context.call_on_fit_task_begin(estimator=self, X=X, y=y, metadata={"sample_weight": sample_weight})
+            # Rows with weight zero take no part in the class weights either.
             if self.class_weight is not None:
                 sample_weight[rows] *= compute_sample_weight(self.class_weight, y[rows])
             learned = self._train(
@@ -285,6 +299,7 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 context=context,
                 classes=classes,
             )
+        # Only now replace the previous fit: network and optimiser state of an earlier fit no longer apply.
         vars(self).pop("_network", None)
         vars(self).pop("_optimizer_state", None)
         vars(self).update(learned)
@@ -293,9 +308,9 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, classes=None, sample_weight=None):
-        """Pass once over some rows, from where the last fit or pass ended.
+        """Train for one epoch on the given rows, continuing from the last call of `fit` or `partial_fit`.
 
-        `epochs`, `early_stopping` and `warm_start` have no part in it.
+        `epochs` and `warm_start` have no effect.
 
         Parameters
         ----------
@@ -304,39 +319,43 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         y : array-like of shape (n_patients,)
             Entries of `classes`.
         classes : array-like of shape (2,), default=None
-            Both labels; needed at the first call if y does not hold both.
+            Both labels; required at the first call if y does not contain both.
         sample_weight : array-like of shape (n_patients,), default=None
             Weights of the patients.
 
         Returns
         -------
         CNNLSTMClassifier
-            The classifier after this pass.
+            The fitted classifier.
 
         Raises
         ------
+        InputError
+            If the columns do not match `stack_shape`, y contains an unknown label, there are not two classes, or
+            `class_weight` is "balanced" or `early_stopping` is True, which need all rows at once.
         ValueError
-            If the columns do not fit `stack_shape` or the last fit, y holds another label, there are not two classes,
-            or `class_weight` is "balanced" or `early_stopping` is set, which need all rows at once.
+            If X has missing or infinite values, or other columns than in the previous call.
         """
         if self.class_weight == "balanced" or self.early_stopping:
             raise InputError(
-                f"partial_fit sees a part of the rows; class_weight={self.class_weight!r} and "
-                f"early_stopping={self.early_stopping} need all of them: give sample_weight, or call fit"
+                f"class_weight={self.class_weight!r} with early_stopping={self.early_stopping} needs all rows at once, "
+                "which partial_fit does not have: give sample_weight instead, or use fit"
             )
         is_first = not hasattr(self, "weights_")
-        with self._all_or_nothing():
+        with self._previous_fit_kept():
+            # Check the input against the previous calls.
             X, y, sample_weight = self._check_rows(X, y, sample_weight, reset=is_first)
-            classes, rows = self._classes_of_pass(y, classes, sample_weight)
+            classes, rows = self._classes_of_partial_fit(y, classes, sample_weight)
             if self.class_weight is not None:
                 sample_weight[rows] *= compute_sample_weight(self.class_weight, y[rows])
+            # One epoch from the current weights and optimiser state.
             seed = int(check_random_state(self.random_state).randint(0, 2**31 - 1))
             learned = self._train(
                 X,
                 np.searchsorted(classes, y),
                 sample_weight,
                 rows=rows,
-                # Another order and other dropout masks in each pass.
+                # Each call draws a new row order and new dropout masks.
                 seed=seed if is_first else (seed + self.n_iter_) % 2**31,
                 start=None if is_first else self.weights_,
                 classes=classes,
@@ -344,6 +363,7 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 state=getattr(self, "_optimizer_state", None),
                 keeps_state=True,
             )
+        # Append to the history of the previous calls.
         if not is_first:
             learned["history_"] = {name: self.history_.get(name, []) + new for name, new in learned["history_"].items()}
             learned["n_iter_"] += self.n_iter_
@@ -352,7 +372,7 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         return self
 
     def predict_proba(self, X):
-        """Estimate the probabilities of both classes.
+        """Predict the probabilities of both classes.
 
         Parameters
         ----------
@@ -362,7 +382,7 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_patients, 2)
-            In the order of `classes_`, each in [0, 1], rows summing to one.
+            Probabilities in the order of `classes_`; each row sums to one.
         """
         check_is_fitted(self)
         X = validate_data(self, X, dtype=self._dtype(), reset=False)
@@ -378,7 +398,7 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         return np.column_stack([1.0 - positive, positive])
 
     def predict(self, X):
-        """Name the more probable class of each patient.
+        """Predict the more probable class of each patient.
 
         Parameters
         ----------
@@ -395,7 +415,7 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     @property
     def network_(self):
-        """Build a network of one's own with the fitted weights."""
+        """Separate network with the fitted weights, built at the first access."""
         check_is_fitted(self)
         if "_network" not in vars(self):
             self._network = build_cnn_lstm(self._fitted_spec)
@@ -403,30 +423,31 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         return self._network
 
     def summary(self):
-        """Describe the fitted network layer by layer.
+        """Tabulate the layers of the fitted network.
 
         Returns
         -------
         str
-            A table of layers with their output shapes and numbers of weights.
+            Table of the layers, with their output shapes and numbers of weights.
         """
         lines = []
         self.network_.summary(print_fn=lambda line, **_: lines.append(line), line_length=100)
         return "\n".join(lines)
 
     def save(self, path):
-        """Write the fitted classifier to one file without pickle.
+        """Save the fitted classifier to one file, without pickle.
 
         Parameters
         ----------
         path : path-like
-            The file to write: a zip of the network in Keras' format (which :func:`keras.models.load_model` opens once
-            this library is imported) and of a JSON file with everything else.
+            The file to write: a zip archive of the network in the format of Keras (which
+            :func:`keras.models.load_model` reads after this library has been imported) and a JSON file with everything
+            else.
 
         Raises
         ------
-        ValueError
-            If a parameter, such as `callbacks`, cannot be written without pickle.
+        InputError
+            If a parameter, such as `callbacks`, cannot be saved without pickle.
         """
         check_is_fitted(self)
         names = [name for name in (*LEARNED_ATTRIBUTES, *VALIDATION_ATTRIBUTES) if hasattr(self, name)]
@@ -440,7 +461,7 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     @classmethod
     def load(cls, path):
-        """Read a file of :meth:`save`. Nothing in it is run.
+        """Load a classifier from a file of :meth:`save`, without executing code from the file.
 
         Parameters
         ----------
@@ -450,22 +471,23 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Returns
         -------
         CNNLSTMClassifier
-            The fitted classifier, with identical probabilities.
+            The fitted classifier, which predicts identical probabilities.
 
         Raises
         ------
-        ValueError
-            If the file is foreign or damaged, or of a version that this one does not understand; the text says which.
+        InputError
+            If the file was not written by :meth:`save`, is damaged, or was written by an incompatible version.
         FileNotFoundError
-            If there is no such file.
+            If the file does not exist.
         """
         parameters, learned, spec, weights = read_classifier(path)
-        strange = sorted(set(parameters) - set(cls().get_params())) + sorted(
+        unknown = sorted(set(parameters) - set(cls().get_params())) + sorted(
             set(learned) - {*LEARNED_ATTRIBUTES, *VALIDATION_ATTRIBUTES}
         )
-        if strange:
+        if unknown:
             raise InputError(
-                f"{path}: written by another version, with parts unknown to this one: {', '.join(strange)}"
+                f"{path}: written by another version of sklearn_pspd, with entries unknown to this one: "
+                f"{', '.join(unknown)}"
             )
         classifier = cls(**parameters)
         vars(classifier).update(learned, weights_=weights, _fitted_spec=spec)
@@ -476,7 +498,7 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     def __getstate__(self):
         state = dict(super().__getstate__())
-        # It is built from the rest when asked for.
+        # The separate network is rebuilt from the weights at the next access.
         state.pop("_network", None)
         return state
 
@@ -490,8 +512,11 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         return np.float64 if self.precision == "float64" else np.float32
 
     @contextlib.contextmanager
-    def _all_or_nothing(self):
-        """Leave a failed or interrupted fit's traces nowhere: what was learned before still goes together."""
+    def _previous_fit_kept(self):
+        """Restore the attributes set by input validation if fitting fails, so that the previous fit stays consistent.
+
+        All other learned attributes are set only after training has succeeded.
+        """
         before = {name: vars(self)[name] for name in VALIDATION_ATTRIBUTES if name in vars(self)}
         try:
             yield
@@ -505,31 +530,33 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         X, y = validate_data(self, X, y, dtype=self._dtype(), reset=reset)
         check_classification_targets(y)
         weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True, copy=True)
-        # Newer versions of scikit-learn refuse it themselves, in these words.
+        # Newer versions of scikit-learn raise this error themselves, with the same message.
         if not np.any(weights):
             raise InputError("Sample weights must contain at least one non-zero number.")
         return X, y, weights
 
     def _classes_of(self, y, sample_weight):
-        """Return the two classes and the rows of any weight."""
+        """Return the two classes and the rows with a weight above zero."""
         rows = np.flatnonzero(sample_weight > 0)
         classes = np.unique(y[rows])
         self._check_classes(y, classes)
         return classes, rows
 
-    def _classes_of_pass(self, y, classes, sample_weight):
+    def _classes_of_partial_fit(self, y, classes, sample_weight):
+        """Return the same for a part of the rows, with the classes of the previous call or of the argument."""
         if hasattr(self, "classes_"):
             if classes is not None and not np.array_equal(np.unique(classes), self.classes_):
                 raise InputError(
-                    f"classes={np.asarray(classes).tolist()} differ from those known so far, {self.classes_.tolist()}"
+                    f"classes={np.asarray(classes).tolist()} differ from those of the previous call, "
+                    f"{self.classes_.tolist()}"
                 )
             classes = self.classes_
         elif classes is None:
             return self._classes_of(y, sample_weight)
         classes = np.unique(classes)
         self._check_classes(classes, classes)
-        if strange := np.setdiff1d(y, classes).tolist():
-            raise InputError(f"y holds {strange[:5]}; the classes are {classes.tolist()}")
+        if unknown := np.setdiff1d(y, classes).tolist():
+            raise InputError(f"y has the unknown labels {unknown[:5]}; the classes are {classes.tolist()}")
         return classes, np.flatnonzero(sample_weight > 0)
 
     def _train(
@@ -547,15 +574,16 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         state=None,
         keeps_state=False,
     ):
-        """Train a borrowed network and return what was learned, by attribute name."""
+        """Train a borrowed network and return the learned attributes by name."""
+        # Specify the network; two specifications that are equal share one compiled network.
         precision = self._resolve_precision()
         spec = self._spec(X.shape[1], precision)
-        # Equal weights, whatever they are, need no weighted statistics.
+        # Equal weights need no weighted batch statistics, which take longer to compute.
         is_weighted = spec.stack_shape is not None and spec.batch_norm != "none" and np.ptp(sample_weight[rows]) > 0
         if is_weighted and self.n_devices > 1:
             raise InputError(
-                f"n_devices={self.n_devices}: patients' weights do not enter batch normalisation over several devices; "
-                'train on one, or with batch_norm="none"'
+                f"n_devices={self.n_devices}: batch normalisation over several devices cannot use the weights of "
+                'patients; train on one device or with batch_norm="none"'
             )
         training_spec = dataclasses.replace(spec, weighted=is_weighted, n_devices=self.n_devices)
         rows, validation_rows = self._split_rows(rows, codes, seed)
@@ -568,6 +596,7 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 "_fitted_spec": spec,
             }
 
+        # Set the borrowed network to the start of this fit, train it, and copy its weights before it is returned.
         with NETWORK_POOL.borrow(training_spec) as network, deterministic_ops():
             start = initial_weights(network, seed) if start is None else start
             reset_network(network, start, learning_rate=self.learning_rate, seed=seed, state=state)
@@ -601,27 +630,36 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             )
         if len(classes) < 2:
             raise InputError(
-                f"{type(self).__name__} needs rows of two classes; y (where its weight is not zero) has one class: "
+                f"{type(self).__name__} needs two classes; y (rows with a weight above zero) has one class: "
                 f"{classes.tolist()}"
             )
 
-    def _weights_to_go_on_from(self, classes):
+    def _warm_start_weights(self, classes):
+        """Return the weights of the previous fit if `warm_start`, else None."""
         if not (self.warm_start and hasattr(self, "weights_")):
             return None
         if not np.array_equal(classes, self.classes_):
-            raise InputError(f"warm_start: the last fit knew the classes {self.classes_}, now y has {classes}")
+            raise InputError(
+                f"warm_start=True needs the classes of the previous fit, {self.classes_.tolist()}; y has the classes "
+                f"{classes.tolist()}"
+            )
         return self.weights_
 
     def _spec(self, n_features, precision=None):
+        """Return the specification of the network for X with `n_features` columns."""
+        # The first columns are pixels, the others clinical.
         stack_shape = None if self.stack_shape is None else tuple(int(side) for side in self.stack_shape)
         n_pixels = 0 if stack_shape is None else int(np.prod(stack_shape))
         if stack_shape is not None and (len(stack_shape) != 3 or min(stack_shape) < 1):
-            raise InputError(f"stack_shape is (n_slices, height, width), three numbers above zero; got {stack_shape}")
+            raise InputError(
+                f"stack_shape must be (n_slices, height, width), three positive numbers; it is {stack_shape}"
+            )
         if n_features < n_pixels:
             raise InputError(
-                f"stack_shape={stack_shape} asks for {n_pixels} pixel columns, then clinical columns; "
-                f"X has {n_features} columns in all"
+                f"stack_shape={stack_shape} requires {n_pixels} pixel columns, followed by clinical columns; "
+                f"X has {n_features} columns"
             )
+        # Tuples instead of lists, so that the specification can be a key of the pool of networks.
         return NetworkSpec(
             stack_shape=stack_shape,
             n_clinical=n_features - n_pixels,
@@ -641,11 +679,13 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         )
 
     def _split_rows(self, rows, codes, seed):
+        """Return training rows, and validation rows or None."""
         if not self.early_stopping:
             return rows, None
         return train_test_split(rows, test_size=self.validation_fraction, stratify=codes[rows], random_state=seed)
 
     def _trainer(self, network, epochs, callbacks):
+        """Return SciKeras' trainer of a network; its `shuffle` is off because the batches draw the row order."""
         callbacks = [*callbacks, *copy.deepcopy(list(self.callbacks or []))]
         if self.early_stopping:
             callbacks.append(keras.callbacks.EarlyStopping(patience=self.n_iter_no_change, restore_best_weights=True))

@@ -1,4 +1,4 @@
-"""Layers of the network that the stock ones do slowly or cannot do."""
+"""Keras layers that compute faster than the standard ones, or that have no standard counterpart."""
 
 import keras
 import numpy as np
@@ -7,20 +7,20 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="sklearn_pspd")
 def hard_sigmoid_keras2(x):
-    """Return min(1, max(0, 0.2 x + 0.5)), the hard sigmoid of Keras 2; Keras 3 has another slope."""
+    """Return min(1, max(0, 0.2 x + 0.5)), the hard sigmoid of Keras 2; that of Keras 3 has a different slope."""
     return ops.clip(0.2 * x + 0.5, 0.0, 1.0)
 
 
 @keras.saving.register_keras_serializable(package="sklearn_pspd")
 class WeightedBatchNormalization(keras.layers.BatchNormalization):
-    """Batch normalisation whose statistics count each map as often as its weight says.
+    """Batch normalisation with weighted means and variances over the maps of a batch.
 
-    Without weights it computes what :class:`keras.layers.BatchNormalization` does, in one fused pass over the maps
-    where the backend has one.
+    Without weights it computes the same as :class:`keras.layers.BatchNormalization`. With TensorFlow it then uses a
+    single fused kernel.
 
     Notes
     -----
-    The stock layer copies bfloat16 maps to float32 and reads them six times.
+    The standard layer copies bfloat16 maps to float32 and reads them six times.
     """
 
     def call(self, inputs, weights=None, training=None):
@@ -33,6 +33,7 @@ class WeightedBatchNormalization(keras.layers.BatchNormalization):
             return super().call(inputs, training=training)
         if not training:
             return outputs
+        # As in the standard layer, only training updates the moving averages that prediction uses.
         for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
             batch = ops.cast(batch, moving.dtype)
             moving.assign(moving * self.momentum + batch * (1.0 - self.momentum))
@@ -40,10 +41,11 @@ class WeightedBatchNormalization(keras.layers.BatchNormalization):
 
     def _normalise_weighted(self, inputs, weights):
         maps = ops.cast(inputs, keras.backend.result_type(inputs.dtype, "float32"))
-        share = ops.reshape(ops.cast(weights, maps.dtype), (-1, 1, 1, 1))
-        share = share / (ops.sum(share) * float(np.prod(inputs.shape[1:3])))
-        mean = ops.sum(share * maps, axis=(0, 1, 2))
-        variance = ops.sum(share * ops.square(maps - mean), axis=(0, 1, 2))
+        # The weight of one pixel as a proportion of the total weight of all pixels of all maps.
+        proportion = ops.reshape(ops.cast(weights, maps.dtype), (-1, 1, 1, 1))
+        proportion = proportion / (ops.sum(proportion) * float(np.prod(inputs.shape[1:3])))
+        mean = ops.sum(proportion * maps, axis=(0, 1, 2))
+        variance = ops.sum(proportion * ops.square(maps - mean), axis=(0, 1, 2))
         gamma, beta = (ops.cast(parameter, maps.dtype) for parameter in (self.gamma, self.beta))
         outputs = (maps - mean) * (gamma * ops.rsqrt(variance + self.epsilon)) + beta
         return ops.cast(outputs, self.compute_dtype), mean, variance
@@ -60,58 +62,50 @@ class WeightedBatchNormalization(keras.layers.BatchNormalization):
             epsilon=self.epsilon,
             is_training=bool(training),
         )
-        # The fused kernel gives the sample variance, n - 1 in the denominator; Keras keeps the population's.
+        # The fused kernel returns the sample variance, with the denominator n - 1; Keras' moving average is of the
+        # variance with the denominator n.
         n_values = tf.cast(tf.reduce_prod(tf.shape(inputs)[:3]), "float32")
         return outputs, mean, variance * (n_values - 1) / n_values
 
 
 @keras.saving.register_keras_serializable(package="sklearn_pspd")
 class PooledConv2D(keras.layers.Conv2D):
-    """Convolution, then the maximum of each 2 x 2 square, then bias and ReLU.
+    """Convolution, followed by the maximum of each 2 x 2 square, bias and ReLU.
 
-    Bias and ReLU are monotone and the same at every pixel, so they commute with the maximum; after it they have a
-    quarter of the pixels to do, forth and back.
+    Adding the bias and ReLU are monotone and the same for all pixels of a map, so they can be applied after the maximum
+    with the same result. After pooling only a quarter of the pixels remain, in the forward and the backward pass.
 
     Parameters
     ----------
     filters, kernel_size, **kwargs
-        As in :class:`keras.layers.Conv2D`.
-    pool_padding : {"valid", "same"}, default="valid"
-        What happens to an odd last row or column: it is left out, or pooled with nothing.
+        As in :class:`keras.layers.Conv2D`. An odd last row or column is not pooled, as in
+        :class:`keras.layers.MaxPooling2D`.
     """
-
-    def __init__(self, filters, kernel_size, *, pool_padding="valid", **kwargs):
-        super().__init__(filters, kernel_size, **kwargs)
-        self.pool_padding = pool_padding
 
     def call(self, inputs):
         """Return maps of half the height and width."""
         convolve = _convolve_one_channel if inputs.shape[-1] == 1 else self.convolution_op
-        maps = ops.max_pool(convolve(inputs, self.kernel), 2, padding=self.pool_padding)
+        maps = ops.max_pool(convolve(inputs, self.kernel), 2)
         return ops.relu(_add_bias(maps, self.bias))
 
     def compute_output_shape(self, input_shape):
-        """Return the shape after pooling."""
+        """Return the shape of the pooled maps."""
         n_maps, height, width, n_filters = super().compute_output_shape(input_shape)
-        up = 1 if self.pool_padding == "same" else 0
-        return n_maps, (height + up) // 2, (width + up) // 2, n_filters
-
-    def get_config(self):
-        """Return what rebuilds the layer."""
-        return {**super().get_config(), "pool_padding": self.pool_padding}
+        return n_maps, height // 2, width // 2, n_filters
 
 
 @keras.saving.register_keras_serializable(package="sklearn_pspd")
 class SliceLSTM(keras.layers.Layer):
-    """LSTM over a few slices with a long vector each, which returns its last output.
+    """LSTM for few slices with a long feature vector per slice; it returns the last output.
 
-    The same weights and numbers as :class:`keras.layers.LSTM`; but the product of inputs and kernel, nearly all of the
-    work, is one matrix product for all slices instead of one a slice, each with its own copy of the kernel.
+    It has the weights and the outputs of :class:`keras.layers.LSTM`. The product of inputs and kernel, which takes
+    nearly all of the time, is a single matrix product for all slices, instead of one product per slice, each with its
+    own copy of the kernel.
 
     Parameters
     ----------
     units : int
-        Memory cells.
+        Number of memory cells.
     activation : str, default="tanh"
         Activation of cell and output.
     recurrent_activation : str or callable, default="sigmoid"
@@ -125,19 +119,21 @@ class SliceLSTM(keras.layers.Layer):
         self.recurrent_activation = keras.activations.get(recurrent_activation)
 
     def build(self, input_shape):
-        """Add kernel, recurrent kernel and bias, with the gates in the order input, forget, cell, output."""
+        """Create kernel, recurrent kernel and bias, with the gates in the order input, forget, cell, output."""
         self.kernel = self.add_weight(name="kernel", shape=(input_shape[-1], 4 * self.units))
-        # The recurrence is small: it stays in the precision of the weights.
+        # The recurrence is a small computation; it keeps the precision of the weights under mixed precision.
         self.recurrent_kernel = self.add_weight(
             name="recurrent_kernel", shape=(self.units, 4 * self.units), autocast=False
         )
         self.bias = self.add_weight(name="bias", shape=(4 * self.units,), initializer="zeros", autocast=False)
 
     def call(self, inputs):
-        """Read slices of shape (n_patients, n_slices, n_features) in order."""
+        """Process slices of shape (n_patients, n_slices, n_features) in order."""
+        # The part of all gates that depends on the inputs, for all slices at once.
         _, n_slices, n_features = inputs.shape
         projected = ops.matmul(ops.reshape(inputs, (-1, n_features)), self.kernel)
         projected = ops.reshape(ops.cast(projected, self.variable_dtype), (-1, n_slices, 4 * self.units)) + self.bias
+        # The recurrence, slice by slice.
         output = cell = ops.zeros_like(projected[:, 0, : self.units])
         for step in range(n_slices):
             gates = projected[:, step] + ops.matmul(output, self.recurrent_kernel)
@@ -153,7 +149,7 @@ class SliceLSTM(keras.layers.Layer):
         return input_shape[0], self.units
 
     def get_config(self):
-        """Return what rebuilds the layer."""
+        """Return the arguments from which Keras rebuilds the layer."""
         return {
             **super().get_config(),
             "units": self.units,
@@ -163,6 +159,7 @@ class SliceLSTM(keras.layers.Layer):
 
 
 def _has_fused_kernels(dtype):
+    """Return whether the backend has fused kernels for this dtype; TensorFlow's batch normalisation has no float64."""
     return keras.backend.backend() == "tensorflow" and dtype != "float64"
 
 
@@ -172,15 +169,16 @@ def _add_bias(maps, bias):
         return maps + bias
     import tensorflow as tf
 
-    # Its gradient sums over pixels three times as fast as that of a broadcast sum.
+    # The gradient of bias_add sums over pixels three times as fast as the gradient of a broadcast sum.
     return tf.nn.bias_add(maps, bias)
 
 
 def _convolve_one_channel(maps, kernel):
-    """Convolve maps of one channel, zero-padded at the bottom and the right as "same" padding does.
+    """Convolve maps of one channel with "same" padding, with its own gradient.
 
-    The gradient with respect to the maps is a matrix product and a few shifts: the convolution library computes that of
-    many channels into one at a fraction of the speed of memory.
+    With a single input channel, the gradient with respect to the maps is a convolution of many channels into one, which
+    the convolution library computes at a fraction of the memory bandwidth. A matrix product and a few shifts compute it
+    faster.
     """
     kernel = ops.convert_to_tensor(kernel)
 
@@ -189,6 +187,7 @@ def _convolve_one_channel(maps, kernel):
         outputs = ops.conv(maps, kernel, padding="same")
 
         def gradient(*args, upstream=None):
+            # Keras passes the upstream gradient by position or by name, depending on the backend.
             upstream = args[0] if upstream is None else upstream
             return _one_channel_gradients(maps, kernel, upstream)
 
@@ -198,9 +197,16 @@ def _convolve_one_channel(maps, kernel):
 
 
 def _one_channel_gradients(maps, kernel, upstream):
+    """Return the gradients with respect to maps and kernel.
+
+    The forward pass is output[y, x, f] = sum over i, j of padded[y + i, x + j] * kernel[i, j, f]. A tap is one position
+    (i, j) of the kernel.
+    """
     size, _, _, n_filters = kernel.shape
     _, height, width, _ = maps.shape
-    # "same" puts the odd pixel of padding after the maps.
+    # Kernel: d kernel[i, j, f] = sum over y, x of padded[y + i, x + j] * upstream[y, x, f]. For each image this is the
+    # product of its shifted maps (taps x pixels) and the upstream gradient (pixels x filters). The sum over images is
+    # taken in at least float32. With an odd number of padding pixels, "same" puts the extra one after the maps.
     before, after = (size - 1) // 2, size // 2
     padded = ops.pad(maps[..., 0], ((0, 0), (before, after), (before, after)))
     taps = [(i, j) for i in range(size) for j in range(size)]
@@ -209,13 +215,14 @@ def _one_channel_gradients(maps, kernel, upstream):
     of_kernel = ops.matmul(ops.reshape(shifted, (-1, len(taps), height * width)), upstream)
     of_kernel = ops.sum(ops.cast(of_kernel, keras.backend.result_type(maps.dtype, "float32")), axis=0)
     of_kernel = ops.cast(ops.reshape(of_kernel, kernel.shape), kernel.dtype)
-    # What each output pixel sends back to the pixel under each tap, moved there.
-    sent = ops.matmul(upstream, ops.transpose(ops.reshape(kernel, (len(taps), n_filters))))
-    sent = ops.pad(
-        ops.reshape(sent, (-1, height, width, len(taps))), ((0, 0), (after, before), (after, before), (0, 0))
+    # Maps: d maps[y, x] = sum over i, j, f of upstream[y - i + before, x - j + before, f] * kernel[i, j, f]. The sum
+    # over f is a matrix product, which gives one image per tap; these images are shifted by their taps and added.
+    per_tap = ops.matmul(upstream, ops.transpose(ops.reshape(kernel, (len(taps), n_filters))))
+    per_tap = ops.pad(
+        ops.reshape(per_tap, (-1, height, width, len(taps))), ((0, 0), (after, before), (after, before), (0, 0))
     )
     of_maps = sum(
-        sent[:, size - 1 - i : size - 1 - i + height, size - 1 - j : size - 1 - j + width, k]
+        per_tap[:, size - 1 - i : size - 1 - i + height, size - 1 - j : size - 1 - j + width, k]
         for k, (i, j) in enumerate(taps)
     )
     return of_maps[..., None], of_kernel

@@ -1,4 +1,4 @@
-"""One file for a fitted network, which runs no code when it is read."""
+"""File format of fitted networks, which executes no code when it is read."""
 
 import hashlib
 import importlib.metadata
@@ -23,24 +23,24 @@ MAX_DESCRIPTION_BYTES = 50_000_000
 
 
 def write_classifier(path, *, parameters, learned, spec, weights):
-    """Write a fitted network as one zip file: the network in Keras' format and the rest as JSON.
+    """Write a fitted network to a zip archive of the network in the format of Keras and a JSON file with the rest.
 
     Parameters
     ----------
     path : path-like
-        The file to write.
+        File to write.
     parameters : dict of str to object
         Hyper-parameters of the classifier.
     learned : dict of str to object
-        What else it learned: numbers, texts, lists, dictionaries and arrays of them.
+        Other learned attributes: numbers, text, and lists, dictionaries and arrays of them.
     spec : NetworkSpec
-        Its network.
+        Specification of the network.
     weights : list of ndarray
-        In the order of the network's weights.
+        Weights, in the order of the network's weights.
 
     Raises
     ------
-    ValueError
+    InputError
         If a value cannot be written without pickle.
     """
     network = build_cnn_lstm(spec)
@@ -48,7 +48,7 @@ def write_classifier(path, *, parameters, learned, spec, weights):
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / NETWORK
         with warnings.catch_warnings():
-            # NumPy 2 warns of TensorFlow's variables, which Keras turns into arrays.
+            # NumPy 2 warns when Keras converts TensorFlow's variables to arrays.
             warnings.filterwarnings("ignore", "__array__ implementation doesn't accept a copy", DeprecationWarning)
             network.save(file)
         stored = file.read_bytes()
@@ -71,26 +71,27 @@ def read_classifier(path):
     Parameters
     ----------
     path : path-like
-        The file.
+        File to read.
 
     Returns
     -------
     parameters : dict of str to object
-        Hyper-parameters.
+        Hyper-parameters of the classifier.
     learned : dict of str to object
-        What else the classifier learned.
+        Other learned attributes.
     spec : NetworkSpec
-        The network.
+        Specification of the network.
     weights : list of ndarray
-        Its weights.
+        Weights, in the order of the network's weights.
 
     Raises
     ------
-    ValueError
-        If the file is foreign, damaged or of a format that this version does not read.
+    InputError
+        If the file was not written by :func:`write_classifier`, is damaged, or has another format version.
     FileNotFoundError
-        If there is no such file.
+        If the file does not exist.
     """
+    # Check that it is a complete file of a known format.
     description, stored = _open_archive(path)
     if description["format"] != FORMAT:
         raise InputError(
@@ -98,7 +99,8 @@ def read_classifier(path):
             f"{description.get('library', 'an unknown version')}; sklearn_pspd {_version()} reads format {FORMAT}"
         )
     if hashlib.sha256(stored).hexdigest() != description.get("sha256"):
-        raise InputError(f"{path}: the network is not the one that was saved (its SHA-256 differs)")
+        raise InputError(f"{path}: the network differs from the one that was saved (SHA-256 does not match)")
+    # Rebuild the network. Only weights are loaded: the layers are built by this library, never from the file.
     try:
         spec = _decode_spec(description["network"])
         parameters, learned = (
@@ -108,10 +110,9 @@ def read_classifier(path):
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / NETWORK
             file.write_bytes(stored)
-            # The weights only: the layers come from our own code, never from the file.
             network.load_weights(file)
     except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
-        raise InputError(f"{path}: damaged, or written by another version ({error})") from error
+        raise InputError(f"{path}: damaged, or written by another version of sklearn_pspd ({error})") from error
     return parameters, learned, spec, network.get_weights()
 
 
@@ -119,9 +120,12 @@ def _open_archive(path):
     try:
         with zipfile.ZipFile(path) as archive:
             if sorted(archive.namelist()) != sorted([DESCRIPTION, NETWORK]):
-                raise InputError(f"{path}: not a file of CNNLSTMClassifier.save; it holds {archive.namelist()[:5]}")
+                raise InputError(f"{path}: not a file of CNNLSTMClassifier.save; it contains {archive.namelist()[:5]}")
             if archive.getinfo(DESCRIPTION).file_size > MAX_DESCRIPTION_BYTES:
-                raise InputError(f"{path}: its {DESCRIPTION} is too large to be ours")
+                raise InputError(
+                    f"{path}: not a file of CNNLSTMClassifier.save; its {DESCRIPTION} has more than "
+                    f"{MAX_DESCRIPTION_BYTES} bytes"
+                )
             description = json.loads(archive.read(DESCRIPTION))
             stored = archive.read(NETWORK)
     except (zipfile.BadZipFile, UnicodeDecodeError, json.JSONDecodeError) as error:
@@ -132,7 +136,7 @@ def _open_archive(path):
 
 
 def _encode(value, name):
-    """Return a JSON value; what JSON would change is a one-key dictionary."""
+    """Return a JSON value; types that JSON does not have, such as tuples, become a dictionary with the type as key."""
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, np.generic):
@@ -144,7 +148,7 @@ def _encode(value, name):
         return {kind: [_encode(item, name) for item in value]}
     if isinstance(value, dict):
         return {"dict": [[_encode(key, name), _encode(item, name)] for key, item in value.items()]}
-    raise InputError(f"{name}={value!r} cannot be written without pickle; set it to a number, a text or None")
+    raise InputError(f"{name}={value!r} cannot be saved without pickle; set it to a number, text or None")
 
 
 def _decode(value):
@@ -161,8 +165,8 @@ def _decode(value):
 
 def _decode_spec(values):
     known = {field.name for field in fields(NetworkSpec)}
-    if strange := sorted(set(values) - known):
-        raise InputError(f"unknown parts of the network: {', '.join(strange)}")
+    if unknown := sorted(set(values) - known):
+        raise InputError(f"unknown entries of the network specification: {', '.join(unknown)}")
     return NetworkSpec(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
 

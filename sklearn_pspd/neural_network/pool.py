@@ -1,4 +1,4 @@
-"""A process-wide pool of compiled networks, and the devices and arithmetic that they use."""
+"""Process-wide pool of compiled networks, and the devices and precision they use."""
 
 import contextlib
 import functools
@@ -16,16 +16,16 @@ from .architecture import NetworkSpec, build_cnn_lstm
 
 
 class NetworkPool:
-    """A few compiled networks, shared by every estimator of the process.
+    """Compiled networks that are shared by all estimators of the process.
 
-    Building and tracing a network costs seconds and, on TensorFlow, memory that is never returned; resetting its
-    weights costs neither. One lock guards all of them, so that a fit or a prediction has its network for itself, also
-    under threads.
+    Building and tracing a network takes seconds and, with TensorFlow, memory that is never released; resetting its
+    weights takes neither. A single lock protects the pool: a fit or a prediction has exclusive use of its network, also
+    in threads.
 
     Parameters
     ----------
     max_networks : int, default=8
-        The least recently used network beyond this number is dropped.
+        Largest number of networks; if there are more, the least recently used one is removed.
     """
 
     def __init__(self, max_networks: int = 8) -> None:
@@ -38,28 +38,28 @@ class NetworkPool:
 
     @contextlib.contextmanager
     def borrow(self, spec: NetworkSpec) -> Iterator[keras.Model]:
-        """Lend the compiled network of a specification for the length of a ``with`` block.
+        """Lend the compiled network of a specification for the duration of a ``with`` block.
 
         Parameters
         ----------
         spec : NetworkSpec
-            What to lend; built at its first use.
+            Specification of the network, which is built at its first use.
 
         Yields
         ------
         keras.Model
-            With whatever weights the last borrower left in it. It must not be kept after the block.
+            The network, with the weights of its previous use. It must not be used after the block.
         """
         with self._lock:
             network = self._networks.pop(spec, None)
             if network is None:
                 _let_gpu_memory_grow()
-                # Keras draws seeds for its initialisers, which are not used, from Python's global generator.
+                # Keras draws seeds of its initialisers, which are not used here, from Python's global random state.
                 state = random.getstate()
                 network = build_cnn_lstm(spec)
                 random.setstate(state)
             yield network
-            # Only reached when the borrower succeeded: a broken or interrupted network is not lent again.
+            # Not reached if the block raises: a network whose training failed or was interrupted is not used again.
             self._networks[spec] = network
             while len(self._networks) > self.max_networks:
                 self._networks.popitem(last=False)
@@ -69,7 +69,7 @@ NETWORK_POOL = NetworkPool()
 
 
 def optimizer_state(network: keras.Model) -> list[np.ndarray]:
-    """Copy the optimiser's momenta and counters, for :func:`reset_network`."""
+    """Return a copy of the optimiser's momenta and counters, for :func:`reset_network`."""
     return [np.array(variable.numpy()) for variable in network.optimizer.variables]
 
 
@@ -81,20 +81,20 @@ def reset_network(
     seed: int,
     state: Sequence[np.ndarray] | None = None,
 ) -> None:
-    """Bring a compiled network to the start of a fit: weights, optimiser state, learning rate, dropout seed.
+    """Set a compiled network to the start of a fit: weights, optimiser state, learning rate and seed of dropout.
 
     Parameters
     ----------
     network : keras.Model
-        A compiled network, used before or not.
+        A compiled network, new or used before.
     weights : sequence of ndarray
-        In the order of ``network.weights``.
+        Weights, in the order of ``network.weights``.
     learning_rate : float
-        Step size of the fit to come.
+        Learning rate of the fit.
     seed : int
         Seed of the dropout masks.
     state : sequence of ndarray, default=None
-        State of the optimiser to go on from, as :func:`optimizer_state` gives it; None starts anew.
+        Optimiser state from which to continue, as returned by :func:`optimizer_state`; None sets it to zero.
     """
     network.set_weights(weights)
     optimizer = network.optimizer
@@ -111,19 +111,19 @@ def reset_network(
 
 @functools.cache
 def has_native_bfloat16() -> bool:
-    """Say whether the device that TensorFlow or another backend computes on multiplies bfloat16 in hardware.
+    """Return whether the device of the Keras backend has instructions for bfloat16 multiplication.
 
     Returns
     -------
     bool
-        True on NVIDIA cards from Ampere on, and on x86 processors with AVX512-BF16 or AMX under Linux, unless
-        ``TF_ENABLE_ONEDNN_OPTS=0`` keeps TensorFlow from those instructions.
+        True on NVIDIA GPUs from Ampere on, and on x86 processors with AVX512-BF16 or AMX under Linux, unless
+        ``TF_ENABLE_ONEDNN_OPTS=0`` prevents TensorFlow from using these instructions.
     """
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        for card in tf.config.list_physical_devices("GPU"):
-            return tf.config.experimental.get_device_details(card).get("compute_capability", (0, 0)) >= (8, 0)
+        for gpu in tf.config.list_physical_devices("GPU"):
+            return tf.config.experimental.get_device_details(gpu).get("compute_capability", (0, 0)) >= (8, 0)
         if os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "0":
             return False
     elif keras.backend.backend() == "jax":
@@ -137,7 +137,7 @@ def has_native_bfloat16() -> bool:
 
 @contextlib.contextmanager
 def deterministic_ops() -> Iterator[None]:
-    """Let TensorFlow use deterministic kernels only, and restore the process' setting afterwards."""
+    """Restrict TensorFlow to deterministic kernels, and restore the setting of the process afterwards."""
     if keras.backend.backend() != "tensorflow":
         yield
         return
@@ -154,12 +154,12 @@ def deterministic_ops() -> Iterator[None]:
 
 @functools.cache
 def _let_gpu_memory_grow():
-    """Keep TensorFlow from taking a whole card, so that two workers can share it."""
+    """Prevent TensorFlow from reserving all memory of a GPU, so that several processes can share it."""
     if keras.backend.backend() != "tensorflow":
         return
     import tensorflow as tf
 
-    for card in tf.config.list_physical_devices("GPU"):
-        # Too late once the card is in use; then whoever used it first has decided.
+    for gpu in tf.config.list_physical_devices("GPU"):
+        # TensorFlow raises if the GPU is in use already; the setting made by its first user then stays.
         with contextlib.suppress(RuntimeError):
-            tf.config.experimental.set_memory_growth(card, True)
+            tf.config.experimental.set_memory_growth(gpu, True)

@@ -2,22 +2,26 @@
 
 from .calibration import CalibrationCurveDisplay
 from .comparison import ComparisonDisplay
+from .confusion_matrix import ConfusionMatrixDisplay
 from .decision_curves import DecisionCurveDisplay
 from .flow import FlowDisplay
+from .fold_curves import FoldCurvesDisplay
 from .negative_control import NegativeControlDisplay
 from .network import NetworkDisplay
-from .search import LadderDisplay
+from .search import SequentialSearchDisplay
 from .slices import SliceStackDisplay
 from .thresholds import ThresholdDisplay
 
 __all__ = [
     "CalibrationCurveDisplay",
     "ComparisonDisplay",
+    "ConfusionMatrixDisplay",
     "DecisionCurveDisplay",
     "FlowDisplay",
-    "LadderDisplay",
+    "FoldCurvesDisplay",
     "NegativeControlDisplay",
     "NetworkDisplay",
+    "SequentialSearchDisplay",
     "SliceStackDisplay",
     "ThresholdDisplay",
 ]

@@ -1,13 +1,15 @@
-"""Predicted against observed risk, and the net benefit of acting on it."""
+"""Predicted against observed risk of PsPD."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 
-from .style import COLOURS, GUIDE
+from .display import Grid, ScoreDisplay, panels
+from .style import GUIDE, colour_of, wrapped
 
 
-class CalibrationCurveDisplay:
-    """Observed against predicted shares of PsPD, one panel for each evaluation and model.
+class CalibrationCurveDisplay(ScoreDisplay):
+    """Observed proportion of PsPD against its predicted probability, in groups of patients with similar prediction.
+
+    The class methods take the option ``n_bins`` (int, default=4): the number of groups of about equal size.
 
     Parameters
     ----------
@@ -20,8 +22,16 @@ class CalibrationCurveDisplay:
     ----------
     figure_ : matplotlib.figure.Figure
         The figure, after :meth:`plot`.
-    axes_ : ndarray of matplotlib.axes.Axes
-        One row an evaluation, one column a model.
+    axes_ : ndarray of matplotlib.axes.Axes of shape (n_evaluations, n_models)
+        One row per evaluation, one column per model.
+
+    Examples
+    --------
+    >>> from sklearn_pspd.plotting import CalibrationCurveDisplay
+    >>> y_true, y_score = [0, 0, 1, 0, 1, 1], [0.1, 0.2, 0.3, 0.6, 0.7, 0.8]
+    >>> display = CalibrationCurveDisplay.from_predictions(y_true, y_score, n_bins=2)
+    >>> display.frame()["observed"].round(2).tolist()
+    [0.33, 0.67]
     """
 
     def __init__(self, *, curves, summary):
@@ -29,79 +39,49 @@ class CalibrationCurveDisplay:
         self.summary = summary
 
     @classmethod
-    def from_comparison(cls, comparison, *, n_bins=4, title=None):
-        """Draw the calibration of every model.
-
-        Parameters
-        ----------
-        comparison : ModelComparison
-            What :func:`~sklearn_pspd.model_selection.compare_models` returned.
-        n_bins : int, default=4
-            Groups of about equal size.
-        title : str, default=None
-            Heading of the figure.
-
-        Returns
-        -------
-        CalibrationCurveDisplay
-            With ``figure_`` and ``axes_``.
-        """
-        curves = comparison.calibration_curves(n_bins=n_bins)
-        return cls(curves=curves, summary=comparison.calibration()).plot(title=title)
+    def _tables(cls, comparison, *, n_bins=4):
+        return {"curves": comparison.calibration_curves(n_bins=n_bins), "summary": comparison.calibration()}
 
     def frame(self):
-        """Return the table that the points are drawn from.
+        """Return the groups of patients.
 
         Returns
         -------
         DataFrame
-            Predicted and observed shares with intervals.
+            One row per model, evaluation and group: predicted probability, observed proportion with its interval, and
+            number of patients.
         """
         return self.curves
 
-    def plot(self, *, title=None):
-        """Draw the figure.
+    def _grid(self):
+        return Grid((self.curves["evaluation"].nunique(), self.curves["model"].nunique()), (3.2, 3.7))
 
-        Parameters
-        ----------
-        title : str, default=None
-            Heading of the figure.
+    def _draw(self, axes):
+        for ax, number, points in panels(self.curves, axes):
+            below, above = points["observed"] - points["low"], points["high"] - points["observed"]
+            ax.plot([0, 1], [0, 1], **GUIDE)
+            ax.errorbar(
+                points["predicted"], points["observed"], [below, above], fmt="o", color=colour_of(number), capsize=3
+            )
+            ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+            ax.set_title(self._heading(*points[["model", "evaluation"]].iloc[0]), fontsize="medium")
+        for ax in axes[:, 0]:
+            ax.set_ylabel("Observed proportion of PsPD")
+        for ax in axes[-1]:
+            ax.set_xlabel("Predicted probability of PsPD")
 
-        Returns
-        -------
-        CalibrationCurveDisplay
-            Itself.
-        """
-        evaluations, models = (list(self.curves[name].unique()) for name in ("evaluation", "model"))
-        shape = len(evaluations), len(models)
-        figure, axes = plt.subplots(
-            *shape, figsize=(3.7 * shape[1], 3.9 * shape[0]), squeeze=False, layout="constrained"
-        )
-        for row, evaluation in zip(axes, evaluations, strict=True):
-            for number, (axis, model) in enumerate(zip(row, models, strict=True)):
-                self._plot_model(axis, evaluation, model, COLOURS[number % len(COLOURS)])
-            row[0].set_ylabel("Observed share of PsPD")
-        for axis in axes[-1]:
-            axis.set_xlabel("Predicted probability of PsPD")
-        if title:
-            figure.suptitle(title)
-        self.figure_, self.axes_ = figure, axes
-        return self
-
-    def _plot_model(self, axis, evaluation, model, colour):
-        points = self.curves[(self.curves["model"] == model) & (self.curves["evaluation"] == evaluation)]
-        below, above = points["observed"] - points["low"], points["high"] - points["observed"]
-        axis.plot([0, 1], [0, 1], **GUIDE)
-        axis.errorbar(points["predicted"], points["observed"], [below, above], fmt="o", color=colour, capsize=3)
-        chosen = (self.summary["model"] == model) & (self.summary["evaluation"] == evaluation)
-        rows = self.summary[chosen].set_index("metric")
-        lines = [f"{name} {_interval_text(rows.loc[name])}" for name in ("slope", "intercept")]
-        axis.text(0.5, 0.98, "\n".join(lines), transform=axis.transAxes, ha="center", va="top", fontsize="small")
-        axis.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.28), title=f"{model}\n{evaluation}", yticks=np.linspace(0, 1, 6))
+    def _heading(self, model, evaluation):
+        is_here = (self.summary["model"] == model) & (self.summary["evaluation"] == evaluation)
+        rows = self.summary[is_here].set_index("metric")
+        numbers = [f"{name} {_interval_text(rows.loc[name])}" for name in ("slope", "intercept")]
+        return "\n".join([wrapped(model, 34), evaluation, *numbers])
 
 
 def _interval_text(row):
-    def short(value):
-        return f"{value:.1f}" if np.isfinite(value) else ("undefined" if np.isnan(value) else f"{value:+}"[:4])
+    return f"{_short(row['value'])} ({_short(row['low'])} to {_short(row['high'])})"
 
-    return f"{short(row['value'])} ({short(row['low'])} to {short(row['high'])})"
+
+def _short(value):
+    if np.isnan(value):
+        return "undefined"
+    return f"{value:.1f}" if np.isfinite(value) else f"{value:+}"[:4]

@@ -1,14 +1,20 @@
-"""Curves and intervals of several models."""
+"""Curves and AUCs of several models."""
 
-import matplotlib.pyplot as plt
 import numpy as np
-from sklearn.metrics import precision_recall_curve, roc_curve
+from matplotlib.lines import Line2D
 
-from .style import GUIDE, line_style
+from sklearn_pspd.model_selection.folds import CROSS_VALIDATION
+
+from .display import Grid, ScoreDisplay
+from .score_curves import precision_recall_points, roc_points
+from .style import GUIDE, line_style, wrapped
 
 
-class ComparisonDisplay:
-    """Receiver operating characteristic and precision-recall curves of several models, as the paper's figures 3 and 4.
+class ComparisonDisplay(ScoreDisplay):
+    """ROC curves, precision-recall curves and AUCs with 95 % intervals of several models.
+
+    Curves of a cross-validation are those of the pooled scores, as their AUC is; :class:`FoldCurvesDisplay` draws the
+    curve of each fold.
 
     Parameters
     ----------
@@ -21,8 +27,21 @@ class ComparisonDisplay:
     ----------
     figure_ : matplotlib.figure.Figure
         The figure, after :meth:`plot`.
-    axes_ : ndarray of matplotlib.axes.Axes
-        One row an evaluation; ROC, precision-recall, AUC with its interval.
+    axes_ : ndarray of matplotlib.axes.Axes of shape (n_evaluations, 3)
+        One row per evaluation: ROC curves, precision-recall curves, AUCs.
+
+    See Also
+    --------
+    FoldCurvesDisplay : Curves of each fold of a cross-validation, the paper's figure 3.
+    ConfusionMatrixDisplay : Confusion matrices, in the paper's figure 4.
+
+    Examples
+    --------
+    >>> from sklearn_pspd.plotting import ComparisonDisplay
+    >>> y_true, y_score = [0, 0, 1, 0, 1, 1], [0.1, 0.2, 0.3, 0.6, 0.7, 0.8]
+    >>> table = ComparisonDisplay.from_predictions(y_true, y_score).frame()
+    >>> table.loc[table["metric"] == "auc", "value"].round(2).tolist()
+    [0.89]
     """
 
     def __init__(self, *, scores, summary):
@@ -30,104 +49,62 @@ class ComparisonDisplay:
         self.summary = summary
 
     @classmethod
-    def from_comparison(cls, comparison, *, title=None):
-        """Draw a comparison.
-
-        Parameters
-        ----------
-        comparison : ModelComparison
-            What :func:`~sklearn_pspd.model_selection.compare_models` returned.
-        title : str, default=None
-            Heading of the figure, for example that the cohort is synthetic.
-
-        Returns
-        -------
-        ComparisonDisplay
-            With ``figure_`` and ``axes_``.
-        """
-        return cls(scores=comparison.scores, summary=comparison.frame()).plot(title=title)
+    def _tables(cls, comparison):
+        return {"scores": comparison.scores, "summary": comparison.frame()}
 
     def frame(self):
-        """Return the table that the figure draws its intervals from.
+        """Return the metrics of all models.
 
         Returns
         -------
         DataFrame
-            Models, evaluations, metrics, values and intervals.
+            Models, evaluations, metrics, values and intervals; those of the metric "auc" are drawn.
         """
         return self.summary
 
-    def plot(self, *, title=None):
-        """Draw the figure.
+    def _grid(self):
+        return Grid((self.scores["evaluation"].nunique(), 3), (3.6, 3.5))
 
-        Parameters
-        ----------
-        title : str, default=None
-            Heading of the figure.
+    def _draw(self, axes):
+        models = list(self.scores["model"].unique())
+        for row, (evaluation, scores) in zip(axes, self.scores.groupby("evaluation", sort=False), strict=True):
+            patients = scores.drop_duplicates("patient_id")["y_true"]
+            for number, model in enumerate(models):
+                of_model = scores[scores["model"] == model]
+                _draw_curves(row, of_model["y_true"], of_model["y_score"], line_style(number))
+                self._draw_auc(row[2], number, model, evaluation)
+            _finish(row, evaluation, patients, [wrapped(model, 20) for model in models])
+        return [Line2D([], [], label=wrapped(model, 40), **line_style(number)) for number, model in enumerate(models)]
 
-        Returns
-        -------
-        ComparisonDisplay
-            Itself.
-        """
-        evaluations = list(self.scores["evaluation"].unique())
-        figure, axes = plt.subplots(
-            len(evaluations), 3, figsize=(13, 4.2 * len(evaluations)), squeeze=False, layout="constrained"
-        )
-        for row, evaluation in zip(axes, evaluations, strict=True):
-            self._plot_evaluation(row, evaluation)
-        figure.get_layout_engine().set(h_pad=0.12)
-        if title:
-            figure.suptitle(title)
-        self.figure_, self.axes_ = figure, axes
-        return self
-
-    def _plot_evaluation(self, axes, evaluation):
-        scores = self.scores[self.scores["evaluation"] == evaluation]
-        models = list(scores["model"].unique())
-        for number, model in enumerate(models):
-            of_model = scores[scores["model"] == model]
-            style = {**line_style(number), "label": model}
-            _plot_roc(axes[0], of_model, style)
-            _plot_precision_recall(axes[1], of_model, style)
-            self._plot_interval(axes[2], number, model, evaluation, style["color"])
-        patients = scores.drop_duplicates("patient_id")
-        counts = f"{int((patients['y_true'] == 0).sum())} PD, {int((patients['y_true'] == 1).sum())} PsPD"
-        _finish_curves(axes, f"{evaluation.capitalize()} ({counts})", np.mean(patients["y_true"]))
-        axes[2].set_yticks(range(len(models)), models)
-        axes[2].set_ylim(len(models) - 0.5, -0.5)
-
-    def _plot_interval(self, axis, number, model, evaluation, colour):
+    def _draw_auc(self, ax, number, model, evaluation):
         rows = self.summary
         auc = rows[(rows["model"] == model) & (rows["evaluation"] == evaluation) & (rows["metric"] == "auc")].iloc[0]
-        axis.plot([auc["low"], auc["high"]], [number, number], color=colour, linewidth=2.5)
-        axis.plot(auc["value"], number, "o", color=colour, markersize=8)
-        axis.annotate(
+        colour = line_style(number)["color"]
+        ax.plot([auc["low"], auc["high"]], [number, number], color=colour, linewidth=2.5)
+        ax.plot(auc["value"], number, "o", color=colour, markersize=8)
+        ax.annotate(
             f"{auc['value']:.2f} ({auc['low']:.2f} to {auc['high']:.2f})",
-            (min(max(auc["value"], 0.22), 0.78), number),  # within the axes
+            (np.clip(auc["value"], 0.3, 0.7), number),  # within the axes
             xytext=(0, 9),
             textcoords="offset points",
             ha="center",
         )
 
 
-def _plot_roc(axis, scores, style):
-    false_positive, true_positive, _ = roc_curve(scores["y_true"], scores["y_score"])
-    axis.plot(false_positive, true_positive, **style)
+def _draw_curves(axes, y_true, y_score, style):
+    axes[0].plot(*roc_points(y_true, y_score), **style)
+    axes[1].plot(*precision_recall_points(y_true, y_score), drawstyle="steps-pre", **style)
 
 
-def _plot_precision_recall(axis, scores, style):
-    precision, recall, _ = precision_recall_curve(scores["y_true"], scores["y_score"])
-    axis.plot(recall, precision, drawstyle="steps-post", **style)
-
-
-def _finish_curves(axes, heading, prevalence):
-    axes[0].plot([0, 1], [0, 1], **GUIDE)
-    axes[1].axhline(prevalence, **GUIDE)
-    axes[2].axvline(0.5, **GUIDE)
-    axes[0].set(xlabel="1 - specificity", ylabel="Sensitivity for PsPD", title=heading)
-    axes[1].set(xlabel="Recall of PsPD", ylabel="Precision of PsPD", title="Precision and recall")
-    axes[2].set(xlabel="AUC", xlim=(0, 1), title="AUC with 95 % interval")
-    for axis in axes[:2]:
-        axis.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
-    axes[0].legend(loc="lower right", frameon=False)
+def _finish(axes, evaluation, outcomes, models):
+    axes[0].plot([0, 1], [0, 1], zorder=0, **GUIDE)
+    axes[1].axhline(outcomes.mean(), zorder=0, **GUIDE)
+    axes[2].axvline(0.5, zorder=0, **GUIDE)
+    pooled = ", pooled" if evaluation == CROSS_VALIDATION else ""
+    counts = f"{int((outcomes == 0).sum())} PD, {int((outcomes == 1).sum())} PsPD"
+    axes[0].set(xlabel="1 - specificity", ylabel="Sensitivity for PsPD", title=f"{evaluation.capitalize()}{pooled}")
+    axes[1].set(xlabel="Recall of PsPD", ylabel="Precision of PsPD", title=counts)
+    axes[2].set(xlabel="AUC, with 95 % interval", xlim=(0, 1), ylim=(len(models) - 0.5, -0.5))
+    axes[2].set_yticks(range(len(models)), models)
+    for ax in axes[:2]:
+        ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))

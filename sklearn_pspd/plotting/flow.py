@@ -2,11 +2,11 @@
 
 import textwrap
 
-import matplotlib.pyplot as plt
 from matplotlib.patches import FancyBboxPatch
 
 from sklearn_pspd.exceptions import InputError
 
+from .display import Grid, PanelDisplay
 from .style import COLOURS
 
 STAGES = {"records": "Records", "inclusion": "Met the inclusion criteria", "exclusion": "Eligible"}
@@ -14,33 +14,33 @@ FONT_SIZE = 10
 LINE_IN = FONT_SIZE * 1.3 / 72  # height of a line of text, in inches
 PADDING_IN = 0.14
 GAP_IN = 0.32
-MAIN_IN, SIDE_IN, BETWEEN_IN, MARGIN_IN = 2.6, 3.8, 0.3, 0.15
+MAIN_IN, SIDE_IN, BETWEEN_IN, MARGIN_IN = 2.6, 3.8, 0.3, 0.08
 NUMBER_IN = 0.42  # column of the numbers of excluded patients
 SIDE_CHARACTERS = 42
 MAX_GROUPS = 4
 _TEXT = {"va": "center_baseline", "fontsize": FONT_SIZE, "linespacing": 1.3}
 
 
-class FlowDisplay:
-    """Flow diagram: how many patients each stage left, and beside it who was excluded and why.
+class FlowDisplay(PanelDisplay):
+    """Flow diagram: patients who remain at each stage, and beside it how many were excluded for which reason.
 
     Parameters
     ----------
     flow : DataFrame
-        Of :func:`~sklearn_pspd.cohort.select_eligible`.
+        The flow table of :func:`~sklearn_pspd.cohort.select_eligible`.
     groups : dict of str to int
-        Final split of the patients who are left, for example by outcome; empty for none.
+        Groups of the eligible patients, for example by outcome; empty for none.
 
     Attributes
     ----------
     figure_ : matplotlib.figure.Figure
         The figure, after :meth:`plot`.
     ax_ : matplotlib.axes.Axes
-        Its axes.
+        Its panel.
 
     See Also
     --------
-    sklearn_pspd.cohort.select_eligible : Makes the flow table.
+    sklearn_pspd.cohort.select_eligible : Applies the rules, and returns the flow table.
 
     Examples
     --------
@@ -59,18 +59,20 @@ class FlowDisplay:
         self.groups = groups
 
     @classmethod
-    def from_flow(cls, flow, *, groups=None, title=None):
+    def from_flow(cls, flow, *, groups=None, ax=None, title=None):
         """Draw the flow table of an eligibility check.
 
         Parameters
         ----------
         flow : DataFrame
-            What :func:`~sklearn_pspd.cohort.select_eligible` returned beside the eligible rows.
+            The second result of :func:`~sklearn_pspd.cohort.select_eligible`.
         groups : dict of str to int, default=None
-            Names and sizes of up to four groups that the eligible patients fall into, for example
+            Names and sizes of up to four groups of the eligible patients, for example
             ``eligible["site"].value_counts().to_dict()``. They must add up to the number of eligible patients.
+        ax : matplotlib.axes.Axes, default=None
+            Where to draw, at the size of these axes; None makes a figure.
         title : str, default=None
-            Heading of the figure.
+            Heading of the panel.
 
         Returns
         -------
@@ -79,62 +81,58 @@ class FlowDisplay:
 
         Raises
         ------
-        ValueError
-            If columns are missing, numbers do not add up or there are more than four groups.
+        InputError
+            If columns are missing, numbers do not add up, there are more than four groups, or `ax` is not one panel.
         """
         groups = {str(name): int(n) for name, n in (groups or {}).items()}
         _check(flow, groups)
-        return cls(flow=flow, groups=groups).plot(title=title)
+        return cls(flow=flow, groups=groups).plot(ax=ax, title=title)
 
     def frame(self):
-        """Return the table that the figure is drawn from.
+        """Return the flow table.
 
         Returns
         -------
         DataFrame
-            One row a rule: stage, column, rule, excluded, left and patients.
+            One row per rule: stage, column, rule, excluded, left and patients.
         """
         return self.flow
 
-    def plot(self, *, title=None):
-        """Draw the figure.
+    def _grid(self):
+        width, height = self._size_in()
+        return Grid((1,), (width + 2 * MARGIN_IN, height + 2 * MARGIN_IN))
 
-        Parameters
-        ----------
-        title : str, default=None
-            Heading of the figure.
+    def _draw(self, axes):
+        (ax,) = axes
+        width, height = self._size_in()
+        ax.set(xlim=(-MARGIN_IN, width + MARGIN_IN), ylim=(-MARGIN_IN, height + MARGIN_IN), aspect="equal")
+        ax.set_axis_off()
+        bottom = self._draw_stages(_boxes(self.flow), height)
+        if self.groups:
+            self._draw_groups(self._group_texts(), bottom, width)
+        # Boxes are measured in inches; where the axes are smaller or larger, the text follows.
+        ax.figure.canvas.figure.draw_without_rendering()
+        scale = ax.get_window_extent().width / ax.figure.dpi / (width + 2 * MARGIN_IN)
+        for text in ax.texts:
+            text.set_fontsize(FONT_SIZE * scale)
 
-        Returns
-        -------
-        FlowDisplay
-            Itself.
-        """
+    def _size_in(self):
         boxes = _boxes(self.flow)
         height = sum(_height(main) + (GAP_IN + _height(side) if side else 0) for main, side in boxes)
-        group_texts = [f"{name}\nn = {n}" for name, n in self.groups.items()]
-        if group_texts:
-            height += 2 * GAP_IN + max(map(_height, group_texts))
-        width = MAIN_IN + BETWEEN_IN + SIDE_IN
-        top = 0.4 if title else 0.0
-        size = (width + 2 * MARGIN_IN, height + 2 * MARGIN_IN + top)
-        self.figure_ = plt.figure(figsize=size)
-        self.ax_ = self.figure_.add_axes((0, 0, 1, 1))  # inches below are those of the paper
-        self.ax_.set(xlim=(-MARGIN_IN, width + MARGIN_IN), ylim=(-MARGIN_IN, height + MARGIN_IN + top))
-        self.ax_.axis("off")
-        if title:
-            self.ax_.text(0, height + MARGIN_IN, title, fontsize=FONT_SIZE + 2, weight="bold", va="bottom")
-        bottom = self._draw_stages(boxes, height)
-        if group_texts:
-            self._draw_groups(group_texts, bottom, width)
-        return self
+        if self.groups:
+            height += 2 * GAP_IN + max(map(_height, self._group_texts()))
+        return MAIN_IN + BETWEEN_IN + SIDE_IN, height
+
+    def _group_texts(self):
+        return [f"{name}\nn = {n}" for name, n in self.groups.items()]
 
     def _draw_stages(self, boxes, top):
-        """Draw the column of stages with the exclusions to the right; return the height of its lower end."""
+        """Draw the column of stages with the exclusions to the right; return the position of its lower end."""
         middle = MAIN_IN / 2
         lower_end = top
         for main, side in boxes:
             if side:
-                # The exclusions stand beside the arrow, the stage that they lead to below them.
+                # The exclusions stand beside the arrow, the next stage below them.
                 target = lower_end - GAP_IN - _height(side)
                 side_middle = lower_end - GAP_IN / 2 - _height(side) / 2
                 _arrow(self.ax_, (middle, lower_end), (middle, target))
@@ -160,7 +158,7 @@ class FlowDisplay:
 
 
 def _boxes(flow):
-    """Return (text of the stage, text of the exclusions that lead to it) from the first stage to the last."""
+    """Return the texts of (stage, exclusions before it) from the first stage to the last."""
     boxes = []
     for stage, rules in flow.groupby("stage", sort=False):
         main = f"{STAGES.get(str(stage), str(stage))}\nn = {rules['left'].iloc[-1]}"

@@ -1,53 +1,71 @@
-"""Scores on scrambled data beside the score on the data as they are."""
+"""Scores on permuted data beside the score on the original data."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from .style import COLOURS
+from .display import Grid, PanelDisplay
+from .style import COLOURS, GUIDE, wrapped
 
 
-class NegativeControlDisplay:
-    """Scores of every arrangement of several negative controls.
+class NegativeControlDisplay(PanelDisplay):
+    """Scores of several negative controls on the original and on permuted data.
 
     Parameters
     ----------
     controls : dict of str to NegativeControl
-        By the name that the figure shows, for example the model's.
+        By the name that the figure shows, for example that of the model.
 
     Attributes
     ----------
     figure_ : matplotlib.figure.Figure
         The figure, after :meth:`plot`.
     ax_ : matplotlib.axes.Axes
-        Its axes.
+        Its panel.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn_pspd import negative_control
+    >>> from sklearn_pspd.plotting import NegativeControlDisplay
+    >>> y = np.arange(40) % 2
+    >>> X = np.random.default_rng(0).normal(size=(40, 1)) + 2 * y[:, np.newaxis]
+    >>> control = negative_control(LogisticRegression(), X, y, n_permutations=9, cv=4, random_state=0)
+    >>> display = NegativeControlDisplay.from_controls({"logistic regression": control})
+    >>> display.frame()["p_value"].tolist()
+    [0.1]
     """
 
     def __init__(self, *, controls):
         self.controls = controls
 
     @classmethod
-    def from_controls(cls, controls, *, title=None, ax=None):
+    def from_controls(cls, controls, *, ax=None, title=None):
         """Draw negative controls.
 
         Parameters
         ----------
         controls : dict of str to NegativeControl
-            What :func:`~sklearn_pspd.model_selection.negative_control` returned, by name.
-        title : str, default=None
-            Heading of the figure.
+            Results of :func:`~sklearn_pspd.model_selection.negative_control` by name.
         ax : matplotlib.axes.Axes, default=None
             Where to draw; None makes a figure.
+        title : str, default=None
+            Heading of the panel.
 
         Returns
         -------
         NegativeControlDisplay
             With ``figure_`` and ``ax_``.
+
+        Raises
+        ------
+        InputError
+            If `ax` is not one panel.
         """
-        return cls(controls=controls).plot(title=title, ax=ax)
+        return cls(controls=controls).plot(ax=ax, title=title)
 
     def frame(self):
-        """Return one row a control.
+        """Return one row per control.
 
         Returns
         -------
@@ -58,38 +76,25 @@ class NegativeControlDisplay:
         table = pd.concat(tables, ignore_index=True)
         return table[["name", *table.columns.drop("name")]]
 
-    def plot(self, *, title=None, ax=None):
-        """Draw the figure.
+    def _grid(self):
+        return Grid((1,), (6.4, 1.1 + 0.8 * len(self.controls)))
 
-        Parameters
-        ----------
-        title : str, default=None
-            Heading of the figure.
-        ax : matplotlib.axes.Axes, default=None
-            Where to draw; None makes a figure.
-
-        Returns
-        -------
-        NegativeControlDisplay
-            Itself.
-        """
-        if ax is None:
-            _, ax = plt.subplots(figsize=(7, 1.6 + 0.9 * len(self.controls)), layout="constrained")
+    def _draw(self, axes):
+        (ax,) = axes
         rng = np.random.default_rng(0)
         for place, control in enumerate(self.controls.values()):
-            scores = control.permutation_scores
-            # Spread by chance over the height, so that equal scores stay apart.
-            heights = place + rng.uniform(-0.22, 0.22, size=len(scores))
-            ax.plot(scores, heights, "o", color="0.55", markersize=4, label="scrambled" if place == 0 else None)
-            label = "as they are" if place == 0 else None
-            ax.plot([control.score] * 2, [place - 0.35, place + 0.35], color=COLOURS[1], linewidth=3, label=label)
-            note = f"p = {control.p_value:.2g} (at best {control.resolution:.2g})"
-            ax.text(1.01, place, note, transform=ax.get_yaxis_transform(), va="center", fontsize="small")
-        ax.axvline(0.5, color="0.7", linewidth=1, zorder=0)
-        ax.set_yticks(range(len(self.controls)), list(self.controls))
-        ax.set(ylim=(len(self.controls) - 0.5, -0.5), xlim=(0, 1), xlabel="Mean score over folds")
-        ax.legend(frameon=False, loc="lower left", fontsize="small")
-        if title:
-            ax.set_title(title)
-        self.figure_, self.ax_ = ax.figure, ax
-        return self
+            # Random heights keep equal scores apart.
+            heights = place + rng.uniform(-0.22, 0.22, size=len(control.permutation_scores))
+            permuted = ax.plot(
+                control.permutation_scores, heights, "o", color="0.55", markersize=4, label="permuted data"
+            )
+            ends = [place - 0.35, place + 0.35]
+            original = ax.plot([control.score] * 2, ends, color=COLOURS[1], linewidth=3, label="original data")
+            note = f"p = {control.p_value:.2g}\n(smallest possible {control.resolution:.2g})"
+            ax.text(1.02, place, note, transform=ax.get_yaxis_transform(), va="center", fontsize="small")
+        ax.set_yticks(range(len(self.controls)), [wrapped(name, 20) for name in self.controls])
+        ax.set(ylim=(len(self.controls) - 0.5, -0.5), xlabel="Mean score over folds")
+        if ax.dataLim.x0 >= 0 and ax.dataLim.x1 <= 1:
+            ax.set_xlim(0, 1)
+            ax.axvline(0.5, zorder=0, **GUIDE)
+        return [*permuted, *original]

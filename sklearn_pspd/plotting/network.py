@@ -1,9 +1,9 @@
 """The structure of a fitted network."""
 
-import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.patches import FancyBboxPatch
 
+from .display import Grid, PanelDisplay
 from .style import COLOURS
 
 NODE_COLUMNS = ["layer", "kind", "output_shape", "repeats", "n_weights", "inputs"]
@@ -11,22 +11,22 @@ COLUMN_WIDTH, BOX_WIDTH, BOX_HEIGHT = 1.0, 0.9, 0.66
 INK = "0.15"
 
 
-class NetworkDisplay:
+class NetworkDisplay(PanelDisplay):
     """The layers of a network with their output shapes and numbers of weights, as the paper's figure 1.
 
     Parameters
     ----------
     nodes : DataFrame
-        One row a layer, in the order of computation: ``layer`` (its name), ``kind`` (what it does), ``output_shape``
-        (without the patients' axis), ``repeats`` (slices that it is applied to, one by one; 1 for a patient's whole),
-        ``n_weights`` and ``inputs`` (names of the layers that it reads).
+        One row per layer, in the order of computation: ``layer`` (its name), ``kind`` (what it does), ``output_shape``
+        (without the axis of patients), ``repeats`` (number of slices that it is applied to one by one; 1 where it is
+        applied to a patient as a whole), ``n_weights`` and ``inputs`` (names of the layers whose output it takes).
 
     Attributes
     ----------
     figure_ : matplotlib.figure.Figure
         The figure, after :meth:`plot`.
     ax_ : matplotlib.axes.Axes
-        Its axes.
+        Its panel.
 
     Examples
     --------
@@ -54,7 +54,7 @@ class NetworkDisplay:
         ax : matplotlib.axes.Axes, default=None
             Where to draw; None makes a figure.
         title : str, default=None
-            Heading of the figure.
+            Heading of the panel; None gives the number of weights.
 
         Returns
         -------
@@ -65,6 +65,8 @@ class NetworkDisplay:
         ------
         TypeError
             If the estimator has no network.
+        InputError
+            If `ax` is not one panel.
         """
         classifier = estimator[-1] if hasattr(estimator, "steps") else estimator
         if not hasattr(type(classifier), "network_"):
@@ -72,52 +74,40 @@ class NetworkDisplay:
         return cls(nodes=_tabulate(classifier.network_)).plot(ax=ax, title=title)
 
     def frame(self):
-        """Return the table that the figure is drawn from.
+        """Return the layers.
 
         Returns
         -------
         DataFrame
-            One row a layer.
+            One row per layer.
         """
         return self.nodes
 
-    def plot(self, *, ax=None, title=None):
-        """Draw the figure.
+    def _grid(self):
+        n_columns, n_rows = _extent(self.nodes)
+        return Grid((1,), (0.2 + 3.0 * n_columns, 0.5 + 0.62 * n_rows))
 
-        Parameters
-        ----------
-        ax : matplotlib.axes.Axes, default=None
-            Where to draw; None makes a figure.
-        title : str, default=None
-            Heading of the figure.
+    def _set_title(self, title):
+        super()._set_title(title or f"{self.nodes['n_weights'].sum():,} weights")
 
-        Returns
-        -------
-        NetworkDisplay
-            Itself.
-        """
+    def _draw(self, axes):
+        (ax,) = axes
         places = _places(self.nodes)
-        n_rows = 1 + max(row for _, row in places.values())
-        n_columns = 1 + max(column for column, _ in places.values())
-        if ax is None:
-            _, ax = plt.subplots(figsize=(0.6 + 3.1 * n_columns, 0.7 + 0.62 * n_rows), layout="constrained")
         for node in self.nodes.itertuples():
             for source in node.inputs:
                 _draw_arrow(ax, places[source], places[node.layer])
         for node in self.nodes.itertuples():
             _draw_box(ax, node, places[node.layer])
+        n_columns, n_rows = _extent(self.nodes)
         ax.set(xlim=(-0.5, n_columns - 0.5), ylim=(n_rows - 0.5, -0.5))
         ax.set_axis_off()
-        ax.set_title(title or f"{self.nodes['n_weights'].sum():,} weights")
-        self.figure_, self.ax_ = ax.figure, ax
-        return self
 
 
 def _tabulate(network):
-    """Return a row for each layer; reshaping, which computes nothing, is passed through."""
+    """Return one row per layer; reshaping, which computes nothing, is left out."""
     import keras
 
-    nodes, sources, repeats = [], {}, {}  # the last two by the tensor that a layer puts out
+    nodes, sources, repeats = [], {}, {}  # the last two by the output tensor of a layer
     for operation in network.operations:
         inputs = [] if type(operation).__name__ == "InputLayer" else keras.tree.flatten(operation.input)
         output, shape = id(operation.output), tuple(operation.output.shape[1:])
@@ -135,7 +125,7 @@ def _tabulate(network):
 
 
 def _kind(layer):
-    """Say in the field's words what a layer does."""
+    """Return what a layer does, in the terms of the field."""
     name, config = type(layer).__name__, layer.get_config() if hasattr(layer, "get_config") else {}
     side = " x ".join(map(str, config.get("kernel_size", ())))
     kinds = {
@@ -159,7 +149,7 @@ def _activation(config):
 
 
 def _places(nodes):
-    """Return (column, row) of each layer: one column for each input, joined layers below the longer one."""
+    """Return (column, row) of each layer: one column per input, joined layers below the longer one."""
     places, n_inputs = {}, 0
     for node in nodes.itertuples():
         above = [places[source] for source in node.inputs]
@@ -168,13 +158,19 @@ def _places(nodes):
             n_inputs += 1
         else:
             places[node.layer] = (min(column for column, _ in above), 1 + max(row for _, row in above))
-    # A short branch hangs down to where it is read.
+    # The last layer of a short branch stands just above the layer that takes its output.
     for node in nodes.iloc[::-1].itertuples():
         readers = [places[other.layer][1] for other in nodes.itertuples() if node.layer in other.inputs]
         if readers:
             column, _ = places[node.layer]
             places[node.layer] = (column, min(readers) - 1)
     return places
+
+
+def _extent(nodes):
+    """Return the numbers of columns and rows."""
+    columns, rows = zip(*_places(nodes).values(), strict=True)
+    return 1 + max(columns), 1 + max(rows)
 
 
 def _draw_box(ax, node, place):
@@ -200,7 +196,7 @@ def _draw_box(ax, node, place):
 
 
 def _colour(node):
-    """Return the colour of a layer's duty: image by slice, sequence, clinical or fused."""
+    """Return the colour of the part of the network: single slices, sequence of slices, clinical features, fusion."""
     if node.layer.startswith("clinical"):
         return COLOURS[2]
     if node.layer in ("fusion", "head", "dropout"):

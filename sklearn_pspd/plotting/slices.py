@@ -1,22 +1,24 @@
 """The slices of a patient, side by side."""
 
-import matplotlib.pyplot as plt
+import math
+
 import numpy as np
 import pandas as pd
 
 from sklearn_pspd.exceptions import InputError
 
+from .display import Grid, GridDisplay
 from .style import COLOURS
 
-# Grey values between these percentiles of the whole stack are told apart; the rest are black and white.
+# The grey scale spans these percentiles of the whole stack; values beyond them are black or white.
 GREY_PERCENTILES = (0.5, 99.8)
 
 
-class SliceStackDisplay:
-    """The slices of one stack in a row, from feet to head, on axes in mm.
+class SliceStackDisplay(GridDisplay):
+    """The slices of one stack from feet to head, row by row, on axes in mm.
 
     Images are shown as they are stored: front (anterior) at the top, the patient's right at the left. The middle slice,
-    which shows the lesion best, is framed.
+    which shows the lesion best, is framed. Nine slices are drawn in three rows of three.
 
     Parameters
     ----------
@@ -31,8 +33,8 @@ class SliceStackDisplay:
     ----------
     figure_ : matplotlib.figure.Figure
         The figure, after :meth:`plot`.
-    axes_ : ndarray of matplotlib.axes.Axes, shape (n_slices,)
-        One a slice.
+    axes_ : ndarray of matplotlib.axes.Axes of shape (n_slices,)
+        One panel per slice.
 
     Examples
     --------
@@ -58,21 +60,28 @@ class SliceStackDisplay:
         Parameters
         ----------
         stack : SliceStack
-            What :class:`~sklearn_pspd.loading.SliceStackLoader` returned for a patient. Slices are named by their
-            position in the image, 0 at the feet.
-        axes : sequence of matplotlib.axes.Axes, default=None
-            Where to draw, one a slice; None makes a figure.
+            One patient's result of :class:`~sklearn_pspd.loading.SliceStackLoader`. Slices are named by their position
+            in the image, 0 at the feet.
+        axes : array-like of matplotlib.axes.Axes, default=None
+            Where to draw, one per slice; None makes a figure.
         title : str, default=None
-            Heading of the figure; None takes the patient's id.
+            Heading of the figure; None takes the patient's id for a figure that is made.
 
         Returns
         -------
         SliceStackDisplay
             With ``figure_`` and ``axes_``.
+
+        Raises
+        ------
+        InputError
+            If there are not as many axes as slices.
         """
         names = [f"{index:g}" for index in stack.slice_indices] or None
+        if title is None and axes is None:
+            title = stack.patient_id
         display = cls(pixels=stack.pixels, spacing_mm=stack.spacing_mm, slice_names=names)
-        return display.plot(axes=axes, title=stack.patient_id if title is None else title)
+        return display.plot(axes=axes, title=title)
 
     @classmethod
     def from_images(cls, images, *, fov_mm=200.0, axes=None, title=None):
@@ -85,8 +94,8 @@ class SliceStackDisplay:
             :class:`~sklearn_pspd.preprocessing.SliceStandardizer` return them.
         fov_mm : float, default=200.0
             Side of the field of view in mm.
-        axes : sequence of matplotlib.axes.Axes, default=None
-            Where to draw, one a slice; None makes a figure.
+        axes : array-like of matplotlib.axes.Axes, default=None
+            Where to draw, one per slice; None makes a figure.
         title : str, default=None
             Heading of the figure.
 
@@ -97,8 +106,8 @@ class SliceStackDisplay:
 
         Raises
         ------
-        ValueError
-            If the images are not those of one patient.
+        InputError
+            If the images are not those of one patient, or there are not as many axes as slices.
         """
         images = np.asarray(images)
         if images.ndim != 3:
@@ -107,62 +116,42 @@ class SliceStackDisplay:
         return cls(pixels=images, spacing_mm=spacing).plot(axes=axes, title=title)
 
     def frame(self):
-        """Return what the grey values of each slice are.
+        """Summarise the grey values of each slice.
 
         Returns
         -------
         DataFrame
-            Columns ``slice``, ``minimum``, ``mean``, ``sd`` and ``maximum``.
+            One row per slice: ``slice``, ``minimum``, ``mean``, ``sd`` and ``maximum``.
         """
         statistics = {"minimum": np.min, "mean": np.mean, "sd": np.std, "maximum": np.max}
         rows = {name: statistic(self.pixels, axis=(1, 2)) for name, statistic in statistics.items()}
         return pd.DataFrame({"slice": self._names(), **rows})
 
-    def plot(self, *, axes=None, title=None):
-        """Draw the figure.
-
-        Parameters
-        ----------
-        axes : sequence of matplotlib.axes.Axes, default=None
-            Where to draw, one a slice; None makes a figure.
-        title : str, default=None
-            Heading of the figure.
-
-        Returns
-        -------
-        SliceStackDisplay
-            Itself.
-
-        Raises
-        ------
-        ValueError
-            If there are not as many axes as slices.
-        """
+    def _grid(self):
         n_slices = len(self.pixels)
-        if axes is None:
-            figure, axes = plt.subplots(
-                1, n_slices, figsize=(0.6 + 1.4 * n_slices, 2.3), sharey=True, squeeze=False, layout="constrained"
-            )
-            figure.suptitle(title or "")
-        axes = np.ravel(axes)
-        if len(axes) != n_slices:
-            raise InputError(f"{n_slices} slices need as many axes; got {len(axes)}")
+        height, width = self._extent_mm()
+        # Few slices stand in one row; more in a grid that they fill, as square as their number allows.
+        n_columns = n_slices if n_slices <= 4 else _smallest_divisor(n_slices, math.isqrt(n_slices - 1) + 1)
+        labels_in = 0.3 + 0.6 * n_columns / n_slices
+        return Grid((n_slices,), (1.75, labels_in + 1.3 * height / width), n_columns, share=True)
+
+    def _draw(self, axes):
         low, high = np.percentile(self.pixels, GREY_PERCENTILES)
-        half_height, half_width = (side * step / 2 for side, step in zip(self._sides(), self.spacing_mm, strict=True))
+        half_height, half_width = (side / 2 for side in self._extent_mm())
         for ax, image, name in zip(axes, self.pixels, self._names(), strict=True):
             extent = (-half_width, half_width, half_height, -half_height)
             ax.imshow(image, cmap="gray", vmin=low, vmax=high, extent=extent, interpolation="nearest")
             ax.set_title(name, fontsize=10)
             ax.tick_params(labelsize=8)
-        _frame_middle(axes[n_slices // 2])
-        axes[0].set_ylabel("front to back (mm)", fontsize=8)
-        lowest = [ax for ax in axes if ax.get_subplotspec() is None or ax.get_subplotspec().is_last_row()] or axes
-        lowest[len(lowest) // 2].set_xlabel("right to left (mm)", fontsize=8)
-        self.figure_, self.axes_ = axes[0].figure, axes
-        return self
+        _frame_middle(axes[len(axes) // 2])
+        places = [(ax, ax.get_subplotspec()) for ax in axes]
+        first_column = [ax for ax, place in places if place is None or place.is_first_col()] or axes
+        last_row = [ax for ax, place in places if place is None or place.is_last_row()] or axes
+        first_column[len(first_column) // 2].set_ylabel("front to back (mm)", fontsize=9)
+        last_row[len(last_row) // 2].set_xlabel("right to left (mm)", fontsize=9)
 
-    def _sides(self):
-        return self.pixels.shape[1:]
+    def _extent_mm(self):
+        return tuple(n * step for n, step in zip(self.pixels.shape[1:], self.spacing_mm, strict=True))
 
     def _names(self):
         return list(self.slice_names or (str(number) for number in range(1, len(self.pixels) + 1)))
@@ -172,3 +161,7 @@ def _frame_middle(ax):
     ax.title.set_fontweight("bold")
     for spine in ax.spines.values():
         spine.set(color=COLOURS[1], linewidth=2)
+
+
+def _smallest_divisor(n, at_least):
+    return next(divisor for divisor in range(at_least, n + 1) if n % divisor == 0)

@@ -1,4 +1,4 @@
-"""From slice stacks and clinical columns to numbers."""
+"""Preparation of slice stacks and clinical columns for a model."""
 
 from .clinical import ClinicalMinMaxScaler, scale_from_unit, scale_to_unit
 from .images import FOVNormalizer, SliceStandardizer, StackFlattener, check_stacks, standardize_images

@@ -20,51 +20,55 @@ CODE_TOLERANCE = 1e-6
 class ClinicalMinMaxScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     """Scale clinical columns to [0, 1].
 
-    Text columns with documented codes (`sex`, `mgmt`, `idh`; see ``sklearn_pspd.cohort.CLINICAL_CODES``) become 0 or 1
-    by those codes. Every other column is a number and is scaled by the range of the training rows, as in [1]_.
+    Text columns with documented codes (`sex`, `mgmt`, `idh`; see ``sklearn_pspd.cohort.CLINICAL_CODES``) are encoded as
+    0 or 1 by those codes. All other columns are numeric and are scaled by the range of the training rows, as in [1]_.
 
     Parameters
     ----------
     unknown : {"midpoint", "mean", "indicator"}, default="midpoint"
-        What "unknown" becomes in a column that may hold it (`mgmt`, `idh`).
+        Scaled value of "unknown" in the columns that may contain it (`mgmt`, `idh`).
 
         - "midpoint": 0.5, halfway between the two codes.
-        - "mean": the learned share of code 1 among the k training rows with a known code, (count + 0.5) / (k + 1). The
-          half keeps it strictly between the codes, so that an unknown stays distinct from both.
-        - "indicator": 0.5, and one more column `<name>_unknown` of zeros and ones for each of these columns. The added
-          columns follow from the columns of the table, not from the rows of a fold: each fold has the same width.
+        - "mean": the proportion of code 1 among the k training rows with a known code, estimated as
+          (count + 0.5) / (k + 1). The added half keeps it strictly between the codes, so that "unknown" remains
+          distinct from both.
+        - "indicator": 0.5, and for each of these columns an additional column `<name>_unknown` of zeros and ones. The
+          additional columns depend on the columns of the table, not on the rows of a fold, so that all folds have the
+          same number of columns.
     clip : bool, default=True
-        Whether a number outside the range of the training rows is moved to its end. If False, results leave [0, 1].
+        Whether numbers outside the range of the training rows are set to the nearest end of the range. If False, their
+        scaled values are outside [0, 1].
 
     Attributes
     ----------
     data_min_ : ndarray of shape (`n_features_in_`,)
-        Value that becomes 0, in the column's unit: the smallest of the training rows, or 0 for a coded column.
+        Value that is scaled to 0, in the unit of the column: the minimum of the training rows, or 0 for a coded column.
     data_max_ : ndarray of shape (`n_features_in_`,)
-        Value that becomes 1, in the column's unit: the largest of the training rows, or 1 for a coded column.
+        Value that is scaled to 1, in the unit of the column: the maximum of the training rows, or 1 for a coded column.
     unknown_values_ : dict of str to float
-        What "unknown" becomes, in (0, 1), for each column of the table that may hold it.
+        Scaled value of "unknown", in (0, 1), for each column of the table that may contain it.
     n_features_in_ : int
         Number of columns seen during :meth:`fit`.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of these columns, where X was a DataFrame with text names.
+        Names of these columns, if X was a DataFrame whose column names are all text.
 
     See Also
     --------
-    sklearn.preprocessing.MinMaxScaler : The same for numbers alone; it scales a constant column by one.
+    sklearn.preprocessing.MinMaxScaler : The same for numeric columns; it accepts constant columns.
 
     Notes
     -----
-    The paper says that clinical features were scaled by min-max, and nothing of unknown categories. The choices here
-    are ours. "midpoint" is the default because it keeps the published width of seven, favours neither code and is the
-    same in every fold. With "mean", an unknown IDH state (3 mutated of 72 known in the paper) lands next to wildtype;
-    "indicator" spends a column on what may be a handful of patients.
+    The paper states that clinical features were min-max scaled; it does not describe how unknown categories were
+    handled, so `unknown` is a choice of this library. "midpoint" is the default because it keeps the published seven
+    columns, favours neither code and is the same in all folds. With "mean", an unknown IDH status is scaled close to
+    wildtype (3 of the 72 patients of the paper with a known status are mutated). "indicator" adds a column that may be
+    non-zero in very few patients.
 
-    A coded column has a documented range, so a fold may hold one category alone. A numeric column that is constant in
-    the training rows has no range and is refused. Numbers given as text are refused too, and so are True and False
-    within a table; nothing is repaired.
+    The range of a coded column is that of its codes, so a fold may contain a single category. A numeric column that is
+    constant in the training rows has no range and is refused. Numbers given as text, and True and False within a table,
+    are refused too.
 
-    An array, or a table without a coded column, is scaled by plain min-max. Output is float32.
+    Arrays, and tables without a coded column, are min-max scaled. The output is float32.
 
     References
     ----------
@@ -104,13 +108,13 @@ class ClinicalMinMaxScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):  # noqa: ARG002  scikit-learn's signature
-        """Learn the range of each numeric column, and what "unknown" becomes.
+        """Learn the range of each numeric column and the scaled values of "unknown".
 
         Parameters
         ----------
         X : DataFrame or array-like of shape (n_patients, n_features)
-            Clinical columns: any of the seven in any order, and further numeric columns. An array is numeric
-            throughout.
+            Clinical columns: any of the seven in any order, and further numeric columns. All columns of an array are
+            numeric.
         y : None
             Ignored.
 
@@ -121,9 +125,9 @@ class ClinicalMinMaxScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator
 
         Raises
         ------
-        ValueError
-            If a value is missing, infinite, of the wrong type or not a documented code (all are listed, one a line,
-            with patient and column); if a numeric column is constant; if a name occurs twice.
+        InputError
+            If a value is missing, infinite, of the wrong type or not a documented code (one error lists all of them,
+            one per line, with patient and column), if a numeric column is constant, or if a column name occurs twice.
         """
         values = self._read(X, reset=True)
         coded = self._coded_positions()
@@ -150,54 +154,56 @@ class ClinicalMinMaxScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator
 
         Returns
         -------
-        units : ndarray of shape (n_patients, n_features_out), dtype float32
-            Scaled columns, in [0, 1] unless `clip` is False; then, with ``unknown="indicator"``, the indicators.
+        scaled : ndarray of shape (n_patients, n_features_out), dtype float32
+            Scaled columns, in [0, 1] if `clip`, followed by the indicators if ``unknown="indicator"``.
 
         Raises
         ------
+        InputError
+            If a value is missing, infinite, of the wrong type or not a documented code.
         ValueError
-            If columns differ from those of :meth:`fit`, or for a value that :meth:`fit` would refuse.
+            If the columns differ from those seen during :meth:`fit`.
         """
         check_is_fitted(self)
         values = self._read(X, reset=False)
-        units = scale_to_unit(values, self.data_min_, self.data_max_, clip=self.clip)
+        scaled = scale_to_unit(values, self.data_min_, self.data_max_, clip=self.clip)
         indicators = []
         for j, name in self._coded_positions().items():
             if name in MAY_BE_UNKNOWN:
                 is_unknown = np.isnan(values[:, j])
-                units[is_unknown, j] = self.unknown_values_[name]
+                scaled[is_unknown, j] = self.unknown_values_[name]
                 indicators.append(is_unknown)
         if self.unknown == "indicator":
-            units = np.column_stack([units, *indicators])
-        return units.astype(np.float32)
+            scaled = np.column_stack([scaled, *indicators])
+        return scaled.astype(np.float32)
 
     def inverse_transform(self, X):
-        """Return scaled columns to their units and codes.
+        """Convert scaled columns back to their original units and codes.
 
         Parameters
         ----------
         X : DataFrame or array-like of shape (n_patients, n_features_out)
-            Scaled columns, as :meth:`transform` gives them. Indicators repeat what the columns say and are not read.
+            Scaled columns as returned by :meth:`transform`. Indicators are redundant and are not read.
 
         Returns
         -------
         clinical : DataFrame or ndarray of shape (n_patients, `n_features_in_`)
-            The original columns, "unknown" included; an ndarray if :meth:`fit` saw no column names. Numbers are
-            floats, exact to float32 of the column's range; one that was clipped stays at the end of the range.
+            The original columns, with "unknown" where it was; an ndarray if :meth:`fit` saw no column names. Numbers
+            are floats, with an error of float32 rounding of the column's range. Clipped numbers remain clipped.
 
         Raises
         ------
-        ValueError
-            If the number of columns differs, or if the scaled value of a coded column is that of no code.
+        InputError
+            If the number of columns differs, or if a scaled value of a coded column corresponds to no code.
         """
         check_is_fitted(self)
         index = X.index if isinstance(X, pd.DataFrame) else None
-        units = check_array(X, dtype=np.float64)
+        scaled = check_array(X, dtype=np.float64)
         names_out = self.get_feature_names_out()
-        if units.shape[1] != len(names_out):
+        if scaled.shape[1] != len(names_out):
             columns = ", ".join(names_out)
-            raise InputError(f"X has {units.shape[1]} columns; {len(names_out)} were asked for: {columns}")
-        values = scale_from_unit(units[:, : self.n_features_in_], self.data_min_, self.data_max_)
+            raise InputError(f"X has {scaled.shape[1]} columns; {len(names_out)} are needed: {columns}")
+        values = scale_from_unit(scaled[:, : self.n_features_in_], self.data_min_, self.data_max_)
         if not hasattr(self, "feature_names_in_"):
             return values
         table = pd.DataFrame(values, columns=self.feature_names_in_, index=index)
@@ -211,12 +217,12 @@ class ClinicalMinMaxScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator
         Parameters
         ----------
         input_features : array-like of str or None, default=None
-            Must be the names seen during :meth:`fit`, if there were any; otherwise names the columns of an array.
+            Names of the columns if :meth:`fit` saw an array; otherwise, if given, the names seen during :meth:`fit`.
 
         Returns
         -------
         names : ndarray of str objects
-            The input's names, then `<name>_unknown` for each indicator.
+            The names of the input columns, followed by `<name>_unknown` for each indicator.
         """
         names = super().get_feature_names_out(input_features)
         if self.unknown != "indicator":
@@ -230,11 +236,11 @@ class ClinicalMinMaxScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator
         return tags
 
     def _read(self, X, *, reset):
-        """Return X as float64 of shape (n_patients, n_features), with codes for text and NaN for "unknown"."""
+        """Return X as float64 of shape (n_patients, n_features), with text encoded and "unknown" as NaN."""
         if not isinstance(X, pd.DataFrame):
             if not reset and self._coded_positions():
                 columns = ", ".join(self.feature_names_in_)
-                raise InputError(f"X is a {type(X).__name__}; a DataFrame was asked for, with the columns {columns}")
+                raise InputError(f"X is a {type(X).__name__}; a DataFrame with the columns {columns} is needed")
             _check_no_text(X)
             return validate_data(self, X, reset=reset, dtype="numeric").astype(np.float64)
         _check_names_unique(X.columns)
@@ -244,44 +250,44 @@ class ClinicalMinMaxScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator
         return _read_table(X, self._input_names())
 
     def _input_names(self):
-        """Return the names of the input columns; x0, x1, ... where there were none."""
+        """Return the names of the input columns; x0, x1, ... if they have none."""
         return list(super().get_feature_names_out())
 
     def _coded_positions(self):
-        """Return position and name of each coded column."""
+        """Return {position: name} of the coded columns."""
         names = getattr(self, "feature_names_in_", [])
         return {j: name for j, name in enumerate(names) if name in CLINICAL_CODES}
 
     def _decode(self, name, values):
-        """Return the categories that scaled values of one coded column stand for."""
-        units = {category: float(code) for category, code in CLINICAL_CODES[name].items()}
+        """Return the categories to which the scaled values of one coded column correspond."""
+        scaled = {category: float(code) for category, code in CLINICAL_CODES[name].items()}
         if name in self.unknown_values_:
-            units[UNKNOWN] = self.unknown_values_[name]
-        distances = np.abs(values.to_numpy()[:, None] - np.array(list(units.values())))
+            scaled[UNKNOWN] = self.unknown_values_[name]
+        distances = np.abs(values.to_numpy()[:, None] - np.array(list(scaled.values())))
         far = np.flatnonzero(distances.min(axis=1) > CODE_TOLERANCE)
         if len(far):
-            known = ", ".join(f"{unit:g} ({category})" for category, unit in units.items())
+            known = ", ".join(f"{value:g} ({category})" for category, value in scaled.items())
             rows = [f"{_name_row(values.index, i)}, column {name!r}: {values.iloc[i]:g}" for i in far]
-            raise InputError("\n".join(f"{row} is none of {known}" for row in rows))
-        return np.array(list(units), dtype=object)[distances.argmin(axis=1)]
+            raise InputError("\n".join(f"{row} corresponds to none of {known}" for row in rows))
+        return np.array(list(scaled), dtype=object)[distances.argmin(axis=1)]
 
 
 def scale_to_unit(values, low, high, *, clip=True):
-    """Map the range from `low` to `high` linearly to [0, 1].
+    """Scale the range from `low` to `high` linearly to [0, 1].
 
     Parameters
     ----------
     values : ndarray of shape (n_patients, n_features)
         Numbers; NaN stays NaN.
     low, high : float or ndarray of shape (n_features,)
-        Values that become 0 and 1, in the unit of `values`; `low` < `high`.
+        Values that are scaled to 0 and 1, in the unit of `values`; `low` < `high`.
     clip : bool, default=True
-        Whether values outside the range move to its nearer end.
+        Whether values outside the range are set to its nearest end.
 
     Returns
     -------
-    units : ndarray of shape (n_patients, n_features)
-        Numbers without unit, in [0, 1] if `clip`.
+    scaled : ndarray of shape (n_patients, n_features)
+        Scaled values, in [0, 1] if `clip`.
 
     Examples
     --------
@@ -290,19 +296,19 @@ def scale_to_unit(values, low, high, *, clip=True):
     >>> scale_to_unit(np.array([40.0, 50.0, 80.0]), 40.0, 60.0)
     array([0. , 0.5, 1. ])
     """
-    units = (values - low) / (high - low)
-    return np.clip(units, 0.0, 1.0) if clip else units
+    scaled = (values - low) / (high - low)
+    return np.clip(scaled, 0.0, 1.0) if clip else scaled
 
 
-def scale_from_unit(units, low, high):
-    """Map [0, 1] linearly to the range from `low` to `high`.
+def scale_from_unit(scaled, low, high):
+    """Convert values scaled to [0, 1] back to the range from `low` to `high`.
 
     Parameters
     ----------
-    units : ndarray of shape (n_patients, n_features)
-        Numbers without unit.
+    scaled : ndarray of shape (n_patients, n_features)
+        Scaled values.
     low, high : float or ndarray of shape (n_features,)
-        What 0 and 1 become.
+        Values to which 0 and 1 are converted.
 
     Returns
     -------
@@ -316,17 +322,17 @@ def scale_from_unit(units, low, high):
     >>> scale_from_unit(np.array([0.0, 0.5]), 40.0, 60.0)
     array([40., 50.])
     """
-    return low + units * (high - low)
+    return low + scaled * (high - low)
 
 
 def _read_table(table, names):
-    """Return the table's cells as float64, "unknown" as NaN; raise with a line for each cell that is no valid value."""
+    """Return the cells of a table as float64, with "unknown" as NaN; raise one error that lists all invalid cells."""
     values = np.empty(table.shape, dtype=np.float64)
     problems = []
     for j, name in enumerate(names):
         column = table.iloc[:, j]
-        values[:, j], complaints = _read_codes(column, name) if name in CLINICAL_CODES else _read_numbers(column)
-        problems += [(i, f"{_name_row(table.index, i)}, column {name!r}: {text}") for i, text in complaints]
+        values[:, j], faults = _read_codes(column, name) if name in CLINICAL_CODES else _read_numbers(column)
+        problems += [(i, f"{_name_row(table.index, i)}, column {name!r}: {text}") for i, text in faults]
     if problems:
         lines = [line for _, line in sorted(problems, key=lambda problem: problem[0])]
         raise InputError("\n".join([f"{len(lines)} clinical value(s) cannot be used:", *lines]))
@@ -334,66 +340,66 @@ def _read_table(table, names):
 
 
 def _read_codes(column, name):
-    """Return the codes of one column, NaN for "unknown", and (row position, complaint) for each other cell."""
+    """Return the codes of one column, NaN for "unknown", and (row position, fault) for each invalid cell."""
     codes = {category: float(code) for category, code in CLINICAL_CODES[name].items()}
     if name in MAY_BE_UNKNOWN:
         codes[UNKNOWN] = np.nan
     allowed = " or ".join(repr(category) for category in codes)
-    values, complaints = np.full(len(column), np.nan), []
+    values, faults = np.full(len(column), np.nan), []
     for i, cell in enumerate(column):
         if isinstance(cell, str) and cell in codes:
             values[i] = codes[cell]
         else:
             fault = "missing" if is_missing(cell) else f"{cell!r} is not a documented code"
-            complaints.append((i, f"{fault}; write {allowed}"))
-    return values, complaints
+            faults.append((i, f"{fault}; write {allowed}"))
+    return values, faults
 
 
 def _read_numbers(column):
-    """Return the numbers of one column, and (row position, complaint) for each cell that is not a finite number."""
-    values, complaints = np.full(len(column), np.nan), []
+    """Return the numbers of one column, and (row position, fault) for each cell that is not a finite number."""
+    values, faults = np.full(len(column), np.nan), []
     for i, cell in enumerate(column):
         if is_missing(cell):
-            complaints.append((i, "missing; a number is needed"))
+            faults.append((i, "missing; a number is needed"))
         elif isinstance(cell, bool | np.bool_) or not isinstance(cell, Real):
-            complaints.append((i, f"{cell!r} is not a number; write the number alone, in the column's unit"))
+            faults.append((i, f"{cell!r} is not a number; write the number alone, in the unit of the column"))
         elif not np.isfinite(float(cell)):
-            complaints.append((i, f"{cell} is not finite; a finite number is needed"))
+            faults.append((i, f"{cell} is not finite; a finite number is needed"))
         else:
             values[i] = cell
-    return values, complaints
+    return values, faults
 
 
 def _name_row(index, i):
-    """Return how an error calls row i: by patient where the index says so."""
+    """Return how an error names row i: by patient if the index holds patients, else by row label."""
     return f"{'patient' if index.name == 'patient' else 'row'} {index[i]}"
 
 
 def _mean_code(codes):
-    """Return the share of code 1 among known codes, kept strictly within (0, 1)."""
+    """Return the proportion of code 1 among known codes, with half a count added so that it is strictly in (0, 1)."""
     known = codes[~np.isnan(codes)]
     return float((known.sum() + 0.5) / (len(known) + 1))
 
 
 def _check_no_text(X):
-    """Refuse text within an array of objects, where NumPy would parse "60" as a number."""
+    """Refuse text within an object array, because NumPy would convert "60" to a number."""
     if getattr(X, "dtype", None) == np.dtype(object) and any(isinstance(cell, str) for cell in np.ravel(X)):
         text = next(cell for cell in np.ravel(X) if isinstance(cell, str))
-        raise InputError(f"X is an array with the text {text!r}; an array holds numbers, text columns need a DataFrame")
+        raise InputError(f"X is an array with the text {text!r}; give numbers, or a DataFrame if columns are text")
 
 
 def _check_names_unique(names):
-    """Refuse a name that occurs twice."""
+    """Refuse duplicate column names."""
     repeated = pd.Index(names)[pd.Index(names).duplicated()].unique()
     if len(repeated):
         raise InputError(f"column names occur more than once: {', '.join(map(str, repeated))}; rename or drop them")
 
 
 def _check_ranges(names, low, high, *, n_samples):
-    """Refuse columns without a range, all at once."""
+    """Refuse constant numeric columns; one error lists all of them."""
     lines = [
-        f"column {names[j]!r} is {low[j]:g} in every training row (n_samples = {n_samples}), so it has no range to "
-        "scale by; leave the column out or train on rows that differ in it"
+        f"column {names[j]!r} is {low[j]:g} in all training rows (n_samples = {n_samples}), so it has no range to "
+        "scale by; drop the column or train on rows with different values"
         for j in np.flatnonzero(low == high)
     ]
     if lines:

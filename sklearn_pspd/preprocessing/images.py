@@ -1,4 +1,4 @@
-"""Field of view, matrix and grey scale of slice stacks."""
+"""Field of view, matrix and grey-value scaling of slice stacks."""
 
 from numbers import Integral, Real
 from typing import ClassVar
@@ -14,27 +14,28 @@ from .interpolation import resample_stack
 
 
 class FOVNormalizer(TransformerMixin, BaseEstimator):
-    """Bring slice stacks to one field of view and one matrix.
+    """Resample slice stacks to one field of view and one matrix.
 
-    Every slice is cropped or padded about its centre to ``fov_mm`` x ``fov_mm`` and resampled to ``size_px`` x
-    ``size_px``. Cropping, padding and resampling are one linear map in mm, rows and columns each by their own
-    spacing, so that nothing is rounded to whole source pixels and a lesion keeps its size.
+    Each slice is cropped or padded about its centre to ``fov_mm`` x ``fov_mm`` and resampled to ``size_px`` x
+    ``size_px``. Cropping, padding and resampling are a single linear map in mm, with separate spacings of rows and
+    columns. Nothing is rounded to whole source pixels, and a lesion keeps its size.
 
     Parameters
     ----------
     fov_mm : float, default=200.0
-        Side of the field of view in mm, as in [1]_.
+        Side length of the field of view in mm, as in [1]_.
     size_px : int, default=256
         Number of rows and of columns of the result, as in [1]_.
     method : {"bicubic", "bilinear", "released"}, default="bicubic"
-        Interpolation kernel: Keys' cubic, a triangle, or the steps of the script released with [1]_: crop or zero pad
-        to ``round(fov_mm / spacing)`` whole pixels by the row spacing, then TensorFlow's bicubic resizing without
-        half-pixel centres, which shifts the image by a part of a pixel and aliases.
+        Interpolation kernel. ``"bicubic"`` is the cubic kernel of Keys [2]_, ``"bilinear"`` a triangle. ``"released"``
+        reproduces the script released with [1]_: crop or zero pad to ``round(fov_mm / spacing)`` whole pixels, with the
+        row spacing for both axes, followed by TensorFlow's bicubic resizing without half-pixel centres, which shifts
+        the image by a fraction of a pixel and aliases.
     antialias : bool, default=True
-        Widen the kernel where pixels become larger, so that what they cannot show is averaged. ``"released"`` never
-        does.
+        Widen the kernel if pixels become larger, so that detail finer than the new pixels is averaged. Without effect
+        for ``"released"``.
     pad_value : "minimum" or float, default="minimum"
-        Grey value around the image: each slice's own minimum, or one number. ``"released"`` always pads with 0.
+        Grey value outside the image: the minimum of each slice, or one number. ``"released"`` always pads with 0.
 
     See Also
     --------
@@ -42,8 +43,9 @@ class FOVNormalizer(TransformerMixin, BaseEstimator):
 
     Notes
     -----
-    Antialiasing, the kernel and the padding by the minimum are choices of this library: zero draws a bright frame
-    around an image whose background is not zero. A widened kernel is corrected so that it keeps linear ramps exactly.
+    Antialiasing, the kernel and padding with the minimum are choices of this library: padding with zero would draw a
+    frame around an image whose background is not zero. A widened kernel is corrected so that it reproduces linear ramps
+    exactly.
 
     References
     ----------
@@ -93,7 +95,7 @@ class FOVNormalizer(TransformerMixin, BaseEstimator):
         Returns
         -------
         self : FOVNormalizer
-            The normaliser itself.
+            The unchanged estimator.
         """
         _check_slice_stacks(X)
         return self
@@ -114,9 +116,9 @@ class FOVNormalizer(TransformerMixin, BaseEstimator):
 
         Raises
         ------
-        ValueError
-            If a stack has no usable spacing, non-finite pixels or another number of slices than the first, or a slice
-            is constant within the field of view.
+        InputError
+            If a stack has no valid spacing, has non-finite pixels, has a different number of slices than the first, or
+            has a slice that is constant within the field of view.
         """
         self._validate_params()
         X = _check_slice_stacks(X)
@@ -135,7 +137,7 @@ class FOVNormalizer(TransformerMixin, BaseEstimator):
             if constant.size:
                 raise InputError(
                     f"patient {stack.patient_id}: slice(s) {', '.join(map(str, constant))} of the stack are constant "
-                    f"within fov_mm={self.fov_mm:g}; check the image and the lesion's position"
+                    f"within fov_mm={self.fov_mm:g}; check the image and the lesion position"
                 )
         return images
 
@@ -144,15 +146,15 @@ class FOVNormalizer(TransformerMixin, BaseEstimator):
 
 
 class SliceStandardizer(TransformerMixin, BaseEstimator):
-    """Scale grey values linearly to zero mean and unit spread.
+    """Scale grey values linearly to zero mean and unit variance, or unit norm.
 
     Parameters
     ----------
     scope : {"slice", "stack"}, default="slice"
-        Whether each slice has its own mean and spread, as in the script released with [1]_, or each stack.
+        Whether mean and variance are computed per slice, as in the script released with [1]_, or per stack.
     norm : {"unit_variance", "unit_norm"}, default="unit_variance"
-        ``"unit_variance"`` is the script's meaning, (x - mean) / max(std, 1 / sqrt(n_pixels)); ``"unit_norm"`` is the
-        paper's word, (x - mean) / ||x - mean||, smaller by the factor sqrt(n_pixels).
+        ``"unit_variance"``, as in the script, is (x - mean) / max(std, 1 / sqrt(n_pixels)). ``"unit_norm"``, as in the
+        text of the paper, is (x - mean) / ||x - mean||, which is smaller by the factor sqrt(n_pixels).
 
     References
     ----------
@@ -192,13 +194,13 @@ class SliceStandardizer(TransformerMixin, BaseEstimator):
         Returns
         -------
         self : SliceStandardizer
-            The standardiser itself.
+            The unchanged estimator.
         """
         check_stacks(X)
         return self
 
     def transform(self, X):
-        """Scale each slice or stack by its own mean and spread.
+        """Standardise each slice or each stack.
 
         Parameters
         ----------
@@ -208,11 +210,11 @@ class SliceStandardizer(TransformerMixin, BaseEstimator):
         Returns
         -------
         scaled : ndarray of shape (n_patients, n_slices, height, width), dtype float32
-            New array; ``X`` is left as it was.
+            The scaled grey values; ``X`` is not changed.
 
         Raises
         ------
-        ValueError
+        InputError
             If a slice is constant.
         """
         self._validate_params()
@@ -223,7 +225,7 @@ class SliceStandardizer(TransformerMixin, BaseEstimator):
             if constant.size:
                 raise InputError(
                     f"row {row}, slice(s) {', '.join(map(str, constant))}: all pixels are equal, so they cannot be "
-                    "scaled to unit spread; remove the patient or correct the image"
+                    "scaled to unit variance; correct the image or remove the patient"
                 )
             result[:] = standardize_images(images, axis=(1, 2) if self.scope == "slice" else (0, 1, 2), norm=self.norm)
         return scaled
@@ -233,10 +235,10 @@ class SliceStandardizer(TransformerMixin, BaseEstimator):
 
 
 class StackFlattener(TransformerMixin, BaseEstimator):
-    """Lay each slice stack out as one table row.
+    """Flatten each slice stack to one table row.
 
-    The last step of the image branch: it lets a stock :class:`~sklearn.compose.ColumnTransformer` join images and
-    clinical values.
+    It is the last step of the image branch, so that :class:`~sklearn.compose.ColumnTransformer` can concatenate images
+    and clinical values.
 
     Attributes
     ----------
@@ -274,7 +276,7 @@ class StackFlattener(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, X):
-        """Lay each stack out as one row.
+        """Flatten each stack to one row.
 
         Parameters
         ----------
@@ -284,24 +286,24 @@ class StackFlattener(TransformerMixin, BaseEstimator):
         Returns
         -------
         rows : ndarray of shape (n_patients, n_slices * height * width), dtype float32
-            A view of ``X`` where that is contiguous float32 already.
+            One row per patient; a view of ``X`` if that is contiguous and float32.
 
         Raises
         ------
-        ValueError
-            If the stacks have another shape than during :meth:`fit`.
+        InputError
+            If the shape of the stacks differs from that seen during :meth:`fit`.
         """
         check_is_fitted(self)
         X = check_stacks(X, expected_shape=self.stack_shape_)
         return X.reshape(len(X), -1)
 
     def inverse_transform(self, X):
-        """Give rows back the shape of stacks.
+        """Reshape rows to stacks.
 
         Parameters
         ----------
         X : ndarray of shape (n_patients, n_slices * height * width)
-            Rows as :meth:`transform` returns them.
+            Rows as returned by :meth:`transform`.
 
         Returns
         -------
@@ -310,8 +312,8 @@ class StackFlattener(TransformerMixin, BaseEstimator):
 
         Raises
         ------
-        ValueError
-            If the rows have another length than ``n_slices * height * width``.
+        InputError
+            If the number of columns is not ``n_slices * height * width``.
         """
         check_is_fitted(self)
         X = check_array(X, dtype=np.float32)
@@ -333,17 +335,19 @@ def check_stacks(X, expected_shape=None):
     X : array-like of shape (n_patients, n_slices, height, width)
         Image stacks.
     expected_shape : tuple of int, default=None
-        (n_slices, height, width) that the stacks must have.
+        Required (n_slices, height, width); None allows any shape.
 
     Returns
     -------
     X : ndarray of shape (n_patients, n_slices, height, width), dtype float32
-        The same array where it is float32 already.
+        The same array if it is float32, otherwise a converted copy.
 
     Raises
     ------
+    InputError
+        If ``X`` is not 4-D, or the shape of the stacks is not the expected one.
     ValueError
-        If ``X`` is not 4-D, has non-finite values, no patient or another shape than expected.
+        If ``X`` has non-finite values or no patients.
 
     Examples
     --------
@@ -354,10 +358,10 @@ def check_stacks(X, expected_shape=None):
     """
     X = check_array(X, dtype=np.float32, ensure_2d=False, allow_nd=True, input_name="X")
     if X.ndim != 4:
-        raise InputError(f"X must have the axes (n_patients, n_slices, height, width); got the shape {X.shape}")
+        raise InputError(f"X must have the axes (n_patients, n_slices, height, width); its shape is {X.shape}")
     if expected_shape is not None and X.shape[1:] != tuple(expected_shape):
         raise InputError(
-            f"X has stacks of shape {X.shape[1:]}; {tuple(expected_shape)} (n_slices, height, width) was asked for"
+            f"X has stacks of shape {X.shape[1:]}; the shape must be {tuple(expected_shape)} (n_slices, height, width)"
         )
     return X
 
@@ -370,7 +374,7 @@ def standardize_images(images, *, axis=(-2, -1), norm="unit_variance"):
     images : ndarray
         Grey values, not constant along ``axis``.
     axis : tuple of int, default=(-2, -1)
-        Axes that share one mean and one spread.
+        Axes over which mean and variance are computed.
     norm : {"unit_variance", "unit_norm"}, default="unit_variance"
         See :class:`SliceStandardizer`.
 
@@ -387,11 +391,13 @@ def standardize_images(images, *, axis=(-2, -1), norm="unit_variance"):
     array([[-1.,  1.]], dtype=float32)
     """
     images = np.asarray(images)
+    # Means and sums in float64: 65,536 pixels per slice would lose digits in float32.
     mean = images.mean(axis=axis, keepdims=True, dtype=np.float64)
     centred = (images - mean).astype(np.float32)
     sum_of_squares = np.square(centred).sum(axis=axis, keepdims=True, dtype=np.float64)
     if norm == "unit_norm":
         return centred / np.sqrt(sum_of_squares).astype(np.float32)
+    # The lower limit of the standard deviation is that of TensorFlow's per_image_standardization.
     n_pixels = images.size / mean.size
     spread = np.maximum(np.sqrt(sum_of_squares / n_pixels), 1 / np.sqrt(n_pixels))
     return centred / spread.astype(np.float32)
@@ -411,13 +417,15 @@ def _is_constant(images, axis):
 
 
 def _check_slice_stacks(X):
-    """Refuse what cannot be resampled, naming the patient."""
-    if not isinstance(X, np.ndarray | list | tuple) or len(X) == 0:
-        raise InputError(f"X must be a sequence of at least one slice stack; got {type(X).__name__}")
+    """Refuse stacks that cannot be resampled; the error names the patient."""
+    if not isinstance(X, np.ndarray | list | tuple):
+        raise InputError(f"X must be a sequence of slice stacks; got {type(X).__name__}")
+    if len(X) == 0:
+        raise InputError("X must have at least one slice stack; it is empty")
     for row, stack in enumerate(X):
         lacking = [name for name in ("pixels", "spacing_mm", "patient_id") if not hasattr(stack, name)]
         if lacking:
-            raise InputError(f"row {row}: a slice stack was asked for; {type(stack).__name__} has no {lacking[0]}")
+            raise InputError(f"row {row}: {type(stack).__name__} is not a slice stack, it has no {lacking[0]}")
         _check_slice_stack(stack, n_slices=len(X[0].pixels))
     return X
 
@@ -425,10 +433,12 @@ def _check_slice_stacks(X):
 def _check_slice_stack(stack, n_slices):
     if stack.pixels.ndim != 3 or len(stack.pixels) != n_slices:
         raise InputError(
-            f"patient {stack.patient_id}: pixels have the shape {stack.pixels.shape}; ({n_slices}, height, width) was "
-            "asked for, the slices of the first patient"
+            f"patient {stack.patient_id}: pixels have the shape {stack.pixels.shape}; it must be ({n_slices}, height, "
+            "width), with as many slices as the first patient has"
         )
     if len(stack.spacing_mm) != 2 or not all(np.isfinite(step) and step > 0 for step in stack.spacing_mm):
-        raise InputError(f"patient {stack.patient_id}: spacing_mm={stack.spacing_mm} is not two positive numbers of mm")
+        raise InputError(
+            f"patient {stack.patient_id}: spacing_mm={stack.spacing_mm}; it must be two positive numbers in mm"
+        )
     if not np.isfinite(stack.pixels).all():
-        raise InputError(f"patient {stack.patient_id}: pixels are not all finite; correct the image")
+        raise InputError(f"patient {stack.patient_id}: some pixels are not finite; correct the image")

@@ -1,10 +1,10 @@
-"""Slices in one field of view: crop, pad and resampling as one linear map."""
+"""Cropping, padding and resampling of slices to one field of view, as a single linear map."""
 
 from functools import lru_cache
 
 import numpy as np
 
-KEYS_A = -0.5  # third-order accurate: keeps parabolas
+KEYS_A = -0.5  # the third-order accurate kernel, which reproduces parabolas
 TENSORFLOW_A = -0.75
 TENSORFLOW_TABLE_SIZE = 1024
 BLOCK_PX = 32
@@ -13,7 +13,7 @@ BLOCK_PX = 32
 def resample_stack(
     pixels, spacing_mm, *, fov_mm=200.0, size_px=256, method="bicubic", antialias=True, pad_value="minimum"
 ):
-    """Crop or pad slices about their centre and resample them, as one linear map.
+    """Crop or pad slices about their centre and resample them, as a single linear map.
 
     Parameters
     ----------
@@ -22,15 +22,15 @@ def resample_stack(
     spacing_mm : tuple of float
         Distance in mm between adjacent rows, and between adjacent columns.
     fov_mm : float, default=200.0
-        Side of the field of view in mm.
+        Side length of the field of view in mm.
     size_px : int, default=256
-        Rows and columns of the result.
+        Number of rows and of columns of the result.
     method : {"bicubic", "bilinear", "released"}, default="bicubic"
         See :class:`~sklearn_pspd.preprocessing.FOVNormalizer`.
     antialias : bool, default=True
-        Widen the kernel where pixels become larger.
+        Widen the kernel if pixels become larger.
     pad_value : "minimum" or float, default="minimum"
-        Grey value around the image.
+        Grey value outside the image.
 
     Returns
     -------
@@ -47,6 +47,7 @@ def resample_stack(
            [6.5, 8.5]], dtype=float32)
     """
     pixels = np.asarray(pixels, dtype=np.float32)
+    # The released script converts the field of view to pixels by the row spacing alone.
     released = method == "released"
     spacings = (spacing_mm[0], spacing_mm[0]) if released else spacing_mm
     maps = [
@@ -57,16 +58,20 @@ def resample_stack(
     pad = pixels.min(axis=(1, 2)) if isinstance(pad_value, str) else np.full(len(pixels), pad_value, np.float32)
     if released or not np.any(pad):
         return images
-    # What the weights inside the image leave over is the share of the padding.
-    rest = 1.0 - np.outer(_covered_share(maps[0], size_px), _covered_share(maps[1], size_px))
-    if np.abs(rest).max() > 1e-6:
-        images += pad[:, None, None] * rest.astype(np.float32)
+    # Weights that fall outside the image belong to the padding.
+    padding = 1.0 - np.outer(_weight_inside(maps[0], size_px), _weight_inside(maps[1], size_px))
+    if np.abs(padding).max() > 1e-6:
+        images += pad[:, None, None] * padding.astype(np.float32)
     return images
 
 
 @lru_cache(maxsize=128)
 def _axis_map(n_px, spacing_mm, fov_mm, size_px, method, antialias):
-    """Return the weights of one axis as blocks (first result pixel, first source pixel, weights)."""
+    """Return the weights of one axis in blocks (first result pixel, first source pixel, weights).
+
+    The weights of a result pixel are zero except near its position. Blocks of result pixels leave most zeros out, so
+    that resampling is a few small matrix products.
+    """
     if method == "released":
         weights = _released_weights(n_px, spacing_mm, fov_mm, size_px)
     else:
@@ -83,17 +88,20 @@ def _axis_map(n_px, spacing_mm, fov_mm, size_px, method, antialias):
 
 
 def _kernel_weights(n_px, spacing_mm, fov_mm, size_px, method, antialias):
-    """Return weights of shape (size_px, n_px); what falls outside the source is left out, not shared out."""
-    pitch = fov_mm / size_px / spacing_mm  # of the result, in source pixels
+    """Return weights of shape (size_px, n_px); weights outside the source are dropped, without renormalisation."""
+    # Centres of the result pixels in source pixels; a kernel for larger pixels is wider.
+    pitch = fov_mm / size_px / spacing_mm
     width = max(1.0, pitch) if antialias else 1.0
     centres = (np.arange(size_px) - (size_px - 1) / 2) * pitch + (n_px - 1) / 2
     reach = int(np.ceil(2 * width)) + 1
+    # Weights at the source pixels within reach of each centre; they sum to one.
     taps = np.floor(centres)[:, None].astype(int) + np.arange(-reach, reach + 1)
     distances = taps - centres[:, None]
     weights = _cubic(distances / width, KEYS_A) if method == "bicubic" else _triangle(distances / width)
     weights /= weights.sum(axis=1, keepdims=True)
     if width > 1:
         weights = _keep_ramps(weights, distances, _triangle(distances / width))
+    # Weights of the pixels that exist; the rest is the weight of the padding.
     dense = np.zeros((size_px, n_px))
     inside = (taps >= 0) & (taps < n_px)
     dense[np.nonzero(inside)[0], taps[inside]] = weights[inside]
@@ -101,7 +109,11 @@ def _kernel_weights(n_px, spacing_mm, fov_mm, size_px, method, antialias):
 
 
 def _keep_ramps(weights, distances, window):
-    """Add ``window`` times a straight line, so that weights sum to one and are centred."""
+    """Correct weights so that they sum to one and their mean position is the centre, as linear ramps require.
+
+    The correction is ``window`` times a straight line, level + slope * distance. Its two coefficients solve a 2 x 2
+    system, given by the moments of the window and by what the weights lack in sum and in mean.
+    """
     moments = [(window * distances**power).sum(axis=1) for power in range(3)]
     lack_sum = 1.0 - weights.sum(axis=1)
     lack_mean = -(weights * distances).sum(axis=1)
@@ -112,6 +124,7 @@ def _keep_ramps(weights, distances, window):
 
 
 def _cubic(x, a):
+    """Return the cubic convolution kernel of Keys with parameter ``a``."""
     x = np.abs(x)
     near = ((a + 2) * x - (a + 3)) * x * x + 1
     far = ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
@@ -123,17 +136,19 @@ def _triangle(x):
 
 
 def _released_weights(n_px, spacing_mm, fov_mm, size_px):
-    """Return the weights of a whole-pixel central crop or zero pad and TensorFlow's legacy bicubic resizing."""
+    """Return the weights of a central crop or zero pad in whole pixels and TensorFlow's legacy bicubic resizing."""
+    # Positions of the result pixels in the cropped image, without half-pixel centres.
     n_cropped = max(round(fov_mm / spacing_mm), 1)
     scale = np.float32(n_cropped) / np.float32(size_px)
     places = np.arange(size_px, dtype=np.float32) * scale
     lower = np.floor(places).astype(int)
-    # TensorFlow looks its kernel up in a table, and repeats the border pixel outside the cropped image.
+    # TensorFlow takes its kernel from a table of 1,024 steps and repeats the border pixel outside the cropped image.
     fraction = np.rint((places - lower) * np.float32(TENSORFLOW_TABLE_SIZE)) / TENSORFLOW_TABLE_SIZE
     resize = np.zeros((size_px, n_cropped))
     for tap in (-1, 0, 1, 2):
         source = np.clip(lower + tap, 0, n_cropped - 1)
         np.add.at(resize, (np.arange(size_px), source), _cubic(tap - fraction, TENSORFLOW_A))
+    # The crop keeps the central pixels of a larger image, the pad surrounds a smaller one with zeros.
     crop_first = max((n_px - n_cropped) // 2, 0)
     pad_first = max((n_cropped - n_px) // 2, 0)
     n_kept = min(n_px, n_cropped)
@@ -157,8 +172,9 @@ def _apply_columns(blocks, images, size_px):
     return result
 
 
-def _covered_share(blocks, size_px):
-    share = np.zeros(size_px)
+def _weight_inside(blocks, size_px):
+    """Return for each result pixel the sum of its weights inside the image."""
+    total = np.zeros(size_px)
     for first, _, weights in blocks:
-        share[first : first + len(weights)] = weights.sum(axis=1, dtype=np.float64)
-    return share
+        total[first : first + len(weights)] = weights.sum(axis=1, dtype=np.float64)
+    return total

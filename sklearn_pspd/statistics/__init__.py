@@ -1,4 +1,4 @@
-"""Numbers about scores, groups of patients and sample sizes: arrays in, numbers out."""
+"""Metrics with intervals, paired tests, calibration, decision curves, group comparisons and sample sizes."""
 
 from .calibration import calibration_intercept, calibration_slope, calibration_table
 from .characteristics import CharacteristicsTable, characteristics_table

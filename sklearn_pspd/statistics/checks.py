@@ -1,4 +1,4 @@
-"""Checks of classes, scores and predictions, one entry a patient."""
+"""Checks of classes, scores and predictions, one entry per patient."""
 
 import numpy as np
 import pandas as pd
@@ -7,12 +7,12 @@ from sklearn_pspd.exceptions import InputError
 
 
 def check_labels(**columns):
-    """Return each column as an array, after checking that all have one entry a patient and none is missing.
+    """Check that all columns have one entry per patient, none of them missing, and return them as arrays.
 
     Parameters
     ----------
     **columns : array-like of shape (n_patients,)
-        Columns by the name that an error shows.
+        Columns; errors show the names of the arguments.
 
     Returns
     -------
@@ -21,7 +21,7 @@ def check_labels(**columns):
 
     Raises
     ------
-    ValueError
+    InputError
         If lengths differ, a column is empty or not one-dimensional, or an entry is missing.
 
     Examples
@@ -30,21 +30,21 @@ def check_labels(**columns):
     >>> check_labels(y_true=[0, 1], y_pred=[0])
     Traceback (most recent call last):
         ...
-    sklearn_pspd.exceptions.InputError: one entry ... got shapes y_true (2,), y_pred (1,)
+    sklearn_pspd.exceptions.InputError: expected one entry per patient, ...; got y_true (2,), y_pred (1,)
     """
     arrays = {name: np.asarray(values) for name, values in columns.items()}
     shapes = {name: array.shape for name, array in arrays.items()}
     if len(set(shapes.values())) > 1 or any(array.ndim != 1 or not len(array) for array in arrays.values()):
         listed = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
-        raise InputError(f"one entry a patient, in arrays of one length; got shapes {listed}")
+        raise InputError(f"expected one entry per patient, in one-dimensional arrays of equal length; got {listed}")
     for name, array in arrays.items():
         if pd.isna(array).any():
-            raise InputError(f"{name} misses {int(pd.isna(array).sum())} of {len(array)} entries (NaN)")
+            raise InputError(f"{name} has {int(pd.isna(array).sum())} of {len(array)} entries missing (NaN)")
     return list(arrays.values())
 
 
 def check_classes(y_true, pos_label):
-    """Return where the positive class is, after checking that there are two classes and `pos_label` is one of them.
+    """Check that there are two classes and that `pos_label` is one of them, and return which patients are positive.
 
     Parameters
     ----------
@@ -60,8 +60,8 @@ def check_classes(y_true, pos_label):
 
     Raises
     ------
-    ValueError
-        If a class is absent or `pos_label` is neither.
+    InputError
+        If a class is absent or `pos_label` is neither class.
 
     Examples
     --------
@@ -72,14 +72,14 @@ def check_classes(y_true, pos_label):
     """
     classes = pd.unique(pd.Series(y_true)).tolist()
     if len(classes) != 2:
-        raise InputError(f"y_true holds two classes, both at least once; got {len(classes)}: {classes[:5]}")
+        raise InputError(f"y_true must contain exactly two classes; got {len(classes)}: {classes[:5]}")
     if pos_label not in classes:
         raise InputError(f"pos_label={pos_label!r} is neither of the classes {classes}")
     return y_true == pos_label
 
 
 def check_scores(y_true, y_score, pos_label):
-    """Return where the positive class is, and the scores as float64.
+    """Check classes and scores, and return which patients are positive and the scores as float64.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def check_scores(y_true, y_score, pos_label):
 
     Raises
     ------
-    ValueError
+    InputError
         If a class is absent, `pos_label` is neither class, a score is not finite, or lengths differ.
 
     Examples
@@ -111,12 +111,14 @@ def check_scores(y_true, y_score, pos_label):
     """
     y_true, score = check_labels(y_true=y_true, y_score=np.asarray(y_score, dtype=np.float64))
     if not np.isfinite(score).all():
-        raise InputError(f"y_score holds {np.count_nonzero(~np.isfinite(score))} values that are not finite")
+        raise InputError(
+            f"y_score has {np.count_nonzero(~np.isfinite(score))} of {len(score)} values that are not finite"
+        )
     return check_classes(y_true, pos_label), score
 
 
 def check_probabilities(y_true, y_prob, pos_label):
-    """Return where the positive class is, and the probabilities as float64.
+    """Check classes and probabilities, and return which patients are positive and the probabilities as float64.
 
     Parameters
     ----------
@@ -136,7 +138,7 @@ def check_probabilities(y_true, y_prob, pos_label):
 
     Raises
     ------
-    ValueError
+    InputError
         If a class is absent, `pos_label` is neither class, a probability is outside [0, 1], or lengths differ.
 
     Examples
@@ -145,16 +147,16 @@ def check_probabilities(y_true, y_prob, pos_label):
     >>> check_probabilities([0, 1], [0.2, 1.7], 1)
     Traceback (most recent call last):
         ...
-    sklearn_pspd.exceptions.InputError: probabilities lie in [0, 1]; got 0.2 to 1.7
+    sklearn_pspd.exceptions.InputError: probabilities must lie in [0, 1]; got 0.2 to 1.7
     """
     is_positive, prob = check_scores(y_true, y_prob, pos_label)
     if prob.min() < 0 or prob.max() > 1:
-        raise InputError(f"probabilities lie in [0, 1]; got {prob.min():g} to {prob.max():g}")
+        raise InputError(f"probabilities must lie in [0, 1]; got {prob.min():g} to {prob.max():g}")
     return is_positive, prob
 
 
 def check_predictions(y_true, y_pred, pos_label):
-    """Return where the positive class is, and where it was called.
+    """Check classes and predictions, and return which patients are positive and which are predicted positive.
 
     Parameters
     ----------
@@ -167,13 +169,13 @@ def check_predictions(y_true, y_pred, pos_label):
 
     Returns
     -------
-    is_positive, is_called : ndarray of bool of shape (n_patients,)
+    is_positive, is_predicted_positive : ndarray of bool of shape (n_patients,)
         True for the positive class.
 
     Raises
     ------
-    ValueError
-        If a class is absent, `pos_label` is neither class, a prediction is another class, or lengths differ.
+    InputError
+        If a class is absent, `pos_label` is neither class, `y_pred` contains another class, or lengths differ.
 
     Examples
     --------
@@ -183,21 +185,21 @@ def check_predictions(y_true, y_pred, pos_label):
     """
     y_true, y_pred = check_labels(y_true=y_true, y_pred=y_pred)
     is_positive = check_classes(y_true, pos_label)
-    strange = ~np.isin(y_pred, y_true)
-    if strange.any():
-        raise InputError(f"y_pred holds {y_pred[strange][:5].tolist()}, which y_true does not")
+    unknown = ~np.isin(y_pred, y_true)
+    if unknown.any():
+        raise InputError(f"y_pred contains {y_pred[unknown][:5].tolist()}, which do not occur in y_true")
     return is_positive, y_pred == pos_label
 
 
 def check_threshold(threshold, score):
-    """Return the threshold as float64, one for all patients or one for each.
+    """Check a threshold and return it as float64.
 
     Parameters
     ----------
     threshold : float or array-like of shape (n_patients,)
-        Finite.
+        One threshold for all patients, or one per patient; finite.
     score : ndarray of shape (n_patients,)
-        The scores that it divides.
+        The scores to which it applies.
 
     Returns
     -------
@@ -206,8 +208,8 @@ def check_threshold(threshold, score):
 
     Raises
     ------
-    ValueError
-        If the shape is another or a threshold is not finite.
+    InputError
+        If the threshold has another shape or is not finite.
 
     Examples
     --------
@@ -218,7 +220,9 @@ def check_threshold(threshold, score):
     """
     threshold = np.asarray(threshold, dtype=np.float64)
     if threshold.shape not in ((), score.shape):
-        raise InputError(f"threshold is one number or one a patient ({len(score)}); got shape {threshold.shape}")
+        raise InputError(
+            f"threshold must be one number, or one per patient ({len(score)}); got shape {threshold.shape}"
+        )
     if not np.isfinite(threshold).all():
-        raise InputError("threshold is not finite; a threshold of 0 calls every patient positive")
+        raise InputError("threshold must be finite; to classify every patient as positive, set it to 0")
     return threshold

@@ -1,8 +1,9 @@
-"""Tests and standardised differences between groups of patients, one variable at a time.
+"""Univariable tests and standardised differences between groups of patients.
 
-The t-test, the rank tests and chi-squared are SciPy's. The exact test of larger tables is ours: SciPy's is a Monte
-Carlo one by default, and absent before version 1.15. The package `tableone` corrects chi-squared after Yates, has no
-exact test beyond 2 x 2 and does not say why it took a test.
+The t-test, the rank tests and the chi-squared test are SciPy's. The exact test of tables larger than 2 x 2 is
+implemented here, because SciPy's is a Monte Carlo test by default and is absent before version 1.15. The package
+`tableone` applies Yates' correction to chi-squared, has no exact test beyond 2 x 2 and does not report why it selected
+a test.
 """
 
 import warnings
@@ -21,33 +22,33 @@ from sklearn_pspd.formatting import format_p
 NUMERIC_TESTS = ("t", "mann-whitney")
 CATEGORY_TESTS = ("chi-squared", "exact")
 
-# Cochran's rule: below it, chi-squared's distribution is too rough an approximation.
+# Cochran's rule: with a smaller expected count, the chi-squared approximation is too inaccurate.
 MIN_EXPECTED_COUNT = 5
 
-# Shapiro and Wilk's test: level of rejection, and group sizes for which it is defined.
+# Shapiro-Wilk test: significance level, and group sizes for which it is defined.
 NORMALITY_LEVEL = 0.05
 SHAPIRO_SIZES = (3, 5000)
 
-# More tables than this take seconds to enumerate.
+# Enumerating more tables than this takes seconds.
 MAX_TABLES = 1_000_000
 
-# Two tables whose probabilities differ by less are equally probable.
+# Tables whose log probabilities differ by less than this count as equally probable.
 TIE = 1e-7
 
 
 class GroupTest(NamedTuple):
-    """A two-sided test of one variable, and why it was taken.
+    """A two-sided test of one variable, and why the test was selected.
 
     Attributes
     ----------
     test : str
-        Its name.
+        Name of the test.
     statistic : float
-        NaN where there is none.
+        Test statistic; NaN without a test.
     p_value : float
-        In [0, 1]; NaN where there is none.
+        P-value in [0, 1]; NaN without a test.
     reason : str
-        Why this test.
+        Why the test was selected.
     """
 
     test: str
@@ -65,22 +66,22 @@ def compare_numbers(groups, *, test=None):
         Finite values of at least two groups.
     test : {"t", "mann-whitney"} or None, default=None
         Student's t-test (analysis of variance for more than two groups) or the Mann-Whitney test (Kruskal-Wallis).
-        None takes the t-test unless Shapiro and Wilk's test [1]_ rejects normality in a group.
+        None selects the t-test unless the Shapiro-Wilk test [1]_ rejects normality in a group.
 
     Returns
     -------
     GroupTest
-        The test "none" where a group is empty or no value differs.
+        Test "none" if a group is empty or all values are equal.
 
     Raises
     ------
-    ValueError
+    InputError
         If the test is unknown.
 
     Notes
     -----
-    The paper has Student's t-test throughout [2]_; the choice by normality is ours. A test that is chosen by the data
-    keeps its level only approximately, so fix it beforehand where p matters.
+    The paper uses Student's t-test throughout [2]_; selecting the test by normality is our choice. A test selected from
+    the data keeps its significance level only approximately; for a confirmatory analysis, specify the test in advance.
 
     References
     ----------
@@ -96,51 +97,56 @@ def compare_numbers(groups, *, test=None):
     ('Mann-Whitney', 0.029, 'Shapiro-Wilk rejects normality in PD (p = 0.002)')
     """
     if test not in (None, *NUMERIC_TESTS):
-        raise InputError(f"a numeric variable is tested by {' or '.join(map(repr, NUMERIC_TESTS))}; got {test!r}")
+        raise InputError(
+            f"the test of a numeric variable must be {' or '.join(map(repr, NUMERIC_TESTS))}; got {test!r}"
+        )
+    # Groups without a test.
     samples = [np.asarray(values, dtype=np.float64) for values in groups.values()]
     empty = [name for name, values in groups.items() if len(values) == 0]
     if empty:
         return _no_test(f"no values in {', '.join(empty)}")
     if _is_constant(np.concatenate(samples)):
         return _no_test("all values are equal")
-    chosen, reason = (test, "as asked") if test else _choose_numeric_test(groups)
+    # Choice of the test.
+    chosen, reason = (test, "as specified") if test else _choose_numeric_test(groups)
     if chosen == "t":
         if all(_is_constant(values) for values in samples):
-            return _no_test("no spread within any group")
+            return _no_test("no variation within any group")
         name, result = ("Student's t", stats.ttest_ind) if len(samples) == 2 else ("ANOVA", stats.f_oneway)
     else:
         name, result = ("Mann-Whitney", stats.mannwhitneyu) if len(samples) == 2 else ("Kruskal-Wallis", stats.kruskal)
+    # Result of the test.
     with warnings.catch_warnings():
-        # One constant group beside one that varies: its own variance is zero, that of the test is not.
+        # SciPy warns if one group is constant, although the pooled variance of the test is not zero.
         warnings.filterwarnings("ignore", "Precision loss occurred in moment calculation", RuntimeWarning)
         statistic, p_value = result(*samples)
     return GroupTest(name, float(statistic), float(p_value), reason)
 
 
 def compare_counts(counts, *, test=None, n_resamples=100_000, random_state=None):
-    """Test whether the levels of a categorical variable are spread alike over groups.
+    """Test whether the distribution of a categorical variable differs between groups.
 
     Parameters
     ----------
     counts : array-like of int of shape (n_groups, n_levels)
-        Patients.
+        Number of patients by group and level.
     test : {"chi-squared", "exact"} or None, default=None
-        Pearson's chi-squared without continuity correction, or :func:`freeman_halton_test`. None takes chi-squared
-        unless the table is sparse: an expected count below 5.
+        Pearson's chi-squared test [1]_ without continuity correction, or :func:`freeman_halton_test`. None selects
+        chi-squared unless an expected count is below 5 [2]_.
     n_resamples : int, default=100000
-        Random tables, where there are too many to enumerate.
+        Number of random tables, if there are too many tables to enumerate.
     random_state : int, RandomState instance or None, default=None
-        Their seed.
+        Seed of the random tables.
 
     Returns
     -------
     GroupTest
-        The test "none" where a group has no patient or there is one level.
+        Test "none" if a group has no patients or there is only one level.
 
     Raises
     ------
-    ValueError
-        If the test is unknown, or counts are not whole numbers, zero or more.
+    InputError
+        If the test is unknown, or counts are not non-negative whole numbers.
 
     References
     ----------
@@ -154,19 +160,21 @@ def compare_counts(counts, *, test=None, n_resamples=100_000, random_state=None)
     >>> from sklearn_pspd.statistics import compare_counts
     >>> test = compare_counts([[21, 27], [6, 24]])
     >>> test.test, round(test.p_value, 3), test.reason
-    ('Pearson chi-squared', 0.032, 'smallest expected count 10.4, at least 5')
+    ('Pearson chi-squared', 0.032, 'smallest expected count 10.4 (at least 5)')
     """
     if test not in (None, *CATEGORY_TESTS):
-        raise InputError(f"a categorical variable is tested by {' or '.join(map(repr, CATEGORY_TESTS))}; got {test!r}")
+        raise InputError(
+            f"the test of a categorical variable must be {' or '.join(map(repr, CATEGORY_TESTS))}; got {test!r}"
+        )
     counts = _check_counts(counts)
     if not counts.sum(axis=1).all():
-        return _no_test("no values in a group")
+        return _no_test("a group has no values")
     if counts.shape[1] < 2:
-        return _no_test("one level")
+        return _no_test("only one level")
     smallest = stats.contingency.expected_freq(counts).min()
     is_sparse = smallest < MIN_EXPECTED_COUNT
-    reason = f"smallest expected count {smallest:.1f}, {'below' if is_sparse else 'at least'} {MIN_EXPECTED_COUNT}"
-    reason = "as asked" if test else reason
+    reason = f"smallest expected count {smallest:.1f} ({'below' if is_sparse else 'at least'} {MIN_EXPECTED_COUNT})"
+    reason = "as specified" if test else reason
     if test == "exact" or (test is None and is_sparse):
         exact = freeman_halton_test(counts, n_resamples=n_resamples, random_state=random_state)
         return exact._replace(reason="; ".join(filter(None, [reason, exact.reason])))
@@ -175,31 +183,32 @@ def compare_counts(counts, *, test=None, n_resamples=100_000, random_state=None)
 
 
 def freeman_halton_test(counts, *, n_resamples=100_000, random_state=None):
-    """Test independence exactly: Fisher's test of a 2 x 2 table, and Freeman and Halton's extension of larger ones.
+    """Test independence exactly: Fisher's test of 2 x 2 tables and Freeman and Halton's extension to larger tables.
 
     Parameters
     ----------
     counts : array-like of int of shape (n_groups, n_levels)
-        Patients.
+        Number of patients by group and level.
     n_resamples : int, default=100000
-        Random tables with the same totals, where more than a million would have to be enumerated.
+        Number of random tables with the same margins, used if there are more than a million tables to enumerate.
     random_state : int, RandomState instance or None, default=None
-        Their seed.
+        Seed of the random tables.
 
     Returns
     -------
     GroupTest
-        Test "Fisher" or "Freeman-Halton"; the statistic is the probability of the observed table. The reason is empty,
-        or says that p is a Monte Carlo one and how many tables it comes from.
+        Test "Fisher's exact" or "Freeman-Halton"; the statistic is the probability of the observed table. The reason is
+        empty or, for a Monte Carlo p-value, states the number of random tables.
 
     Raises
     ------
-    ValueError
-        If counts are not whole numbers, zero or more.
+    InputError
+        If counts are not non-negative whole numbers.
 
     Notes
     -----
-    p is the probability, given the totals, of all tables that are no more probable than the observed one [1]_.
+    The p-value is the total probability, given the margins, of all tables that are at most as probable as the observed
+    table [1]_.
 
     References
     ----------
@@ -208,7 +217,7 @@ def freeman_halton_test(counts, *, n_resamples=100_000, random_state=None):
 
     Examples
     --------
-    IDH (mutated, wild type, unknown) by outcome in the paper:
+    IDH status (mutated, wild type, unknown) by outcome in the paper:
 
     >>> from sklearn_pspd.statistics import freeman_halton_test
     >>> round(freeman_halton_test([[1, 43, 4], [2, 26, 2]]).p_value, 4)
@@ -216,11 +225,13 @@ def freeman_halton_test(counts, *, n_resamples=100_000, random_state=None):
     """
     counts = _check_counts(counts)
     counts = counts[counts.any(axis=1)]
-    name = "Fisher" if counts.shape == (2, 2) else "Freeman-Halton"
+    name = "Fisher's exact" if counts.shape == (2, 2) else "Freeman-Halton"
     if min(counts.shape) < 2:
         return GroupTest(name, 1.0, 1.0, "")
+    # Log probability of the observed table, given the margins.
     constant = gammaln(counts.sum(axis=0) + 1).sum() + gammaln(counts.sum(axis=1) + 1).sum() - gammaln(counts.sum() + 1)
     observed = constant - gammaln(counts + 1).sum()
+    # Total probability of the tables that are at most as probable: all tables, or random ones if there are too many.
     log_weights = _enumerate_tables(counts)
     if log_weights is not None:
         log_p = constant + log_weights
@@ -235,7 +246,7 @@ def freeman_halton_test(counts, *, n_resamples=100_000, random_state=None):
 
 
 def difference_of_numbers(groups):
-    """Standardise the difference of means between groups.
+    """Return the standardised mean difference between groups.
 
     Parameters
     ----------
@@ -245,8 +256,9 @@ def difference_of_numbers(groups):
     Returns
     -------
     float
-        Distance of the means over the root mean square of the two standard deviations [1]_, not negative; the largest
-        of all pairs of groups. Infinite where means differ without spread; NaN where a group has fewer than two values.
+        Absolute difference of the means divided by the root mean square of the two standard deviations [1]_; with more
+        than two groups, the largest of all pairs. Infinite if the means differ and neither group varies. NaN if a group
+        has fewer than two values.
 
     References
     ----------
@@ -264,19 +276,20 @@ def difference_of_numbers(groups):
 
 
 def difference_of_counts(counts):
-    """Standardise the difference of the shares of all levels between groups.
+    """Return the standardised difference of a categorical variable between groups.
 
     Parameters
     ----------
     counts : array-like of int of shape (n_groups, n_levels)
-        Patients.
+        Number of patients by group and level.
 
     Returns
     -------
     float
-        Mahalanobis distance of the shares under the mean of the two groups' multinomial covariances [1]_, not negative;
-        the largest of all pairs of groups. For two levels it is ``abs(p - q) / sqrt((p * (1 - p) + q * (1 - q)) / 2)``.
-        Infinite where groups share no level; NaN where a group has no patient.
+        Mahalanobis distance of the proportions of all levels, with the mean of the two groups' multinomial covariances
+        [1]_; with more than two groups, the largest of all pairs. For two levels with proportions p and q it is
+        ``abs(p - q) / sqrt((p * (1 - p) + q * (1 - q)) / 2)``. Infinite if the groups have no level in common. NaN if a
+        group has no patients.
 
     References
     ----------
@@ -289,7 +302,7 @@ def difference_of_counts(counts):
     >>> round(difference_of_counts([[21, 27], [6, 24]]), 2)
     0.53
     """
-    return _largest_difference(list(_check_counts(counts)), _difference_of_two_shares)
+    return _largest_difference(list(_check_counts(counts)), _difference_of_two_distributions)
 
 
 def _largest_difference(groups, difference):
@@ -305,13 +318,14 @@ def _difference_of_two_means(a, b):
     return difference / np.sqrt((np.var(a, ddof=1) + np.var(b, ddof=1)) / 2)
 
 
-def _difference_of_two_shares(a, b):
+def _difference_of_two_distributions(a, b):
     if not (a.sum() and b.sum()):
         return np.nan
     p, q = a / a.sum(), b / b.sum()
     difference = p - q
     covariance = (np.diag(p) - np.outer(p, p) + np.diag(q) - np.outer(q, q)) / 2
-    # Shares sum to one, so that no order of the levels inverts the matrix; all orders agree on its pseudoinverse.
+    # Proportions sum to one, so the matrix is singular. Unlike the inverse without one level, the pseudoinverse does
+    # not depend on the order of the levels.
     solution = np.linalg.pinv(covariance, rtol=1e-12, hermitian=True) @ difference
     if not np.allclose(covariance @ solution, difference, atol=1e-9):
         return np.inf
@@ -329,17 +343,17 @@ def _choose_numeric_test(groups):
     p_values = {name: float(stats.shapiro(values).pvalue) for name, values in tested.items()}
     rejected = [name for name, p_value in p_values.items() if p_value < NORMALITY_LEVEL]
     if rejected:
-        listed = ", ".join(f"{name} (p {format_p(p_values[name], sign=True)})" for name in rejected)
+        listed = " and ".join(f"{name} (p {format_p(p_values[name], sign=True)})" for name in rejected)
         return "mann-whitney", f"Shapiro-Wilk rejects normality in {listed}"
     if not tested:
-        return "t", f"more than {largest} values in every group"
+        return "t", f"more than {largest} values in each group"
     lowest = format_p(min(p_values.values()), sign=True)
-    return "t", f"Shapiro-Wilk rejects normality in no group (smallest p {lowest})"
+    return "t", f"Shapiro-Wilk does not reject normality in any group (smallest p {lowest})"
 
 
 def _enumerate_tables(counts):
-    """Return minus the summed log factorials of each table with the same totals; None if there are too many."""
-    # The last level follows from the others, so the largest comes last.
+    """Return minus the sum of log factorials of each table with the same margins; None if there are too many."""
+    # The last level is determined by the others. Making it the largest keeps the number of partial tables small.
     levels = np.sort(counts.sum(axis=0))
     remaining, log_weights = counts.sum(axis=1)[np.newaxis], np.zeros(1)
     for total in levels[:-1]:
@@ -355,20 +369,22 @@ def _enumerate_tables(counts):
 
 
 def _compositions(total, n_parts):
-    """Return all ways to write a total as an ordered sum of parts, zero or more, shape (n_ways, n_parts)."""
-    # Bars among total + n_parts - 1 places; the parts are the places between them.
+    """Return all ways to write a total as an ordered sum of non-negative integers, of shape (n_ways, n_parts)."""
+    # Stars and bars: n_parts - 1 bars in total + n_parts - 1 positions; a part is the number of positions between bars.
     bars = np.array(list(combinations(range(total + n_parts - 1), n_parts - 1))).reshape(-1, n_parts - 1)
     edges = np.pad(bars, ((0, 0), (1, 1)), constant_values=((0, 0), (-1, total + n_parts - 1)))
     return np.diff(edges, axis=1) - 1
 
 
 def _check_counts(counts):
-    """Return counts as integers, without the levels that no group has."""
+    """Check counts and return them as integers, without levels that occur in no group."""
     counts = np.asarray(counts)
     if counts.ndim != 2 or not np.issubdtype(counts.dtype, np.number):
-        raise InputError(f"counts form a table of n_groups x n_levels; got shape {counts.shape}, {counts.dtype}")
+        raise InputError(
+            f"counts must be a numeric table of n_groups x n_levels; got shape {counts.shape}, {counts.dtype}"
+        )
     if not (np.isfinite(counts).all() and (counts >= 0).all() and (counts == np.round(counts)).all()):
-        raise InputError(f"counts are whole numbers, zero or more; got {counts.tolist()}")
+        raise InputError(f"counts must be non-negative whole numbers; got {counts.tolist()}")
     return counts[:, counts.any(axis=0)].astype(np.int64)
 
 

@@ -1,4 +1,4 @@
-"""Intervals in closed form: counts, shares and placements in, limits out."""
+"""Confidence intervals and variances in closed form."""
 
 from typing import NamedTuple
 
@@ -8,21 +8,21 @@ from scipy.stats import rankdata
 
 from sklearn_pspd.exceptions import InputError
 
-# A variance that is zero comes out as about 1e-34.
+# A variance below this is zero: rounding errors leave about 1e-34.
 ROUNDING = 1e-15
 
 
 class Estimate(NamedTuple):
-    """A value with its interval and the method that gave the interval.
+    """An estimate with its confidence interval and the method of the interval.
 
     Attributes
     ----------
     value : float
-        The estimate; NaN where it is not defined.
+        The estimate; NaN where it is undefined.
     low, high : float
-        Limits of its interval.
+        Limits of the interval.
     method : str
-        Name of the interval's method.
+        Name of the method of the interval.
     """
 
     value: float
@@ -33,12 +33,12 @@ class Estimate(NamedTuple):
 
 def _tail(confidence_level):
     if not 0 < confidence_level < 1:
-        raise InputError(f"confidence_level lies between 0 and 1; got {confidence_level}")
+        raise InputError(f"confidence_level must lie between 0 and 1; got {confidence_level}")
     return 0.5 + confidence_level / 2
 
 
 def normal_quantile(confidence_level):
-    """Return the normal quantile of a two-sided interval.
+    """Return the standard normal quantile of a two-sided interval.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def normal_quantile(confidence_level):
 
     Raises
     ------
-    ValueError
+    InputError
         If `confidence_level` is not between 0 and 1.
 
     Examples
@@ -81,7 +81,7 @@ def t_quantile(confidence_level, df):
 
     Raises
     ------
-    ValueError
+    InputError
         If `confidence_level` is not between 0 and 1.
 
     Examples
@@ -94,14 +94,14 @@ def t_quantile(confidence_level, df):
 
 
 def shared_training_factor(n_splits, n_train, n_test):
-    """Return by how much the variance of a mean over splits grows because their training parts overlap.
+    """Return the factor by which overlapping training sets increase the variance of a mean over splits.
 
     Parameters
     ----------
     n_splits : int
         Number of splits.
     n_train, n_test : float
-        Patients in the training and the test part of a split (mean over splits).
+        Patients in the training and in the test set of a split (mean over splits).
 
     Returns
     -------
@@ -122,23 +122,23 @@ def shared_training_factor(n_splits, n_train, n_test):
 
 
 def widened_level(confidence_level, factor):
-    """Return the level whose normal interval is that of the level asked for with its variance times a factor.
+    """Return the confidence level that widens a normal interval as much as a factor of its variance would.
 
     Parameters
     ----------
     confidence_level : float
-        Coverage, in (0, 1).
+        Intended coverage, in (0, 1).
     factor : float
-        Of the variance, positive.
+        Factor of the variance, positive.
 
     Returns
     -------
     float
-        In (0, 1).
+        Confidence level, in (0, 1).
 
     Raises
     ------
-    ValueError
+    InputError
         If `confidence_level` is not between 0 and 1.
 
     Examples
@@ -150,13 +150,13 @@ def widened_level(confidence_level, factor):
     return float(2 * ndtr(np.sqrt(factor) * normal_quantile(confidence_level)) - 1)
 
 
-def wilson_interval(share, n, z):
-    """Return Wilson's score interval of a share.
+def wilson_interval(proportion, n, z):
+    """Return Wilson's score interval of a proportion.
 
     Parameters
     ----------
-    share : float
-        In [0, 1].
+    proportion : float
+        Observed proportion, in [0, 1].
     n : int
         Number of trials, positive.
     z : float
@@ -165,7 +165,7 @@ def wilson_interval(share, n, z):
     Returns
     -------
     tuple of float
-        Limits in [0, 1], with the share between them.
+        Limits in [0, 1], with the proportion between them.
 
     References
     ----------
@@ -178,25 +178,26 @@ def wilson_interval(share, n, z):
     >>> round(low, 2), high
     (0.68, 1.0)
     """
-    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    return float(min(share, max(0.0, centre - half))), float(max(share, min(1.0, centre + half)))
+    centre = (proportion + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * np.sqrt(proportion * (1 - proportion) / n + z**2 / (4 * n**2))
+    return float(min(proportion, max(0.0, centre - half))), float(max(proportion, min(1.0, centre + half)))
 
 
 def placements(is_positive, score):
-    """Return for each positive the share of negatives below it, for each negative that of positives above it.
+    """Return, for each patient, the proportion of patients of the other class ranked correctly against that patient.
 
     Parameters
     ----------
     is_positive : ndarray of bool of shape (n_patients,)
-        Both classes present.
+        True for the positive class; both classes present.
     score : ndarray of shape (n_patients,)
-        Finite; a tie counts half.
+        Finite; a tie counts as one half.
 
     Returns
     -------
     above, below : ndarray of shape (n_positive,) and (n_negative,)
-        Shares in [0, 1]; the mean of either is the AUC.
+        For each positive patient the proportion of negative patients with a lower score, and for each negative patient
+        the proportion of positive patients with a higher score. The mean of each is the AUC.
 
     Examples
     --------
@@ -213,17 +214,17 @@ def placements(is_positive, score):
 
 
 def delong_variance(above, below):
-    """Return DeLong's variance of an AUC, or of a difference of AUCs where differences of placements are given.
+    """Return DeLong's variance of an AUC or, from differences of placements, of a difference of AUCs.
 
     Parameters
     ----------
     above, below : ndarray of shape (n_positive,) and (n_negative,)
-        As :func:`placements` gives them; at least two cases each.
+        As returned by :func:`placements`, or differences of two such arrays; at least two patients of each class.
 
     Returns
     -------
     float
-        Not negative.
+        Variance, not negative.
 
     References
     ----------
@@ -245,14 +246,14 @@ def hanley_mcneil_variance(auc, n_positive, n_negative):
     Parameters
     ----------
     auc : float
-        In [0, 1].
+        Observed or expected AUC, in [0, 1].
     n_positive, n_negative : float
-        Cases of either class, at least one.
+        Patients of each class, at least one.
 
     Returns
     -------
     float
-        Variance.
+        Variance, not negative.
 
     References
     ----------
@@ -270,14 +271,14 @@ def hanley_mcneil_variance(auc, n_positive, n_negative):
 
 
 def newcombe_interval(auc, n_positive, n_negative, z):
-    """Return the limits of the AUCs whose score-type test does not reject the observed one.
+    """Return Newcombe's interval of an AUC, which inverts a score-type test.
 
     Parameters
     ----------
     auc : float
-        Observed, in [0, 1].
+        Observed AUC, in [0, 1].
     n_positive, n_negative : int
-        Cases of either class, at least one; the variance takes them by their mean.
+        Patients of each class, at least one; part of the variance uses their mean (method 5).
     z : float
         Normal quantile of the interval.
 
@@ -292,7 +293,7 @@ def newcombe_interval(auc, n_positive, n_negative, z):
 
     Examples
     --------
-    The interval of the paper's AUC on its 19 external patients:
+    The interval of the paper's AUC in its 19 external patients:
 
     >>> from sklearn_pspd.statistics.intervals import newcombe_interval
     >>> [round(limit, 2) for limit in newcombe_interval(0.83, 8, 11, 1.96)]
@@ -307,7 +308,7 @@ def newcombe_interval(auc, n_positive, n_negative, z):
     limits = []
     for outside in (0.0, 1.0):
         inside = auc
-        # Bisection: compatible values form one interval around the observed AUC.
+        # Bisection is sufficient: the AUCs that the test does not reject form one interval around the observed AUC.
         for _ in range(60):
             middle = (inside + outside) / 2
             inside, outside = (middle, outside) if is_compatible(middle) else (inside, middle)

@@ -1,11 +1,11 @@
-"""Diagnostic metrics with intervals that hold for a handful of patients: arrays in, numbers out."""
+"""Diagnostic metrics with confidence intervals that are valid for small samples."""
 
 import numpy as np
 from scipy.special import expit, logit
 
 from sklearn_pspd.exceptions import InputError
 
-from .bootstrap import CALL_METRICS, SCORE_METRICS, Resampling, bootstrap, by_repetition, is_separated
+from .bootstrap import PREDICTION_METRICS, SCORE_METRICS, Resampling, bootstrap, by_repetition, is_separated
 from .checks import check_classes, check_labels, check_predictions, check_probabilities, check_scores
 from .intervals import (
     ROUNDING,
@@ -18,7 +18,7 @@ from .intervals import (
     wilson_interval,
 )
 
-# Fewer cases than this in a class: DeLong's variance itself is too uncertain (3 of 33: 88 % coverage at AUC 0.5).
+# With fewer patients in a class, DeLong's variance is too imprecise (3 of 33 patients: 88 % coverage at AUC 0.5).
 MIN_CLASS_SIZE_DELONG = 5
 
 
@@ -43,20 +43,20 @@ def roc_auc(y_true, y_score, *, confidence_level=0.95, pos_label=1):
 
     Raises
     ------
-    ValueError
+    InputError
         If a class is absent, `pos_label` is neither class, a score is not finite, or lengths differ.
 
     Notes
     -----
-    The variance is DeLong's [1]_, the interval is symmetric on the logit scale [2]_. Where that variance is zero or
-    undefined (an AUC of 0 or 1, constant scores) or rests on fewer than five cases of a class (ours), the interval is
-    Newcombe's method 5 [3]_, which inverts a score-type test with Hanley and McNeil's variance [4]_.
+    The variance is DeLong's [1]_, and the interval is symmetric on the logit scale [2]_. If that variance is zero or
+    undefined (an AUC of 0 or 1, constant scores), or if a class has fewer than five patients (our choice), the interval
+    is from Newcombe's method 5 [3]_, which inverts a score-type test with Hanley and McNeil's variance [4]_.
 
-    Coverage of the 95 % interval in simulations from two normal distributions of equal spread, at AUC 0.5, 0.75 and
-    0.9: 97.2, 96.5 and 97.5 % for 8 and 11 patients; 95.6, 95.3 and 94.8 % for 22 and 37; 95.7, 95.2 and 94.3 % for 77
-    and 123. The symmetric DeLong interval without the logit covers 92, 90 and 83 % for 8 and 11 patients, so it is not
-    offered. With few cases (2 to 6) that spread twice as widely as the others, no method here holds: 76 to 94 % at AUC
-    0.5.
+    Coverage of the 95 % interval in simulations from two normal distributions with equal variances, at an AUC of 0.5,
+    0.75 and 0.9: 97.2, 96.5 and 97.5 % for 8 and 11 patients; 95.6, 95.3 and 94.8 % for 22 and 37; 95.7, 95.2 and
+    94.3 % for 77 and 123. The symmetric DeLong interval without the logit covers 92, 90 and 83 % for 8 and 11 patients,
+    and is therefore not offered. If a class has few patients (2 to 6) and twice the standard deviation of the other
+    class, no method here reaches its nominal coverage: 76 to 94 % at an AUC of 0.5.
 
     References
     ----------
@@ -98,7 +98,7 @@ def average_precision(y_true, y_score, *, confidence_level=0.95, n_resamples=200
     confidence_level : float, default=0.95
         Coverage of the interval, in (0, 1).
     n_resamples : int, default=2000
-        Bootstrap resamples.
+        Number of bootstrap resamples.
     random_state : int, RandomState instance or None, default=None
         Seed of the resamples.
     pos_label : int, str or bool, default=1
@@ -107,18 +107,19 @@ def average_precision(y_true, y_score, *, confidence_level=0.95, n_resamples=200
     Returns
     -------
     Estimate
-        Value in [0, 1]; by chance it is the share of the positive class. See :func:`bootstrap_interval`.
+        Value in [0, 1]; the chance level is about the prevalence of the positive class. See
+        :func:`bootstrap_interval`.
 
     Raises
     ------
-    ValueError
+    InputError
         If a class is absent, `pos_label` is neither class, a score is not finite, or lengths differ.
 
     Notes
     -----
-    Coverage of the 95 % interval at AUC 0.5, 0.75 and 0.9, simulated: 95, 96 and 98 % for 8 and 11 patients; 93, 94 and
-    95 % for 22 and 37; 93, 95 and 94 % for 77 and 123. Without the small-sample quantile it is 87, 91 and 96 % for 8
-    and 11; of the percentile bootstrap 81, 84 and 86 %.
+    Simulated coverage of the 95 % interval at an AUC of 0.5, 0.75 and 0.9: 95, 96 and 98 % for 8 and 11 patients; 93,
+    94 and 95 % for 22 and 37; 93, 95 and 94 % for 77 and 123. For 8 and 11 patients, BCa without the small-sample
+    quantile covers 87, 91 and 96 %, and the percentile bootstrap 81, 84 and 86 %.
 
     Examples
     --------
@@ -158,15 +159,16 @@ def brier_score(y_true, y_prob, *, confidence_level=0.95, pos_label=1):
 
     Raises
     ------
-    ValueError
+    InputError
         If a class is absent, `pos_label` is neither class, a probability is outside [0, 1], or lengths differ.
 
     Notes
     -----
-    The standard error is that of a mean over two strata, the interval is symmetric on the logit scale with Student's t
-    (ours). Coverage of the 95 % interval, simulated at AUC 0.75 and 0.9: 93 and 92 % for 8 and 11 patients, 95 and 94 %
-    for 22 and 37; BCa covers 90 and 88 % for 8 and 11. Where the errors do not vary within a class, or a class has one
-    case, Wilson's interval is given: an error in [0, 1] varies at most like a proportion of the same mean.
+    The standard error is that of a mean stratified by class, and the interval is symmetric on the logit scale with
+    Student's t (our choice). Simulated coverage of the 95 % interval at an AUC of 0.75 and 0.9: 93 and 92 % for 8 and
+    11 patients, 95 and 94 % for 22 and 37; BCa covers 90 and 88 % for 8 and 11. If the errors do not vary within the
+    classes, or if a class has one patient, the interval is Wilson's: a squared error in [0, 1] has at most the variance
+    of a binary variable with the same mean.
 
     References
     ----------
@@ -208,8 +210,8 @@ def proportion(successes, n, *, confidence_level=0.95):
 
     Raises
     ------
-    ValueError
-        If `successes` is not between 0 and `n`, or either is not a whole number.
+    InputError
+        If `successes` is not between 0 and `n`, or if one of them is not a whole number.
 
     References
     ----------
@@ -224,7 +226,7 @@ def proportion(successes, n, *, confidence_level=0.95):
     (0.409, 0.929)
     """
     if not (successes == int(successes) and n == int(n) and 0 <= successes <= n):
-        raise InputError(f"a proportion needs whole numbers, 0 <= successes <= n; got {successes} of {n}")
+        raise InputError(f"successes and n must be whole numbers with 0 <= successes <= n; got {successes} of {n}")
     z = normal_quantile(confidence_level)
     if n == 0:
         return Estimate(float("nan"), 0.0, 1.0, "undefined: no cases")
@@ -243,20 +245,20 @@ def bootstrap_interval(
     bounds=(0.0, 1.0),
     small_sample=True,
 ):
-    """Estimate any metric, with a bias-corrected and accelerated (BCa) bootstrap interval stratified by class.
+    """Estimate any metric with a bias-corrected and accelerated (BCa) bootstrap interval, stratified by class.
 
     Parameters
     ----------
     metric : str or callable
-        "roc_auc", "average_precision" or "brier" of scores; "accuracy", "specificity", "precision", "recall" or "f1" of
-        predicted classes; these are computed for all resamples at once. Or ``metric(y_true, y_score) -> float``, called
-        once a resample.
+        "roc_auc", "average_precision" or "brier" of scores, or "accuracy", "specificity", "precision", "recall" or "f1"
+        of predicted classes; these are computed on all resamples at once. Or a function ``metric(y_true, y_score) ->
+        float``, which is evaluated once per resample.
     y_true : array-like of shape (n_patients,)
         Two classes, both present.
     y_score : array-like of shape (n_patients,)
-        Scores or predicted classes, as `metric` takes them.
+        Scores or predicted classes, depending on `metric`.
     n_resamples : int, default=2000
-        Bootstrap resamples, each with as many cases of either class as `y_true`.
+        Number of bootstrap resamples, each with as many patients of each class as `y_true`.
     confidence_level : float, default=0.95
         Coverage of the interval, in (0, 1).
     random_state : int, RandomState instance or None, default=None
@@ -264,32 +266,33 @@ def bootstrap_interval(
     pos_label : int, str or bool, default=1
         The positive class.
     bounds : tuple of float, default=(0.0, 1.0)
-        Smallest and largest value that a callable `metric` can take.
+        Smallest and largest possible value of a callable `metric`.
     small_sample : bool, default=True
-        Replace the normal quantile z by sqrt(k / (k - 1)) times Student's t with k - 1 degrees of freedom, where k is
-        the size of the smaller class. Hesterberg [3]_ proposes this for one sample and the percentile interval; its use
-        here is ours.
+        Whether to replace the normal quantile z by sqrt(k / (k - 1)) times Student's t quantile with k - 1 degrees of
+        freedom, where k is the size of the smaller class. Hesterberg [3]_ proposes this for the percentile interval of
+        one sample; applying it here is our choice.
 
     Returns
     -------
     Estimate
-        Value and interval within `bounds`; the interval is extended to the value where it would leave it out. A value
-        that is not defined is NaN, with `bounds` as its interval.
+        Value and interval within `bounds`; an interval that would exclude the value is extended to it. If the metric is
+        undefined, the value is NaN and the interval is `bounds`.
 
     Raises
     ------
-    ValueError
+    InputError
         If a class is absent, `pos_label` is neither class, scores are not finite, lengths differ, the metric is unknown
         or its value lies outside `bounds`.
 
     Notes
     -----
-    BCa [1]_ with the acceleration of several samples [2]_, from a jackknife within each class. Resamples in which the
-    metric is not defined are left out. Where all resamples give one value (perfect separation, constant scores), where
-    scores of one class all lie below those of the other, or where a class has one case, the bootstrap says nothing; the
-    interval is then Wilson's for a proportion of that value among k cases (ours).
+    BCa [1]_ with the acceleration for several samples [2]_, from a jackknife within each class. Resamples on which the
+    metric is undefined are excluded. The bootstrap distribution is degenerate if all resamples give the same value
+    (perfect separation, constant scores), if a class has one patient or, for the average precision, if the scores of
+    the classes do not overlap. The interval is then Wilson's for a proportion of that value among k patients (our
+    choice).
 
-    For the AUC prefer :func:`roc_auc`, for the Brier score :func:`brier_score`.
+    For the AUC use :func:`roc_auc`, and for the Brier score :func:`brier_score`.
 
     References
     ----------
@@ -311,14 +314,16 @@ def bootstrap_interval(
 
 
 def _check_metric(metric, y_true, y_score, pos_label, bounds):
-    """Return class mask, scores, a maker of weighted metrics, and the metric's range."""
+    """Return the positive-class mask, the scores, the weighted form of the metric and its bounds."""
     if callable(metric):
         y_true, y_score = check_labels(y_true=y_true, y_score=y_score)
         if not bounds[0] < bounds[1]:
-            raise InputError(f"bounds are the smallest and the largest value; got {bounds}")
+            raise InputError(f"bounds must be the smallest and the largest value of the metric; got {bounds}")
         return check_classes(y_true, pos_label), y_score, by_repetition(metric, y_true), bounds
     if metric in SCORE_METRICS:
         return *check_scores(y_true, y_score, pos_label), SCORE_METRICS[metric], (0.0, 1.0)
-    if metric in CALL_METRICS:
-        return *check_predictions(y_true, y_score, pos_label), CALL_METRICS[metric], (0.0, 1.0)
-    raise InputError(f"metric is callable or one of {sorted((*SCORE_METRICS, *CALL_METRICS))}; got {metric!r}")
+    if metric in PREDICTION_METRICS:
+        return *check_predictions(y_true, y_score, pos_label), PREDICTION_METRICS[metric], (0.0, 1.0)
+    raise InputError(
+        f"metric must be callable or one of {sorted((*SCORE_METRICS, *PREDICTION_METRICS))}; got {metric!r}"
+    )

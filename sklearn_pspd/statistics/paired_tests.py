@@ -1,4 +1,4 @@
-"""Paired comparisons of two models on the same patients or splits."""
+"""Paired tests of two models on the same patients or splits, and Holm's adjustment."""
 
 from typing import NamedTuple
 
@@ -21,16 +21,16 @@ from .intervals import (
 
 
 class TestResult(NamedTuple):
-    """A difference, first minus second, with its interval, test statistic and two-sided p-value.
+    """Result of a paired test: the difference of two models, its interval, the test statistic and the p-value.
 
     Attributes
     ----------
     difference : float
-        First minus second.
+        First model minus second model.
     low, high : float
-        Limits of its interval.
+        Limits of the confidence interval of the difference.
     statistic : float
-        Of the test.
+        Test statistic.
     p_value : float
         Two-sided, in [0, 1].
     method : str
@@ -46,18 +46,17 @@ class TestResult(NamedTuple):
 
 
 def delong_test(y_true, score_a, score_b, *, variance_factor=1.0, confidence_level=0.95, pos_label=1):
-    """Compare the AUCs of two models on the same patients.
+    """Test whether two models differ in AUC on the same patients, by DeLong's paired test.
 
     Parameters
     ----------
     y_true : array-like of shape (n_patients,)
         Two classes, both present.
     score_a, score_b : array-like of shape (n_patients,)
-        Scores of the two models, in one order; higher for the positive class.
+        Scores of the two models for the same patients in the same order; higher for the positive class.
     variance_factor : float, default=1.0
-        Factor of the variance. Out-of-fold scores of a cross-validation need
-        :func:`~sklearn_pspd.statistics.intervals.shared_training_factor`; one model that scores
-        patients it has not seen needs 1.
+        Factor by which the variance is multiplied: 1 for models evaluated on patients who were not used to train them,
+        :func:`~sklearn_pspd.statistics.intervals.shared_training_factor` for out-of-fold scores of a cross-validation.
     confidence_level : float, default=0.95
         Coverage of the interval, in (0, 1).
     pos_label : int, str or bool, default=1
@@ -66,19 +65,19 @@ def delong_test(y_true, score_a, score_b, *, variance_factor=1.0, confidence_lev
     Returns
     -------
     TestResult
-        AUC of a minus AUC of b, its interval within [-1, 1], z and p.
+        AUC of model a minus AUC of model b, its interval within [-1, 1], the z statistic and the p-value.
 
     Raises
     ------
-    ValueError
+    InputError
         If a class is absent, `pos_label` is neither class, a score is not finite, lengths differ, or
         `variance_factor` is not positive.
 
     Notes
     -----
-    DeLong's paired test [1]_. Where its variance is zero (a perfect model against a constant one) or not defined (one
-    case of a class), Hanley and McNeil's variances [2]_ at the AUCs shrunk by half a pair are added up instead, which
-    gives no credit for the pairing (ours).
+    DeLong's paired test [1]_. If its variance is zero (a perfect model against a constant one) or undefined (one
+    patient in a class), the variance is the sum of Hanley and McNeil's variances [2]_ of both AUCs, each shrunk towards
+    0.5 by adding one tied pair of patients. This ignores the pairing (our choice).
 
     References
     ----------
@@ -97,7 +96,7 @@ def delong_test(y_true, score_a, score_b, *, variance_factor=1.0, confidence_lev
     score_b = check_scores(y_true, score_b, pos_label)[1]
     sizes = is_positive.sum(), (~is_positive).sum()
     if not variance_factor > 0:
-        raise InputError(f"variance_factor is positive; got {variance_factor}")
+        raise InputError(f"variance_factor must be positive; got {variance_factor}")
     above_a, below_a = placements(is_positive, score_a)
     above_b, below_b = placements(is_positive, score_b)
     difference = above_a.mean() - above_b.mean()
@@ -110,33 +109,34 @@ def delong_test(y_true, score_a, score_b, *, variance_factor=1.0, confidence_lev
         variance = sum(hanley_mcneil_variance(auc, *sizes) for auc in shrunk)
     if variance_factor != 1:
         method += ", corrected"
-    return _normal_comparison(difference, np.sqrt(variance_factor * variance), confidence_level, method)
+    return _normal_test(difference, np.sqrt(variance_factor * variance), confidence_level, method)
 
 
 def mcnemar_test(y_true, pred_a, pred_b, *, method="exact", confidence_level=0.95):
-    """Compare the accuracies of two models on the same patients.
+    """Test whether two models differ in accuracy on the same patients, by McNemar's test.
 
     Parameters
     ----------
     y_true : array-like of shape (n_patients,)
         True classes.
     pred_a, pred_b : array-like of shape (n_patients,)
-        Predicted classes of the two models, in one order.
+        Predicted classes of the two models for the same patients in the same order.
     method : {"exact", "mid-p", "asymptotic"}, default="exact"
-        Binomial test of the patients on whom one model alone is right; its mid-p variant, less conservative [2]_; or
-        the chi-squared statistic without continuity correction [1]_.
+        Exact binomial test of the discordant patients (correctly classified by one model only); its mid-p variant,
+        which is less conservative [2]_; or the chi-squared test without continuity correction [1]_.
     confidence_level : float, default=0.95
         Coverage of the interval, in (0, 1).
 
     Returns
     -------
     TestResult
-        Accuracy of a minus accuracy of b, with Bonett and Price's interval [3]_ within [-1, 1]; the statistic is the
-        number of patients on whom a alone is right, or chi-squared. p = 1 where the models are never right alone.
+        Accuracy of model a minus accuracy of model b, with Bonett and Price's interval [3]_ within [-1, 1]. The
+        statistic is the number of patients whom only model a classifies correctly, or chi-squared. The p-value is 1 if
+        no patient is discordant.
 
     Raises
     ------
-    ValueError
+    InputError
         If lengths differ, a class is missing (NaN), or the method is unknown.
 
     References
@@ -156,10 +156,12 @@ def mcnemar_test(y_true, pred_a, pred_b, *, method="exact", confidence_level=0.9
     """
     y_true, pred_a, pred_b = check_labels(y_true=y_true, pred_a=pred_a, pred_b=pred_b)
     if method not in ("exact", "mid-p", "asymptotic"):
-        raise InputError(f'method is "exact", "mid-p" or "asymptotic"; got {method!r}')
-    right_a, right_b = pred_a == y_true, pred_b == y_true
-    only_a, only_b = int((right_a & ~right_b).sum()), int((~right_a & right_b).sum())
+        raise InputError(f'method must be "exact", "mid-p" or "asymptotic"; got {method!r}')
+    # Discordant patients.
+    correct_a, correct_b = pred_a == y_true, pred_b == y_true
+    only_a, only_b = int((correct_a & ~correct_b).sum()), int((~correct_a & correct_b).sum())
     n, discordant = len(y_true), only_a + only_b
+    # The test.
     if method == "asymptotic":
         statistic = (only_a - only_b) ** 2 / discordant if discordant else 0.0
         p_value = chi2.sf(statistic, 1)
@@ -167,42 +169,43 @@ def mcnemar_test(y_true, pred_a, pred_b, *, method="exact", confidence_level=0.9
         statistic, fewer = only_a, min(only_a, only_b)
         extra = 0.5 * binom.pmf(fewer, discordant, 0.5) if method == "mid-p" and discordant else 0.0
         p_value = min(1.0, 2 * (binom.cdf(fewer, discordant, 0.5) - extra)) if discordant else 1.0
-    share_a, share_b = (only_a + 1) / (n + 2), (only_b + 1) / (n + 2)
-    half = normal_quantile(confidence_level) * np.sqrt((share_a + share_b - (share_a - share_b) ** 2) / (n + 2))
-    low, high = np.clip([share_a - share_b - half, share_a - share_b + half], -1, 1)
+    # Bonett and Price's interval, from proportions with one discordant patient added to each.
+    prop_a, prop_b = (only_a + 1) / (n + 2), (only_b + 1) / (n + 2)
+    half = normal_quantile(confidence_level) * np.sqrt((prop_a + prop_b - (prop_a - prop_b) ** 2) / (n + 2))
+    low, high = np.clip([prop_a - prop_b - half, prop_a - prop_b + half], -1, 1)
     return TestResult(
         (only_a - only_b) / n, float(low), float(high), float(statistic), float(p_value), f"McNemar, {method}"
     )
 
 
 def corrected_resampled_ttest(scores_a, scores_b, *, n_train, n_test, confidence_level=0.95):
-    """Compare the cross-validation scores of two models.
+    """Test whether two models differ in their cross-validation scores, by the corrected resampled t-test.
 
     Parameters
     ----------
     scores_a, scores_b : array-like of shape (n_splits,)
-        Scores of the two models on the same splits, at least two.
+        Scores of the two models on the same splits in the same order; at least two splits.
     n_train, n_test : float
-        Patients in the training and the test part of a split (mean over splits).
+        Patients in the training and in the test set of a split (mean over splits).
     confidence_level : float, default=0.95
         Coverage of the interval, in (0, 1).
 
     Returns
     -------
     TestResult
-        Mean score of a minus that of b, its interval, t and p. Differences that are all equal give p = 1 if they are
-        zero, else an infinite t and p = 0.
+        Mean score of model a minus mean score of model b, its interval, the t statistic and the p-value. If all
+        differences are equal, p = 1 if they are zero; otherwise t is infinite and p = 0.
 
     Raises
     ------
-    ValueError
+    InputError
         If there are fewer than two splits, lengths differ, a score is not finite, or a size is not positive.
 
     Notes
     -----
-    Nadeau and Bengio's correction [1]_: training parts overlap, so the variance of the mean is taken as
-    ``(1 / n_splits + n_test / n_train)`` times that of the differences. Repeated cross-validation enters with all its
-    splits [2]_.
+    Nadeau and Bengio's correction [1]_: because the training sets overlap, the variance of the mean is the variance of
+    the differences times ``1 / n_splits + n_test / n_train``. For repeated cross-validation, give the scores of all
+    splits of all repetitions [2]_.
 
     References
     ----------
@@ -219,11 +222,13 @@ def corrected_resampled_ttest(scores_a, scores_b, *, n_train, n_test, confidence
     """
     a, b = np.asarray(scores_a, dtype=np.float64), np.asarray(scores_b, dtype=np.float64)
     if a.ndim != 1 or a.shape != b.shape or len(a) < 2:
-        raise InputError(f"two score lists of one length, at least 2 splits; got shapes {a.shape} and {b.shape}")
+        raise InputError(
+            f"expected two lists of scores of equal length, at least 2 splits; got shapes {a.shape} and {b.shape}"
+        )
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
-        raise InputError("a split's score is not finite; leave that split out of both lists")
+        raise InputError("the score of a split is not finite; exclude that split from both lists")
     if n_train <= 0 or n_test <= 0:
-        raise InputError(f"n_train and n_test are positive; got {n_train} and {n_test}")
+        raise InputError(f"n_train and n_test must be positive; got {n_train} and {n_test}")
     difference, df = float(np.mean(a - b)), len(a) - 1
     error = np.sqrt(shared_training_factor(len(a), n_train, n_test) * np.var(a - b, ddof=1) / len(a))
     if np.ptp(a - b) < 1e-12:
@@ -236,12 +241,12 @@ def corrected_resampled_ttest(scores_a, scores_b, *, n_train, n_test, confidence
 
 
 def holm(p_values):
-    """Adjust p-values of several tests so that any false rejection has the stated probability.
+    """Adjust p-values for multiple testing by Holm's method, which controls the family-wise error rate.
 
     Parameters
     ----------
     p_values : array-like of shape (n_tests,)
-        In [0, 1].
+        P-values of the tests, in [0, 1].
 
     Returns
     -------
@@ -250,7 +255,7 @@ def holm(p_values):
 
     Raises
     ------
-    ValueError
+    InputError
         If a p-value is outside [0, 1] or missing.
 
     References
@@ -265,14 +270,15 @@ def holm(p_values):
     """
     p = np.asarray(p_values, dtype=np.float64)
     if p.ndim != 1 or not ((p >= 0) & (p <= 1)).all():
-        raise InputError(f"p-values form one list in [0, 1]; got {p}")
+        raise InputError(f"p_values must be one list of numbers in [0, 1]; got {p}")
     order = np.argsort(p, kind="stable")
     adjusted = np.empty_like(p)
     adjusted[order] = np.minimum(1, np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)))
     return adjusted
 
 
-def _normal_comparison(difference, error, confidence_level, method):
+def _normal_test(difference, error, confidence_level, method):
+    """Return the z test of a difference with a known standard error."""
     half = normal_quantile(confidence_level) * error
     low, high = np.clip([difference - half, difference + half], -1, 1)
     statistic = difference / error

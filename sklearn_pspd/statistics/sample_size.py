@@ -1,4 +1,4 @@
-"""How many patients a study needs, before anything is trained: published criteria in closed form."""
+"""Sample sizes for the development and external validation of a prediction model, by published criteria."""
 
 import math
 
@@ -10,50 +10,52 @@ from sklearn_pspd.exceptions import InputError
 
 from .intervals import hanley_mcneil_variance, newcombe_interval, normal_quantile
 
-# Riley's defaults: slopes shrunk to 0.9 at most, an optimism of 0.05 in Nagelkerke's R2, the mean risk within 0.05.
+# Riley's defaults: shrinkage of at least 0.9, optimism of 0.05 in Nagelkerke's R2, mean risk within 0.05.
 SHRINKAGE = 0.9
 MARGIN = 0.05
 
-# Targets of an external validation: widths of 95 % intervals, such as 0.62 to 1.62, 0.6 to 1.4 and 0.7 to 0.9.
+# Targets for external validation: widths of 95 % intervals, such as 0.62 to 1.62, 0.6 to 1.4 and 0.7 to 0.9.
 WIDTH_OBSERVED_OVER_EXPECTED = 1.0
 WIDTH_SLOPE = 0.8
 WIDTH_AUC = 0.2
 
-# Nodes of the quadrature over the linear predictor; 60 give six digits.
+# Gauss-Hermite quadrature over the linear predictor; 60 nodes give six digits.
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(60)
 
 
 def development_sample_size(n_features, *, prevalence, auc):
-    """Find how many patients a new prediction model needs, by Riley's criteria.
+    """Return the sample size for developing a new prediction model, by Riley's criteria.
 
     Parameters
     ----------
     n_features : int
-        Candidate parameters of the model, counted before any selection. For a network this is a lower bound: its
-        weights are many more.
+        Candidate predictor parameters, counted before any feature selection. For a neural network this gives a lower
+        bound, because the network has many more weights.
     prevalence : float
-        Expected share of PsPD, in (0, 1).
+        Expected prevalence of PsPD, in (0, 1).
     auc : float
-        AUC that is hoped for, in (0.5, 1).
+        Anticipated AUC, in (0.5, 1).
 
     Returns
     -------
     DataFrame
-        Columns ``criterion``, ``n_patients`` and ``events_per_feature`` (patients of the rarer outcome a feature). The
-        last row, "all", is what all criteria together need.
+        Columns ``criterion``, ``n_patients`` and ``events_per_feature`` (events per variable: patients with the rarer
+        outcome per candidate parameter). The last row, "all", is the sample size that meets all criteria.
 
     Raises
     ------
-    ValueError
-        If a number is outside its range.
+    InputError
+        If an argument is outside its range.
 
     Notes
     -----
-    Criteria [1]_: a shrinkage of at least 0.9, an optimism of at most 0.05 in Nagelkerke's R squared, and the mean risk
-    known to 0.05. The Cox-Snell R squared that goes with the AUC follows from linear predictors that are normal with
-    equal spread in either outcome [2]_; their integral is computed, not simulated.
+    Criteria [1]_: a shrinkage of at least 0.9, an optimism of at most 0.05 in Nagelkerke's R squared, and a margin of
+    error (95 % interval) of at most 0.05 for the mean risk. The Cox-Snell R squared is derived from the AUC by assuming
+    linear predictors that are normal with equal variance in each outcome [2]_; the integral is computed numerically,
+    not simulated.
 
-    The criteria are for regression. A random forest or a network needs more, by an unknown factor [3]_.
+    The criteria are for regression models. A random forest or a neural network needs more patients, by an unknown
+    factor [3]_.
 
     References
     ----------
@@ -66,7 +68,7 @@ def development_sample_size(n_features, *, prevalence, auc):
 
     Examples
     --------
-    The seven clinical features of Jang et al. (2018), whose study trained on 59 patients:
+    The seven clinical features of Jang et al. (2018), whose training set had 59 patients:
 
     >>> from sklearn_pspd.statistics import development_sample_size
     >>> development_sample_size(7, prevalence=30 / 78, auc=0.75)[["criterion", "n_patients"]]
@@ -77,7 +79,7 @@ def development_sample_size(n_features, *, prevalence, auc):
     3              all         364
     """
     if n_features != int(n_features) or n_features < 1:
-        raise InputError(f"n_features is a positive whole number; got {n_features}")
+        raise InputError(f"n_features must be a positive whole number; got {n_features}")
     _check_target(prevalence, auc)
     r2 = _cox_snell_r2(prevalence, auc)
     r2_max = 1 - (prevalence**prevalence * (1 - prevalence) ** (1 - prevalence)) ** 2
@@ -92,32 +94,32 @@ def development_sample_size(n_features, *, prevalence, auc):
 
 
 def validation_sample_size(*, prevalence, auc, auc_width=WIDTH_AUC):
-    """Find how many patients an external validation needs to say something definite.
+    """Return the sample size for an external validation with precise estimates, by Riley's criteria.
 
     Parameters
     ----------
     prevalence : float
-        Expected share of PsPD, in (0, 1).
+        Expected prevalence of PsPD, in (0, 1).
     auc : float
         Expected AUC, in (0.5, 1).
     auc_width : float, default=0.2
-        Width of the 95 % interval of the AUC.
+        Target width of the 95 % interval of the AUC, in (0, 1).
 
     Returns
     -------
     DataFrame
-        Columns ``criterion`` and ``n_patients``; the last row, "all", is what all criteria together need.
+        Columns ``criterion`` and ``n_patients``. The last row, "all", is the sample size that meets all criteria.
 
     Raises
     ------
-    ValueError
-        If a number is outside its range.
+    InputError
+        If an argument is outside its range.
 
     Notes
     -----
-    Criteria [1]_: 95 % intervals of width 1 for observed over expected PsPD and of 0.8 for the slope of a calibrated
-    model, and of `auc_width` for the AUC, with Newcombe's variance [2]_. Linear predictors are taken as normal with
-    equal spread in either outcome.
+    Criteria [1]_: 95 % intervals of width 1 for the ratio of observed to expected PsPD, of width 0.8 for the
+    calibration slope of a well calibrated model, and of width `auc_width` for the AUC, with Newcombe's variance [2]_.
+    Linear predictors are assumed to be normal with equal variance in each outcome.
 
     References
     ----------
@@ -135,9 +137,9 @@ def validation_sample_size(*, prevalence, auc, auc_width=WIDTH_AUC):
     """
     _check_target(prevalence, auc)
     if not 0 < auc_width < 1:
-        raise InputError(f"auc_width lies between 0 and 1; got {auc_width}")
+        raise InputError(f"auc_width must lie between 0 and 1; got {auc_width}")
     z = normal_quantile(0.95)
-    # The interval is symmetric on the logarithm.
+    # The interval of the ratio is symmetric on the log scale.
     log_error = math.asinh(WIDTH_OBSERVED_OVER_EXPECTED / 2) / z
     sizes = {
         "observed over expected": (1 - prevalence) / prevalence / log_error**2,
@@ -148,14 +150,14 @@ def validation_sample_size(*, prevalence, auc, auc_width=WIDTH_AUC):
 
 
 def expected_auc_interval(auc, n_positive, n_negative, *, confidence_level=0.95):
-    """Return the interval that an AUC will have, from the numbers of patients alone.
+    """Return the interval to expect for an AUC, given the numbers of patients.
 
     Parameters
     ----------
     auc : float
         Expected AUC, in [0, 1].
     n_positive, n_negative : int
-        Patients of either outcome, at least one.
+        Patients with each outcome, at least one.
     confidence_level : float, default=0.95
         Coverage of the interval, in (0, 1).
 
@@ -166,8 +168,8 @@ def expected_auc_interval(auc, n_positive, n_negative, *, confidence_level=0.95)
 
     Raises
     ------
-    ValueError
-        If a number is outside its range.
+    InputError
+        If an argument is outside its range.
 
     References
     ----------
@@ -175,24 +177,24 @@ def expected_auc_interval(auc, n_positive, n_negative, *, confidence_level=0.95)
 
     Examples
     --------
-    The external set of Jang et al. (2018):
+    The external test set of Jang et al. (2018):
 
     >>> from sklearn_pspd.statistics import expected_auc_interval
     >>> [round(limit, 2) for limit in expected_auc_interval(0.83, 8, 11)]
     [0.56, 0.94]
     """
     if not 0 <= auc <= 1:
-        raise InputError(f"auc lies in [0, 1]; got {auc}")
+        raise InputError(f"auc must lie in [0, 1]; got {auc}")
     if min(n_positive, n_negative) < 1:
-        raise InputError(f"at least one patient of either outcome; got {n_positive} and {n_negative}")
+        raise InputError(f"each outcome must have at least one patient; got {n_positive} and {n_negative}")
     return newcombe_interval(auc, n_positive, n_negative, normal_quantile(confidence_level))
 
 
 def _check_target(prevalence, auc):
     if not 0 < prevalence < 1:
-        raise InputError(f"prevalence lies between 0 and 1; got {prevalence}")
+        raise InputError(f"prevalence must lie between 0 and 1; got {prevalence}")
     if not 0.5 < auc < 1:
-        raise InputError(f"auc lies between 0.5 and 1; got {auc}")
+        raise InputError(f"auc must lie between 0.5 and 1; got {auc}")
 
 
 def _size_table(sizes):
@@ -206,12 +208,12 @@ def _size_for_shrinkage(n_features, r2, shrinkage):
 
 
 def _linear_predictor(prevalence, auc):
-    """Return log odds and weights of a mixture of two normals, one an outcome, as far apart as the AUC says."""
+    """Return log odds and quadrature weights of a mixture of two normals, one per outcome, separated by the AUC."""
     distance = math.sqrt(2) * ndtri(auc)
     scores = np.concatenate([_NODES, _NODES + distance])
     density = _WEIGHTS / _WEIGHTS.sum()
     weights = np.concatenate([(1 - prevalence) * density, prevalence * density])
-    # Bayes: with equal spread the log odds are linear in the score.
+    # By Bayes' theorem, log odds are linear in the score if the variances are equal.
     return logit(prevalence) + distance * scores - distance**2 / 2, weights
 
 
@@ -224,7 +226,7 @@ def _cox_snell_r2(prevalence, auc):
 
 
 def _slope_variance_times_n(prevalence, auc):
-    """Return the variance of the slope of a well calibrated model for one patient, from Fisher's information."""
+    """Return n times the variance of the calibration slope of a well calibrated model, from Fisher's information."""
     log_odds, weights = _linear_predictor(prevalence, auc)
     spread = weights * expit(log_odds) * expit(-log_odds)
     intercept, cross, slope = (np.sum(spread * log_odds**power) for power in (0, 1, 2))
@@ -232,12 +234,13 @@ def _slope_variance_times_n(prevalence, auc):
 
 
 def _size_for_auc_width(prevalence, auc, standard_error):
-    """Return the smallest number of patients with at most this standard error; it falls as they become more."""
+    """Return the smallest number of patients with at most this standard error, which decreases with their number."""
 
     def is_enough(size):
         variance = hanley_mcneil_variance(auc, size / 2, size / 2) / (4 * prevalence * (1 - prevalence))
         return variance <= standard_error**2
 
+    # Doubling finds an upper bound, bisection the smallest number.
     size = 1
     while not is_enough(size):
         size *= 2

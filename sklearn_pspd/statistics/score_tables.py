@@ -1,4 +1,4 @@
-"""Tables of the metrics of one model, one row a metric, a class or a fold."""
+"""Tables of the metrics of one model, with one row per metric, class or fold."""
 
 import numpy as np
 import pandas as pd
@@ -34,7 +34,7 @@ def classification_table(
     n_resamples=2000,
     random_state=None,
 ):
-    """Tabulate precision, recall and F1 of both classes and their support-weighted average, as the paper's table 2.
+    """Tabulate precision, recall and F1 of each class and their support-weighted average, as in the paper's table 2.
 
     Parameters
     ----------
@@ -43,37 +43,38 @@ def classification_table(
     y_pred : array-like of shape (n_patients,)
         Predicted classes.
     labels : tuple of str, default=("PD", "PsPD")
-        Names of the negative and the positive class in the table. The paper's table 2 has them the other way round
-        [1]_: there, the class with 8 test patients is named PD, which table 1 names PsPD.
+        Names of the negative and the positive class in the table. The names in the paper's table 2 are swapped [1]_:
+        it gives the name PD to the class of 8 test patients, which is PsPD in table 1.
     pos_label : int, str or bool, default=1
         The positive class.
     zero_division : float, default=nan
-        Precision of a class that is never predicted. NaN leaves the class out of the average; the paper has 0.
+        Precision of a class that is never predicted. NaN excludes the class from the average; the paper uses 0.
     confidence_level : float, default=0.95
         Coverage of the intervals, in (0, 1).
     n_resamples : int, default=2000
-        Bootstrap resamples.
+        Number of bootstrap resamples.
     random_state : int, RandomState instance or None, default=None
         Seed of the resamples.
 
     Returns
     -------
     DataFrame
-        Three rows; columns ``class``, then ``precision``, ``recall`` and ``f1``, each followed by its ``_low`` and
-        ``_high``, then ``support``. Intervals are Wilson's for the precision and recall of a class and the average
-        recall, which is the accuracy; BCa without the small-sample quantile for the rest.
+        Three rows (the two classes and their average); columns ``class``, ``precision``, ``recall``, ``f1`` (each
+        followed by its limits ``_low`` and ``_high``) and ``support``. Intervals are Wilson's for the precision and
+        recall of each class and for the average recall, which is the accuracy. The others are BCa without the
+        small-sample quantile.
 
     Raises
     ------
-    ValueError
-        If a class is absent from `y_true`, `pos_label` is neither class, `y_pred` holds another class, or lengths
-        differ.
+    InputError
+        If a class is absent from `y_true`, `pos_label` is neither class, `y_pred` contains another class, or
+        lengths differ.
 
     Notes
     -----
-    Coverage of the F1 interval, simulated at AUC 0.5 to 0.9: 93 to 97 % for 8 and 11 patients, 94 to 96 % for more.
-    Wilson's interval for precision treats the number of calls as given; if the numbers of both classes are fixed
-    beforehand, it covers more than it says (98 to 99 %).
+    Simulated coverage of the 95 % interval of F1 at an AUC of 0.5 to 0.9: 93 to 97 % for 8 and 11 patients, 94 to 96 %
+    for more. Wilson's interval for the precision takes the number of positive predictions as fixed. If instead the
+    sizes of both classes are fixed by design, the interval is conservative (coverage 98 to 99 %).
 
     References
     ----------
@@ -81,7 +82,7 @@ def classification_table(
 
     Examples
     --------
-    Model 3 of the paper, which called 18 of 19 patients alike:
+    Model 3 of the paper, which predicted the same class for 18 of 19 patients:
 
     >>> import numpy as np
     >>> from sklearn_pspd.statistics import classification_table
@@ -94,15 +95,17 @@ def classification_table(
     1     PsPD       0.56    0.91  0.69       11
     2  average       0.32    0.53  0.40       19
     """
-    is_positive, is_called = check_predictions(y_true, y_pred, pos_label)
+    is_positive, is_predicted_positive = check_predictions(y_true, y_pred, pos_label)
     level = {"confidence_level": confidence_level}
     resampling = Resampling(confidence_level, n_resamples, random_state, (0.0, 1.0), False)
     rows = []
-    for name, true, called in ((labels[0], ~is_positive, ~is_called), (labels[1], is_positive, is_called)):
-        rows.append(_table_row(name, *_class_estimates(true, called, zero_division, resampling), int(true.sum())))
-    average = weighted_average(is_positive, is_called, zero_division)
-    precision, f1 = (bootstrap(average(kind), is_positive, resampling) for kind in (weighted_precision, weighted_f1))
-    accuracy = proportion(int((is_positive == is_called).sum()), len(is_positive), **level)
+    for name, true, predicted in _masks_by_class(labels, is_positive, is_predicted_positive):
+        rows.append(_table_row(name, *_class_estimates(true, predicted, zero_division, resampling), int(true.sum())))
+    average = weighted_average(is_positive, is_predicted_positive, zero_division)
+    precision, f1 = (
+        bootstrap(average(metric), is_positive, resampling) for metric in (weighted_precision, weighted_f1)
+    )
+    accuracy = proportion(int((is_positive == is_predicted_positive).sum()), len(is_positive), **level)
     return pd.DataFrame([*rows, _table_row("average", precision, accuracy, f1, len(is_positive))])
 
 
@@ -119,7 +122,7 @@ def score_table(
     random_state=None,
     variance_factor=1.0,
 ):
-    """Summarise one model's scores.
+    """Tabulate all metrics of one model with their intervals.
 
     Parameters
     ----------
@@ -128,35 +131,35 @@ def score_table(
     y_score : array-like of shape (n_patients,)
         Probability of the positive class, in [0, 1].
     threshold : float or array-like of shape (n_patients,)
-        A patient is called positive where the score reaches it; one for all, or one a patient (per fold). It must come
-        from elsewhere than these patients.
+        A patient is classified as positive if the score is at least the threshold. One threshold for all patients, or
+        one per patient (such as the threshold of the patient's fold). It must not be chosen on these patients.
     labels : tuple of str, default=("PD", "PsPD")
         Names of the negative and the positive class in the table.
     pos_label : int, str or bool, default=1
         The positive class.
     zero_division : float, default=nan
-        Precision of a class that is never called.
+        Precision of a class that is never predicted.
     confidence_level : float, default=0.95
         Coverage of the intervals, in (0, 1).
     n_resamples : int, default=2000
-        Bootstrap resamples, for what has no interval in closed form.
+        Number of bootstrap resamples, for metrics without an interval in closed form.
     random_state : int, RandomState instance or None, default=None
         Seed of the resamples.
     variance_factor : float, default=1.0
-        By how much each variance is larger than that of independent patients, for example in a cross-validation, whose
-        folds share training patients. Other than 1, AUPRC and F1 have normal intervals on the logit scale, with the
-        bootstrap's standard deviation, in place of BCa ones.
+        Ratio of each variance to the variance with independent patients, for example in a cross-validation, where
+        training sets overlap. With a ratio other than 1, the intervals of AUPRC and F1 are normal intervals on the
+        logit scale with the bootstrap standard deviation, instead of BCa.
 
     Returns
     -------
     DataFrame
         Columns ``metric``, ``class``, ``value``, ``low``, ``high``, ``method``. Metrics ``auc``,
-        ``average_precision``, ``brier``, ``accuracy`` and ``specificity`` have the empty class; ``precision``,
-        ``recall`` and ``f1`` have a row for each class.
+        ``average_precision``, ``brier``, ``accuracy`` and ``specificity`` have one row with an empty class;
+        ``precision``, ``recall`` and ``f1`` have one row per class.
 
     Raises
     ------
-    ValueError
+    InputError
         If a class is absent, `pos_label` is neither class, a score or a threshold is not finite, a score is outside
         [0, 1], or lengths differ.
 
@@ -167,10 +170,12 @@ def score_table(
     >>> table.loc[table["metric"] == "accuracy", "value"].item()
     0.75
     """
+    # Classes, scores and the settings of all intervals.
     is_positive, score = check_scores(y_true, y_score, pos_label)
-    is_called = score >= check_threshold(threshold, score)
+    is_predicted_positive = score >= check_threshold(threshold, score)
     level = {"confidence_level": widened_level(confidence_level, variance_factor)}
     resampling = Resampling(confidence_level, n_resamples, random_state, (0.0, 1.0), False, variance_factor)
+    # Metrics of the scores, and of both classes together.
     auprc = bootstrap(
         weighted_average_precision(is_positive, score),
         is_positive,
@@ -181,17 +186,22 @@ def score_table(
         ("auc", "", roc_auc(is_positive, score, **level)),
         ("average_precision", "", auprc),
         ("brier", "", brier_score(is_positive, score, **level)),
-        ("accuracy", "", proportion(int((is_positive == is_called).sum()), len(score), **level)),
-        ("specificity", "", proportion(int((~is_positive & ~is_called).sum()), int((~is_positive).sum()), **level)),
+        ("accuracy", "", proportion(int((is_positive == is_predicted_positive).sum()), len(score), **level)),
+        (
+            "specificity",
+            "",
+            proportion(int((~is_positive & ~is_predicted_positive).sum()), int((~is_positive).sum()), **level),
+        ),
     ]
-    for name, true, called in ((labels[0], ~is_positive, ~is_called), (labels[1], is_positive, is_called)):
-        estimates = _class_estimates(true, called, zero_division, resampling)
+    # Metrics of each class.
+    for name, true, predicted in _masks_by_class(labels, is_positive, is_predicted_positive):
+        estimates = _class_estimates(true, predicted, zero_division, resampling)
         rows += [(metric, name, estimate) for metric, estimate in zip(CLASS_METRICS, estimates, strict=True)]
     return pd.DataFrame([{"metric": metric, "class": name, **estimate._asdict()} for metric, name, estimate in rows])
 
 
 def fold_table(y_true, y_score, fold, *, pos_label=1):
-    """Tabulate the AUC and AUPRC of each fold, their mean, and those of all out-of-fold scores pooled.
+    """Tabulate the AUC and AUPRC of each fold, their means over folds, and their values for the pooled scores.
 
     Parameters
     ----------
@@ -200,26 +210,26 @@ def fold_table(y_true, y_score, fold, *, pos_label=1):
     y_score : array-like of shape (n_patients,)
         Out-of-fold scores, higher for the positive class.
     fold : array-like of shape (n_patients,)
-        The fold in which a patient was held out.
+        The fold in whose test set the patient is.
     pos_label : int, str or bool, default=1
         The positive class.
 
     Returns
     -------
     DataFrame
-        Columns ``fold`` (in order, then "mean" and "pooled"), ``n``, ``n_positive``, ``auc``, ``average_precision``. A
-        fold with one class has NaN and stays out of the mean.
+        Columns ``fold`` (in order, then "mean" and "pooled"), ``n``, ``n_positive``, ``auc``, ``average_precision``.
+        Folds with one class have NaN and are excluded from the mean.
 
     Raises
     ------
-    ValueError
+    InputError
         If a class is absent, `pos_label` is neither class, a score is not finite, or lengths differ.
 
     Notes
     -----
-    The mean compares patients of one fold only; the pooled value also compares patients scored by different fits, so it
-    drops where folds differ in level. The released script's "micro-average" AUPRC is neither: it is that of the last
-    fold [1]_.
+    The mean over folds compares only patients of the same fold. The pooled value also compares patients scored by
+    different fits, so it is lower if the level of the scores differs between folds. The "micro-average" AUPRC of the
+    released script is neither of them; it is the AUPRC of the last fold [1]_.
 
     References
     ----------
@@ -238,7 +248,7 @@ def fold_table(y_true, y_score, fold, *, pos_label=1):
     is_positive, score = check_scores(y_true, y_score, pos_label)
     fold = np.asarray(fold)
     if fold.shape != score.shape:
-        raise InputError(f"fold has one entry a patient; got shape {fold.shape} for {len(score)} patients")
+        raise InputError(f"fold must have one entry per patient; got shape {fold.shape} for {len(score)} patients")
     rows = [_fold_row(name, is_positive[fold == name], score[fold == name]) for name in np.unique(fold)]
     pooled = _fold_row("pooled", is_positive, score)
     mean = {**pooled, "fold": "mean"}
@@ -248,15 +258,20 @@ def fold_table(y_true, y_score, fold, *, pos_label=1):
     return pd.DataFrame([*rows, mean, pooled])
 
 
-def _class_estimates(true, called, zero_division, resampling):
-    """Return precision, recall and F1 of one class, as `CLASS_METRICS` lists them."""
+def _masks_by_class(labels, is_positive, is_predicted_positive):
+    """Return the name of each class, and which patients are in it and are predicted to be in it."""
+    return (labels[0], ~is_positive, ~is_predicted_positive), (labels[1], is_positive, is_predicted_positive)
+
+
+def _class_estimates(true, predicted, zero_division, resampling):
+    """Return precision, recall and F1 of one class, in the order of `CLASS_METRICS`."""
     level = {"confidence_level": widened_level(resampling.confidence_level, resampling.variance_factor)}
-    hits, n_called, n_true = (int(mask.sum()) for mask in (true & called, called, true))
-    precision = proportion(hits, n_called, **level)
-    if n_called == 0:
+    n_correct, n_predicted, n_true = (int(mask.sum()) for mask in (true & predicted, predicted, true))
+    precision = proportion(n_correct, n_predicted, **level)
+    if n_predicted == 0:
         precision = precision._replace(value=float(zero_division))
-    f1 = bootstrap(weighted_f1(true, called), true, resampling)
-    return precision, proportion(hits, n_true, **level), f1
+    f1 = bootstrap(weighted_f1(true, predicted), true, resampling)
+    return precision, proportion(n_correct, n_true, **level), f1
 
 
 def _table_row(name, precision, recall, f1, support):
@@ -270,7 +285,7 @@ def _fold_row(name, is_positive, score):
     n, n_positive = len(score), int(is_positive.sum())
     row = {"fold": name, "n": n, "n_positive": n_positive, "auc": float("nan"), "average_precision": float("nan")}
     if 0 < n_positive < n:
-        one = np.ones((1, n))
-        row["auc"] = float(weighted_auc(is_positive, score)(one)[0])
-        row["average_precision"] = float(weighted_average_precision(is_positive, score)(one)[0])
+        weights = np.ones((1, n))
+        row["auc"] = float(weighted_auc(is_positive, score)(weights)[0])
+        row["average_precision"] = float(weighted_average_precision(is_positive, score)(weights)[0])
     return row

@@ -1,6 +1,6 @@
-"""How often intervals and tests of a cross-validation are wrong, with and without the correction for shared patients.
+"""Error rates of intervals and tests of a cross-validation, with and without the correction for shared patients.
 
-Run it as ``python tests/benchmarks/cross_validation.py [n_cohorts]``; it simulates cohorts and takes ten minutes.
+Run it as ``python tests/benchmarks/cross_validation.py [n_cohorts]``. It simulates cohorts, which takes ten minutes.
 """
 
 import sys
@@ -22,9 +22,9 @@ SETTINGS = [(n, distance, k) for n in ((37, 22), (123, 77)) for distance in (0.0
 
 
 def measure(sizes, distance, n_folds, n_cohorts):
-    """Return by metric the mean true value and how many intervals miss, in %; and how many tests reject.
+    """Return, by metric, the mean true value and the percentage of intervals that miss it; and of tests that reject.
 
-    "own" is the true value of the cohort's own folds in the mean, "mean" that of all cohorts.
+    "own" is the mean true value over the folds of the same cohort, "mean" is the mean over all cohorts.
     """
     cohorts = Parallel(n_jobs=-1)(delayed(_one)(*sizes, distance, n_folds, seed) for seed in range(n_cohorts))
     truths, plain, corrected, rejected = zip(*cohorts, strict=True)
@@ -37,7 +37,7 @@ def measure(sizes, distance, n_folds, n_cohorts):
 
 
 def _one(n_negative, n_positive, distance, n_folds, seed):
-    """Return a cohort's true values, its intervals without and with the correction, and whether the tests reject."""
+    """Return true values, intervals without and with correction, and whether the tests reject, for one cohort."""
     comparison, truth = draw_comparison(n_negative, n_positive, distance, n_folds, seed)
     a, b = (part.sort_values("patient_id") for _, part in comparison.scores.groupby("model"))
     plain = score_table(a["y_true"], a["y_score"], threshold=a["threshold"], random_state=0)
@@ -48,16 +48,16 @@ def _one(n_negative, n_positive, distance, n_folds, seed):
 
 
 def main(n_cohorts):
-    """Print a block a setting."""
-    print(f"{n_cohorts} cohorts each; two models of equal worth; in %")
-    print("missed: plain and corrected against the own folds, plain and corrected against all cohorts")
+    """Print one block per setting."""
+    print(f"{n_cohorts} cohorts per setting; two models with equal performance; in %")
+    print("missed: plain and corrected, true value of the same folds; plain and corrected, mean over all cohorts")
     for sizes, distance, n_folds in SETTINGS:
         found, rejected = measure(sizes, distance, n_folds, n_cohorts)
         print(f"\n{sum(sizes)} patients, {n_folds} folds; DeLong's test rejects {rejected[0]:.1f}, {rejected[1]:.1f}")
         for (metric, of_class), row in found.iterrows():
-            what = f"{metric} {of_class}"
-            shares = " ".join(f"{row[name]:5.1f}" for name in found.columns[1:])
-            print(f"{what:18} true {row['true']:.2f}  missed {shares}", flush=True)
+            name = f"{metric} {of_class}"
+            missed = " ".join(f"{row[column]:5.1f}" for column in found.columns[1:])
+            print(f"{name:18} true {row['true']:.2f}  missed {missed}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""How often the three models look better than chance on synthetic cohorts without a signal.
+"""How often the three models are found better than chance on synthetic cohorts without a signal.
 
-Run it as ``python tests/benchmarks/no_signal.py [n_cohorts] [effect_size]``; a cohort takes some seconds. Images,
-networks and forests are small: what is measured is the protocol, not a model.
+Run it as ``python tests/benchmarks/no_signal.py [n_cohorts] [effect_size]``; each cohort takes some seconds. Images,
+networks and forests are small, because the protocol is evaluated, not a model.
 """
 
 import sys
@@ -57,11 +57,11 @@ def _compare(effect_size, seed, folder):
 
 
 def main(n_cohorts, effect_size):
-    """Print how often intervals exclude 0.5 and tests call two models different."""
+    """Print how often intervals exclude 0.5 and tests find two models different."""
     started = time.monotonic()
     cohorts = Parallel(n_jobs=-1)(delayed(compare)(effect_size, seed) for seed in range(n_cohorts))
     seconds = (time.monotonic() - started) / n_cohorts
-    print(f"effect_size={effect_size:g}: {n_cohorts} cohorts of {N_PATIENTS}, {seconds:.1f} s each; in %")
+    print(f"effect_size={effect_size:g}: {n_cohorts} cohorts of {N_PATIENTS}, {seconds:.1f} s per cohort; in %")
     intervals, tests = (pd.concat(tables) for tables in zip(*cohorts, strict=True))
     for (evaluation, model), rows in intervals.groupby(["evaluation", "model"], sort=False):
         below, above = (100 * np.mean(side) for side in (rows["high"] < 0.5, rows["low"] > 0.5))
@@ -69,8 +69,8 @@ def main(n_cohorts, effect_size):
         print(f"{evaluation:16}  {model:15} mean AUC {auc:.2f}  interval below 0.5 {below:4.1f}  above {above:4.1f}")
     for (evaluation, metric), rows in tests.groupby(["evaluation", "metric"], sort=False):
         by_pair = rows.groupby(["model_a", "model_b"], sort=False)["p_value"].agg(lambda p: 100 * np.mean(p < 0.05))
-        shares = ", ".join(f"{share:.1f}" for share in by_pair)
-        print(f"{evaluation:16}  {metric:27} p < 0.05: {shares}")
+        percentages = ", ".join(f"{percentage:.1f}" for percentage in by_pair)
+        print(f"{evaluation:16}  {metric:27} p < 0.05: {percentages}")
     print("pairs: MRI + clinical - MRI alone, MRI + clinical - clinical alone, MRI alone - clinical alone")
 
 

@@ -1,6 +1,6 @@
-"""Whether bfloat16 and float32 rank patients alike: cross-validated AUC of the image model on a synthetic cohort.
+"""Cross-validated AUC of the image model in bfloat16 and in float32, on a synthetic cohort.
 
-python tests/benchmarks/precision.py
+Run it as ``python tests/benchmarks/precision.py``.
 """
 
 import argparse
@@ -13,9 +13,9 @@ from sklearn_pspd import CNNLSTMClassifier, make_cohort, make_image_pipeline, sp
 
 
 def main():
-    """Print mean and standard deviation over folds in either precision, on the same folds and seeds."""
+    """Print mean and standard deviation over folds for each precision, with the same folds and seeds."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--patients", type=int, default=400, help="size of the synthetic cohort (400)")
+    parser.add_argument("--patients", type=int, default=400, help="number of synthetic patients (400)")
     parser.add_argument("--size-px", type=int, default=48, help="rows and columns of a slice (48)")
     options = parser.parse_args()
     folds = StratifiedKFold(5, shuffle=True, random_state=0)

@@ -1,12 +1,12 @@
-"""Slices to one field of view, on arrays and from files, against peers, in one run.
+"""Time to bring slices to one field of view, from arrays and from files, compared with other tools in one run.
 
-    pip install monai torchio SimpleITK              # in an environment of their own, with this library
+    pip install monai torchio SimpleITK              # in a separate environment, with this library
     python tests/benchmarks/preprocess.py
 
-Every contestant crops nine slices of 240 mm to 200 mm and resamples them to 256 x 256 pixels; from files, it also reads
-a compressed NIfTI volume and brings it to one orientation first. Contestants take turns in processes of their own;
-printed are medians, ratios of medians and the growth of memory. The floor on arrays is the time to copy the input and
-the output once, on files the time to decompress the part of the file that holds the slices.
+Every implementation crops nine slices of 240 mm to 200 mm and resamples them to 256 x 256 pixels. From files, it first
+reads a compressed NIfTI volume and brings it to one orientation. The implementations run alternately, each in its own
+process; medians, ratios of medians and the growth of memory are printed. The lower bound of the time is, for arrays,
+the time to copy input and output once and, for files, the time to decompress the part of the file with the slices.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from contest import machine, race, work
+from alternating import machine, run_alternately, work
 
 N_SLICES, FOV_MM, CROPPED_MM, SIZE_PX, THICKNESS_MM = 9, 240.0, 200.0, 256, 1.0
 N_VOLUME_SLICES, MIDDLE = 31, 17
@@ -32,7 +32,7 @@ def example_stack(side):
     return (waves + 20 * rng.standard_normal((N_SLICES, side, side))).astype(np.float32)
 
 
-# On arrays: each takes slices of shape (n_slices, side, side) and gives (n_slices, 256, 256)
+# From arrays: each takes slices of shape (n_slices, side, side) and returns (n_slices, 256, 256)
 
 
 def ours(method="bicubic", *, antialias=True):
@@ -116,7 +116,7 @@ def copy():
     return lambda stack: (stack.copy(), np.empty((N_SLICES, SIZE_PX, SIZE_PX), np.float32).fill(1))
 
 
-ON_ARRAYS = {
+FROM_ARRAYS = {
     "ours, bicubic, antialiased": ours,
     "ours, bilinear": lambda: ours("bilinear", antialias=False),
     "MONAI, linear": monai,
@@ -126,7 +126,7 @@ ON_ARRAYS = {
     "copy of input and output": copy,
 }
 
-# From files: each takes a path and gives nine slices
+# From files: each takes a path and returns nine slices
 
 
 def ours_from_file():
@@ -197,12 +197,12 @@ FROM_FILES = {
     "MONAI, linear": monai_from_file,
     "TorchIO, linear": torchio_from_file,
     "SimpleITK, linear": simpleitk_from_file,
-    "decompression of the part": decompress,
+    "decompression of slices": decompress,
 }
 
 
 def write_volume(folder, side):
-    """Write a head-like volume as compressed NIfTI, in the orientation that most converters give."""
+    """Write a volume like that of a head as compressed NIfTI, in the orientation that most converters write."""
     import nibabel as nib
 
     volume = np.tile(example_stack(side)[0], (N_VOLUME_SLICES, 1, 1)).transpose(1, 2, 0).astype(np.int16)
@@ -216,8 +216,8 @@ def write_volume(folder, side):
     return path
 
 
-def report(workers, floor, title):
-    """Print a table of one race; each ratio is a contestant's time over ours."""
+def report(workers, lower_bound, title):
+    """Print a table of one comparison; each ratio is the time of an implementation divided by ours."""
     name_of_ours = next(iter(workers))
     mine = workers[name_of_ours].median(0)
     print(f"\n{title}")
@@ -225,25 +225,25 @@ def report(workers, floor, title):
     for name, worker in workers.items():
         time = worker.median(0)
         print(f"{name:26} {1000 * time:6.1f} ms {time / mine:9.2f}x {1024 * worker.grown_gib:5.0f} MiB")
-    print(f"the floor is {workers[floor].median(0) / mine:.0%} of our time")
+    print(f"the lower bound is {workers[lower_bound].median(0) / mine:.0%} of our time")
 
 
 def compare_values(side):
-    """Print how far our linear values lie from SimpleITK's, inside the image."""
+    """Print how much our linear values differ from those of SimpleITK, inside the image."""
     stack = example_stack(side)
     peer, mine = simpleitk("sitkLinear")(stack), ours("bilinear", antialias=False)(stack)
     difference = np.abs(peer - mine).max() / np.ptp(stack)
-    print(f"{side} px: bilinear values differ from SimpleITK's by at most {difference:.1e} of the range")
+    print(f"{side} px: bilinear values differ from those of SimpleITK by at most {difference:.1e} of the range")
     if side <= SIZE_PX:
         peer, mine = simpleitk("sitkBSpline")(stack), ours(antialias=False)(stack)
         spread = np.sqrt(np.mean((peer - mine) ** 2)) / np.ptp(stack)
-        print(f"{side} px: bicubic values differ from SimpleITK's B-spline by {spread:.1e} of the range (rms)")
+        print(f"{side} px: bicubic values differ from the B-spline of SimpleITK by {spread:.1e} of the range (rms)")
 
 
 def main():
-    """Run the races."""
+    """Run the comparisons."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=15, help="counted runs of each contestant (15)")
+    parser.add_argument("--rounds", type=int, default=15, help="counted runs of each implementation (15)")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     parser.add_argument("--side", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--path", help=argparse.SUPPRESS)
@@ -253,23 +253,23 @@ def main():
         work([lambda: run(options.path)])
         return
     if options.worker:
-        run, stack = ON_ARRAYS[options.worker](), example_stack(options.side)
+        run, stack = FROM_ARRAYS[options.worker](), example_stack(options.side)
         work([lambda: run(stack)])
         return
     print(machine())
     script = str(Path(__file__).resolve())
     for side in (256, 512, 1024):
-        workers = race(script, dict.fromkeys(ON_ARRAYS, 1), ["--side", side], n_rounds=options.rounds)
+        workers = run_alternately(script, dict.fromkeys(FROM_ARRAYS, 1), ["--side", side], n_rounds=options.rounds)
         report(workers, "copy of input and output", f"Arrays: nine slices of {side} x {side} px")
         compare_values(side)
     with tempfile.TemporaryDirectory() as folder:
         for side in (256, 512, 1024):
             path = write_volume(folder, side)
-            workers = race(script, dict.fromkeys(FROM_FILES, 1), ["--path", path], n_rounds=options.rounds)
+            workers = run_alternately(script, dict.fromkeys(FROM_FILES, 1), ["--path", path], n_rounds=options.rounds)
             title = (
                 f"Files: nine of {N_VOLUME_SLICES} slices of {side} x {side} px, {path.stat().st_size / 2**20:.1f} MiB"
             )
-            report(workers, "decompression of the part", title)
+            report(workers, "decompression of slices", title)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Time and memory of one training step and one prediction, against peers, in one run.
+"""Time and memory of one training step and one prediction, compared with PyTorch and the published script in one run.
 
     python tests/benchmarks/train_step.py            # needs PyTorch: pip install torch==2.13.0
 
-Every contestant lives in a process of its own and waits for its turn, so that a drift of the machine hits all alike:
-one step of each, in turn, at least five times. Printed are medians, ratios of medians, the most memory a process ever
-held, and the floor: the floating point operations of a step over the rate of a large matrix product, measured in the
-same turns. Nothing here is run by the test suite.
+The implementations run alternately, each in its own process, one step at a time and at least five times, so that
+changes in machine speed affect all equally. Medians, ratios of medians and the maximum memory of each process are
+printed. So is the lower bound of the time: the floating point operations of a step divided by the rate of a large
+matrix product, measured in the same rounds. The test suite does not run this file.
 """
 
 import argparse
@@ -14,14 +14,18 @@ import statistics
 import time
 from pathlib import Path
 
-from contest import machine, race, work
+from alternating import machine, run_alternately, work
 
 FILTERS, KERNEL, LSTM_UNITS, CLINICAL = (64, 128, 256), 2, 24, 7
 MATRIX_SIDE = 4096
 
 
 def step_flops(n_patients, n_slices, size_px):
-    """Count multiply-adds of convolutions and of the LSTM's input product, twice: forth, then back to both operands."""
+    """Count floating point operations of a training step and of a prediction.
+
+    Counted are the convolutions and the input product of the LSTM; the backward pass takes twice as many as the forward
+    pass, since it goes to both operands.
+    """
     forward, channels, side = 0, 1, size_px
     for n_filters in FILTERS:
         forward += 2 * n_slices * side**2 * KERNEL**2 * channels * n_filters
@@ -30,7 +34,7 @@ def step_flops(n_patients, n_slices, size_px):
     return 3 * n_patients * forward, n_patients * forward
 
 
-# Contestants: each returns (step, predict), or one function
+# Implementations: each returns (step, predict), or one function
 
 
 def ours(shape, precision):
@@ -53,7 +57,7 @@ def ours(shape, precision):
 
 
 def time_distributed(shape):
-    """The paper's script, layer by layer, in the Keras of today."""
+    """The paper's script, layer by layer, in Keras 3."""
     import keras
 
     over_slices = keras.layers.TimeDistributed
@@ -78,7 +82,7 @@ def time_distributed(shape):
 
 
 def pytorch(shape, *, bfloat16):
-    """The same layers in the same order, eager, channels last."""
+    """The same layers in the same order, in eager mode, channels last."""
     import torch
     from torch import nn
 
@@ -128,7 +132,7 @@ def pytorch(shape, *, bfloat16):
 
 
 def matrix_product(dtype):
-    """The floor's yardstick: how long a product of two large square matrices takes."""
+    """Product of two large square matrices, for the lower bound of the time."""
     import tensorflow as tf
 
     a = tf.cast(tf.random.normal((MATRIX_SIDE, MATRIX_SIDE), seed=0), dtype)
@@ -145,7 +149,7 @@ def _numpy_batch(shape):
     return batch, (np.arange(shape[0]) % 2).astype(np.float32)[:, np.newaxis]
 
 
-CONTESTANTS = {
+IMPLEMENTATIONS = {
     "ours, bfloat16": lambda shape: ours(shape, "mixed_bfloat16"),
     "ours, float32": lambda shape: ours(shape, "float32"),
     "PyTorch, bfloat16": lambda shape: pytorch(shape, bfloat16=True),
@@ -157,13 +161,13 @@ CONTESTANTS = {
 
 
 def report(workers, shape):
-    """Print a table of one race."""
+    """Print a table of one comparison."""
     train, predict = step_flops(shape[0], shape[1], shape[2])
     peers = [w for name, w in workers.items() if name.startswith("PyTorch")] or [workers["TimeDistributed"]]
     best = {function: min(w.median(function) for w in peers) for function in (0, 1)}
     what = "the better PyTorch" if len(peers) > 1 else peers[0].name
-    print(f"\n{shape[0]} patients of {shape[1]} x {shape[2]} x {shape[3]}; {train / 1e9:.0f} GFLOP a training step")
-    print(f"{'':18} {'step':>7} {'predict':>8} {'peak':>9} {'of the floor':>22}   {what} takes")
+    print(f"\n{shape[0]} patients of {shape[1]} x {shape[2]} x {shape[3]}; {train / 1e9:.0f} GFLOP per training step")
+    print(f"{'':18} {'step':>7} {'predict':>8} {'peak':>9} {'lower bound':>22}   {what} takes")
     for name, worker in workers.items():
         if name.startswith("product"):
             rate = 2 * MATRIX_SIDE**3 / worker.median(0)
@@ -171,23 +175,23 @@ def report(workers, shape):
             continue
         product = workers["product, bfloat16" if "bfloat16" in name else "product, float32"]
         rate = 2 * MATRIX_SIDE**3 / product.median(0)
-        shares = [flops / rate / worker.median(function) for function, flops in ((0, train), (1, predict))]
+        bounds = [flops / rate / worker.median(function) for function, flops in ((0, train), (1, predict))]
         ratios = [best[function] / worker.median(function) for function in (0, 1)]
         print(
             f"{name:18} {worker.median(0):5.2f} s {worker.median(1):6.2f} s {worker.peak_gib:5.2f} GiB"
-            f" {shares[0]:9.0%}, predict {shares[1]:.0%}   {ratios[0]:.2f} times, predict {ratios[1]:.2f} times"
+            f" {bounds[0]:9.0%}, predict {bounds[1]:.0%}   {ratios[0]:.2f} times, predict {ratios[1]:.2f} times"
         )
 
 
 def first_steps(size_px, n_fits=3):
-    """Print how long the first step of each fit takes beside its later ones: only the first fit may pay for tracing."""
+    """Print the times of the first and the later steps of each fit; only the first fit should include tracing."""
     import keras
     import numpy as np
 
     from sklearn_pspd import CNNLSTMClassifier
 
     class Clock(keras.callbacks.Callback):
-        seconds: list = []  # noqa: RUF012 - shared by the copies that each fit makes
+        seconds: list = []  # noqa: RUF012  shared by the copies that each fit makes
 
         def on_train_batch_begin(self, batch, logs=None):
             self.started = time.perf_counter()
@@ -199,7 +203,7 @@ def first_steps(size_px, n_fits=3):
     X = rng.random((48, 9 * size_px**2 + CLINICAL), dtype=np.float32)
     y = np.arange(48) % 2
     classifier = CNNLSTMClassifier((9, size_px, size_px), epochs=2, callbacks=[Clock()])
-    print(f"\nFits of 9 x {size_px} x {size_px}: first step over the median of the later ones")
+    print(f"\nFits of 9 x {size_px} x {size_px}: first step divided by the median of the later steps")
     for fit in range(1, n_fits + 1):
         Clock.seconds.clear()
         classifier.fit(X, y)
@@ -208,24 +212,28 @@ def first_steps(size_px, n_fits=3):
 
 
 def main():
-    """Run the races."""
+    """Run the comparisons."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5, help="steps of each contestant (5)")
+    parser.add_argument("--rounds", type=int, default=5, help="steps of each implementation (5)")
     parser.add_argument("--size-px", type=int, default=256, help="rows and columns of a slice (256)")
-    parser.add_argument("--literal-px", type=int, default=64, help="the same for the race with TimeDistributed (64)")
+    parser.add_argument(
+        "--literal-px", type=int, default=64, help="the same for the comparison with TimeDistributed (64)"
+    )
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     parser.add_argument("--shape", type=int, nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    # TensorFlow's notices are not results.
+    # Suppress TensorFlow's messages.
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     if options.worker:
-        work(CONTESTANTS[options.worker](tuple(options.shape)))
+        work(IMPLEMENTATIONS[options.worker](tuple(options.shape)))
         return
     print(machine())
+    script = str(Path(__file__).resolve())
     for size_px, absent in ((options.size_px, "TimeDistributed"), (options.literal_px, "PyTorch")):
         shape = (8, 9, size_px, size_px)
-        functions = {name: 1 if "product" in name else 2 for name in CONTESTANTS if absent not in name}
-        report(race(str(Path(__file__).resolve()), functions, ["--shape", *shape], n_rounds=options.rounds), shape)
+        functions = {name: 1 if "product" in name else 2 for name in IMPLEMENTATIONS if absent not in name}
+        workers = run_alternately(script, functions, ["--shape", *shape], n_rounds=options.rounds)
+        report(workers, shape)
     first_steps(options.literal_px)
 
 

@@ -1,4 +1,4 @@
-"""Eligibility: the paper's rules in their order, and the flow that they leave."""
+"""Eligibility: the criteria of the paper in their order, and the flow table."""
 
 import numpy as np
 import pandas as pd
@@ -6,6 +6,7 @@ import pytest
 
 from sklearn_pspd import select_eligible
 from sklearn_pspd.cohort import ELIGIBILITY_RULES
+from sklearn_pspd.exceptions import InputError
 from sklearn_pspd.plotting import FlowDisplay
 
 KEPT = {rule.column: rule.wanted for rule in ELIGIBILITY_RULES}
@@ -19,7 +20,7 @@ def records(*changes):
     return pd.DataFrame([{"patient_id": f"P{n}", **KEPT, **change} for n, change in enumerate(changes)])
 
 
-def test_each_rule_excludes_in_order_and_a_patient_leaves_at_the_first():
+def test_each_criterion_excludes_in_order_and_a_patient_is_excluded_once():
     columns = [rule.column for rule in ELIGIBILITY_RULES]
     failing = [{column: FAILING[column] for column in columns[n:]} for n in range(len(columns))]
     table = records({}, *failing, {}).sample(frac=1, random_state=0)
@@ -46,7 +47,7 @@ def test_spellings_of_yes_and_no(yes, no):
     assert select_eligible(table)[0]["patient_id"].tolist() == ["P0"]
 
 
-def test_cells_of_patients_who_left_are_not_read_and_all_other_problems_are_listed():
+def test_cells_of_excluded_patients_are_not_read_and_all_other_problems_are_listed():
     gone = {"primary_glioblastoma": False, **dict.fromkeys(list(KEPT)[1:])}
     assert len(select_eligible(records(gone, {}))[0]) == 1
     table = records(
@@ -58,29 +59,29 @@ def test_cells_of_patients_who_left_are_not_read_and_all_other_problems_are_list
         {"lesion_isodose_percent": 6000},
     )
     table.loc[3, "patient_id"] = " p2"
-    with pytest.raises(ValueError, match="the records have 9 problems") as error:
+    with pytest.raises(InputError, match="the records have 9 problems") as error:
         select_eligible(table)
     for line in (
         "patient P0: column gross_total_resection holds 'partly'; it takes yes or no",
         "patient P0: column residual_lesion is empty",
-        "patient P1: column n_lesions holds 1.5, which is no whole number",
-        "patient P1: column lesion_isodose_percent holds '80 %', which is no number of at least 0",
+        "patient P1: column n_lesions holds 1.5, which is not a whole number",
+        "patient P1: column lesion_isodose_percent holds '80 %', which is not a number of at least 0",
         "patient P2: column n_lesions holds True",
         "patient  p2: column lesion_isodose_percent holds -1",
-        "column lesion_isodose_percent holds 0.95, hardly percent of the dose",
-        "column lesion_isodose_percent holds 6000, hardly percent of the dose",
-        "patient P2: is in 2 rows; one row a patient",
+        "column lesion_isodose_percent holds 0.95, a fraction of the dose or more than 150 percent of it; write 80",
+        "column lesion_isodose_percent holds 6000, a fraction of the dose or more than 150 percent of it",
+        "patient P2: 2 rows have this patient_id, spelt 'P2', ' p2'; one row per patient",
     ):
         assert line in str(error.value)
 
 
-def test_rules_that_were_not_recorded_are_left_out_by_name_only():
+def test_criteria_that_were_not_recorded_are_skipped_only_by_name():
     table = records({}).drop(columns=["lesion_isodose_percent", "lesion_measurable"])
-    with pytest.raises(ValueError, match=r"(?s)column lesion_measurable: missing.*lesion_isodose_percent: missing"):
+    with pytest.raises(InputError, match=r"(?s)column lesion_measurable: missing.*lesion_isodose_percent: missing"):
         select_eligible(table)
     _, flow = select_eligible(table, without=("lesion_measurable", "lesion_isodose_percent"))
     assert len(flow) == 11
-    with pytest.raises(ValueError, match="without names 'isodose', which is no rule's column"):
+    with pytest.raises(InputError, match="without names 'isodose', which is not the column of a criterion"):
         select_eligible(table, without=("isodose",))
 
 
@@ -130,13 +131,13 @@ def test_a_long_rule_is_wrapped_inside_its_box():
 
 def test_the_diagram_refuses_numbers_that_do_not_add_up():
     _, flow = select_eligible(records({}, {"primary_glioblastoma": "no"}))
-    with pytest.raises(ValueError, match=r"the groups hold 1 \+ 1 patients; 1 are eligible"):
+    with pytest.raises(InputError, match=r"the groups hold 1 \+ 1 patients; 1 are eligible"):
         FlowDisplay.from_flow(flow, groups={"PD": 1, "PsPD": 1})
-    with pytest.raises(ValueError, match="no primary glioblastoma: 2 less 0 excluded is not 1"):
+    with pytest.raises(InputError, match="no primary glioblastoma: 2 less 0 excluded is not 1"):
         FlowDisplay.from_flow(flow.assign(excluded=0))
-    with pytest.raises(ValueError, match="has no column stage"):
+    with pytest.raises(InputError, match="has no column stage"):
         FlowDisplay.from_flow(flow.drop(columns="stage"))
-    with pytest.raises(ValueError, match="no rows"):
+    with pytest.raises(InputError, match="no rows"):
         FlowDisplay.from_flow(flow.iloc[:0])
-    with pytest.raises(ValueError, match="at most 4 groups fit; got 5"):
+    with pytest.raises(InputError, match="at most 4 groups fit; got 5"):
         FlowDisplay.from_flow(flow, groups=dict.fromkeys("abcde", 0))

@@ -1,4 +1,4 @@
-"""Labels by the paper's rules: counts, edges, contradictions."""
+"""Labels by the rules of the paper: counts, limits, contradictions."""
 
 from datetime import date, timedelta
 
@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from sklearn_pspd import label_lesions
+from sklearn_pspd.exceptions import InputError
 
 START = date(2016, 1, 4)
 
@@ -105,17 +106,23 @@ def test_contradictions_are_reported_and_resolved_only_on_request():
     assert agreeing[["outcome", "rule", "conflict"]].tolist() == ["PD", "surgically confirmed", ""]
 
 
-def test_two_results_of_one_date_are_a_tie():
+def test_mri_with_different_results_on_one_date_is_not_used():
     found = label((30, "mri", "decreased"), (30, "mri", "increased"))
     assert found[["outcome", "conflict"]].tolist() == ["undetermined", "MRI of 2016-02-03: decreased and increased"]
     assert label((30, "mri", "decreased"), (30, "mri", "increased"), (40, "pet", "uptake"))["outcome"] == "PD"
     assert label((30, "mri", "decreased"), (30, "mri", "decreased"))["conflict"] == ""
 
 
+def test_white_space_and_letter_case_do_not_distinguish_lesions():
+    table = followup(A=[(30, "mri", "increased")])
+    table["lesion_id"] = ["P1", " p1 "]
+    assert label_lesions(table)[["lesion_id", "outcome"]].to_numpy().tolist() == [["P1", "PD"]]
+
+
 @pytest.mark.parametrize(
     "events", [[], [(30, "pathology", "inconclusive")], [(30, "pet", "equivocal")], [(9, "intervention", "")]]
 )
-def test_what_decides_nothing(events):
+def test_events_that_do_not_determine_the_outcome(events):
     assert label(*events)["outcome"] == "undetermined"
 
 
@@ -141,44 +148,44 @@ def test_all_problems_are_reported_at_once():
         ("C", None, "pet", ""),
     ]
     table = pd.DataFrame(rows, columns=["lesion_id", "date", "kind", "result"])
-    with pytest.raises(ValueError, match="the follow-up table has 6 problems") as error:
+    with pytest.raises(InputError, match="the follow-up table has 6 problems") as error:
         label_lesions(table)
     for line in (
-        "row 1, lesion A, column date: '2016-02-30', neither a date nor a number of days",
-        "row 2, lesion A, column kind: 'MRI'; it takes 'appearance', 'pathology', 'mri', 'pet', 'intervention'",
-        "row 3, lesion B, column result: 'bigger'; of mri it is 'increased', 'decreased', 'stable'",
+        "row 1, lesion A, column date: holds '2016-02-30', which is neither a date nor a number of days",
+        "row 2, lesion A, column kind: holds 'MRI'; it takes 'appearance', 'pathology', 'mri', 'pet', 'intervention'",
+        "row 3, lesion B, column result: holds 'bigger'; for mri it takes 'increased', 'decreased', 'stable'",
         "row 4: column lesion_id is empty",
-        "row 5, lesion C, column date: empty",
-        "row 5, lesion C, column result: ''",
+        "row 5, lesion C, column date: is empty",
+        "row 5, lesion C, column result: holds ''",
     ):
         assert line in str(error.value)
 
 
-def test_histories_that_cannot_be():
+def test_impossible_histories_are_refused():
     twice = followup(A=[(5, "appearance", "")], B=[(-3, "pet", "uptake"), (-9, "intervention", "surgery")])
-    with pytest.raises(ValueError, match="has 3 problems") as error:
+    with pytest.raises(InputError, match="has 3 problems") as error:
         label_lesions(twice)
-    assert "lesion A: 2 appearances (2016-01-04, 2016-01-09); one is needed" in str(error.value)
-    assert "lesion B: pet of 2016-01-01 lies before the appearance of 2016-01-04" in str(error.value)
+    assert "lesion A: 2 appearances (2016-01-04, 2016-01-09); exactly one is required" in str(error.value)
+    assert "lesion B: pet of 2016-01-01 precedes the appearance of 2016-01-04" in str(error.value)
     orphan = followup(A=[(5, "pet", "uptake")]).iloc[1:]
-    with pytest.raises(ValueError, match="lesion A: 0 appearances; one is needed"):
+    with pytest.raises(InputError, match="lesion A: 0 appearances; exactly one is required"):
         label_lesions(orphan)
     mixed = pd.concat([followup(A=[]), followup(B=[]).assign(date=3)])
-    with pytest.raises(ValueError, match="column date: mixes dates and numbers of days"):
+    with pytest.raises(InputError, match="column date: holds both dates and numbers of days"):
         label_lesions(mixed)
 
 
 def test_refused_parameters_and_columns():
-    with pytest.raises(ValueError, match="no column kind, result"):
+    with pytest.raises(InputError, match=r"has 2 problems:\n  column kind: missing\n  column result: missing"):
         label_lesions(followup(A=[])[["lesion_id", "date"]])
-    with pytest.raises(ValueError, match="stable_days is a number of days above 0; got 0"):
+    with pytest.raises(InputError, match="stable_days must be a number of days above 0; got 0"):
         label(stable_days=0)
-    with pytest.raises(ValueError, match="precedence lists kinds out of 'pathology', 'mri', 'pet'; got 'mri'"):
+    with pytest.raises(InputError, match="precedence must be a sequence of 'pathology', 'mri' or 'pet'; got 'mri'"):
         label(precedence="mri")
 
 
-def test_surgery_ends_what_is_spontaneous():
-    """A lesion that shrinks after its resection or biopsy has not shrunk by itself."""
+def test_a_decrease_after_surgery_or_biopsy_is_not_counted():
+    """A decrease after resection or biopsy is not spontaneous."""
     rows = [("A", 0, "appearance", ""), ("A", 30, "pathology", "inconclusive"), ("A", 60, "mri", "decreased")]
     rows += [("B", 0, "appearance", ""), ("B", 30, "pathology", "PD"), ("B", 60, "mri", "decreased")]
     labels = label_lesions(pd.DataFrame(rows, columns=["lesion_id", "date", "kind", "result"]))
@@ -187,7 +194,7 @@ def test_surgery_ends_what_is_spontaneous():
     assert labels["remark"].str.contains("decreased on day 60, after the intervention of day 30").all()
 
 
-def test_dates_without_dashes_are_no_numbers_of_days():
+def test_dates_without_dashes_are_not_numbers_of_days():
     rows = [("A", 20160104, "appearance", ""), ("A", 20160305, "mri", "stable")]
-    with pytest.raises(ValueError, match="row 2, lesion A, column date: 20160305, neither a date nor"):
+    with pytest.raises(InputError, match="row 2, lesion A, column date: holds 20160305, which is neither a date nor"):
         label_lesions(pd.DataFrame(rows, columns=["lesion_id", "date", "kind", "result"]))

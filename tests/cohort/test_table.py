@@ -1,12 +1,14 @@
 """The cohort table and its checks."""
 
 import gzip
+import re
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from sklearn_pspd import check_cohort, read_cohort, split_xy
+from sklearn_pspd.exceptions import InputError
 
 
 @pytest.fixture
@@ -14,7 +16,7 @@ def cohort(cohort_folder):
     return read_cohort(cohort_folder / "cohort.csv")
 
 
-def test_a_sound_table_passes_unchanged(cohort):
+def test_a_valid_table_passes_unchanged(cohort):
     before = cohort.copy(deep=True)
     assert check_cohort(cohort) is cohort
     pd.testing.assert_frame_equal(cohort, before)
@@ -51,11 +53,11 @@ def test_all_problems_are_reported_at_once(cohort, tmp_path):
     bad.loc[16, "site"] = " "
     bad.loc[17, "patient_id"] = ""
     bad["lesion_z_mm"] = np.where(np.arange(len(bad)) == 18, 4.5, np.nan)
-    with pytest.raises(ValueError, match="the cohort table has 18 problems") as error:
+    with pytest.raises(InputError, match="the cohort table has 18 problems") as error:
         check_cohort(bad)
     lines = str(error.value).splitlines()[1:]
     expected = [
-        (ids[1], "column patient_id holds it in 2 rows"),
+        (ids[1], "2 rows have this patient_id; one row per patient"),
         (ids[2], "column age_years holds 340, outside 0 to 120 years"),
         (ids[3], "column sex holds 'M'; it takes 'female', 'male'"),
         (ids[4], "column mgmt is empty"),
@@ -67,12 +69,12 @@ def test_all_problems_are_reported_at_once(cohort, tmp_path):
         (ids[10], "empty is an empty folder"),
         (ids[11], "text.nii is neither NIfTI nor DICOM"),
         (ids[12], "short.nii.gz cannot be read"),
-        (ids[13], "the lesion's position is missing"),
+        (ids[13], "the lesion position is missing"),
         (ids[14], "column lesion_slice holds -1"),
         (ids[15], "column age_years holds '60 years', which is not a number"),
         (ids[16], "column site is empty"),
         ("in row 18", "column patient_id is empty"),
-        (ids[18], "the lesion's position is given more than once"),
+        (ids[18], "the lesion position is given more than once"),
     ]
     assert len(lines) == len(expected)
     for patient, problem in expected:
@@ -80,12 +82,12 @@ def test_all_problems_are_reported_at_once(cohort, tmp_path):
 
 
 def test_missing_columns_are_reported_together(cohort):
-    with pytest.raises(ValueError, match=r"(?s)column site: missing.*column idh: missing.*column outcome: missing"):
+    with pytest.raises(InputError, match=r"(?s)column site: missing.*column idh: missing.*column outcome: missing"):
         check_cohort(cohort.drop(columns=["site", "idh", "outcome"]))
 
 
 def test_an_empty_table_is_refused(cohort):
-    with pytest.raises(ValueError, match="no patients"):
+    with pytest.raises(InputError, match="no patients"):
         check_cohort(cohort.iloc[:0])
 
 
@@ -94,11 +96,11 @@ def test_text_in_a_number_column_names_only_its_patient(cohort_folder, tmp_path)
     table["image"] = [str(cohort_folder / image) for image in table["image"]]
     table.loc[3, "dose_gy"] = "60 Gy"
     table.to_csv(tmp_path / "cohort.csv", index=False)
-    with pytest.raises(ValueError, match=r"a problem:\n  patient phantom-........-0..: column dose_gy holds '60 Gy'"):
+    with pytest.raises(InputError, match=r"1 problem:\n  patient synthetic-........-0..: column dose_gy holds '60 Gy'"):
         read_cohort(tmp_path / "cohort.csv")
 
 
-def test_text_na_is_a_value_not_a_gap(cohort_folder, tmp_path):
+def test_text_na_is_a_value_and_not_missing(cohort_folder, tmp_path):
     table = pd.read_csv(cohort_folder / "cohort.csv", dtype=str)
     table["image"] = [str(cohort_folder / image) for image in table["image"]]
     table.loc[0, "patient_id"] = "NA"
@@ -109,7 +111,7 @@ def test_text_na_is_a_value_not_a_gap(cohort_folder, tmp_path):
 @pytest.mark.parametrize("content", ["", "a,b\n1,2,3\n4\n5,6,7,8\n"])
 def test_no_table(tmp_path, content):
     (tmp_path / "cohort.csv").write_text(content)
-    with pytest.raises(ValueError, match=r"cohort\.csv: not a comma-separated table"):
+    with pytest.raises(InputError, match=r"cohort\.csv: not a comma-separated table"):
         read_cohort(tmp_path / "cohort.csv")
 
 
@@ -126,18 +128,39 @@ def test_split_names_the_patients(cohort):
     np.testing.assert_array_equal(y, (cohort["outcome"] == "PsPD").astype(int))
 
 
+def test_a_cell_that_is_not_a_path_is_a_problem_of_its_patient(cohort):
+    """A number or a text that is too long for the file system must not hide the problems of other patients."""
+    bad = cohort.astype({"image": object, "lesion_slice": object})
+    bad.loc[0, "image"] = 3.5
+    bad.loc[1, "image"] = "x" * 300
+    bad.loc[[0, 1], "lesion_slice"] = None
+    with pytest.raises(InputError, match="the cohort table has 4 problems") as error:
+        check_cohort(bad)
+    first, second = bad["patient_id"][:2]
+    assert f"patient {first}: column image holds 3.5, which is not a path" in str(error.value)
+    assert re.search(f"patient {second}: column image: x+ cannot be read", str(error.value))
+    assert str(error.value).count("the lesion position is missing") == 2
+
+
+def test_split_lists_missing_columns(cohort):
+    with pytest.raises(InputError, match=r"has 2 problems:\n  column patient_id: missing\n  column outcome: missing"):
+        split_xy(cohort.drop(columns=["patient_id", "outcome"]))
+
+
 def test_split_refuses_other_outcomes(cohort):
     cohort = cohort.assign(outcome=["stable", *cohort["outcome"][1:]])
-    with pytest.raises(ValueError, match=r"patient phantom-........-001: column outcome holds 'stable'"):
+    with pytest.raises(InputError, match=r"patient synthetic-........-001: column outcome holds 'stable'"):
         split_xy(cohort)
 
 
 def test_a_row_with_more_fields_than_the_header_is_refused(tmp_path):
-    """Else the first column would become an index, and every value stand under its neighbour's name."""
+    """Otherwise the first column would become the index and each value would be assigned to the wrong column."""
     path = tmp_path / "cohort.csv"
     path.write_text("patient_id,site\nP1,A,lost\nP2,B,\n")
-    with pytest.raises(ValueError, match="not a comma-separated table"):
+    with pytest.raises(InputError, match="not a comma-separated table"):
         read_cohort(path)
     path.write_text("patient_id,site\nP1,A,\n p1,B,\n")
-    with pytest.raises(ValueError, match="patient P1: column patient_id holds it in 2 rows, as 'P1', ' p1'"):
+    with pytest.raises(
+        ValueError, match="patient P1: 2 rows have this patient_id, spelt 'P1', ' p1'; one row per patient"
+    ):
         read_cohort(path)

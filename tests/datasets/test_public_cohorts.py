@@ -1,4 +1,4 @@
-"""Loaders of UPENN-GBM, LUMIERE and MU-Glioma-Post, on small trees of their layouts."""
+"""Loaders of UPENN-GBM, LUMIERE and MU-Glioma-Post on small trees of files."""
 
 import nibabel as nib
 import numpy as np
@@ -17,6 +17,7 @@ from cohort_trees import (
 
 from sklearn_pspd import SliceStackLoader, check_cohort
 from sklearn_pspd.datasets import CohortWarning, load_lumiere, load_mu_glioma_post, load_upenn_gbm
+from sklearn_pspd.exceptions import InputError
 
 
 def findings(report):
@@ -42,9 +43,9 @@ def test_upenn(upenn):
     ]
     assert cohort["image"].str.endswith("00001_21_T1GD.nii.gz").tolist() == [True, False]
     assert findings(report) == {
-        "left out: score of no outcome": ["UPENN-GBM-00003"],
+        "left out: score not assigned to an outcome": ["UPENN-GBM-00003"],
         "left out: follow-up without a score": ["UPENN-GBM-00004"],
-        "no days since baseline": ["UPENN-GBM-00002"],
+        "days since baseline missing": ["UPENN-GBM-00002"],
     }
     stacks = SliceStackLoader(n_slices=3).fit_transform(cohort.assign(lesion_slice=5))
     assert stacks[0].pixels.shape == (3, 13, 12)
@@ -54,7 +55,7 @@ def test_upenn(upenn):
 
 def test_upenn_images(upenn):
     wide = {"pspd_scores": (1, 2, 3), "pd_scores": (4, 5, 6)}
-    with pytest.raises(ValueError, match=r"UPENN-GBM-00003: neither .*00003_21_T1GD\.nii\.gz nor .*NIfTI-files"):
+    with pytest.raises(InputError, match=r"UPENN-GBM-00003: neither .*00003_21_T1GD\.nii\.gz nor .*NIfTI-files"):
         load_upenn_gbm(upenn, **wide)
     cohort, report = load_upenn_gbm(upenn, **wide, unstripped=True, images="available", return_report=True)
     assert cohort["image"].str.contains("images_structural_unstripped").tolist() == [True]
@@ -65,16 +66,16 @@ def test_upenn_refusals(upenn):
     with pytest.raises(TypeError, match="pspd_scores"):
         load_upenn_gbm(upenn)
     for scores in ((), 1, "12", (0, 1)):
-        with pytest.raises(ValueError, match="pd_scores lists scores from 1 to 6, at least one; got"):
+        with pytest.raises(InputError, match="pd_scores must contain at least one score, each from 1 to 6; got"):
             load_upenn_gbm(upenn, pspd_scores=(2,), pd_scores=scores)
     header = UPENN_HEADER.replace("MGMT", "MGMT ,MGMT")
     (upenn / "UPENN-GBM_clinical_info_v1.0.csv").write_text(header)
-    with pytest.raises(ValueError, match="column 'MGMT': is there 2 times"):
+    with pytest.raises(InputError, match="column 'MGMT': occurs 2 times"):
         load_upenn_gbm(upenn, pspd_scores=(1,), pd_scores=(6,), images="none")
-    # An empty row counts, as in a spreadsheet.
+    # Row numbers include empty rows, as in a spreadsheet.
     bad = UPENN_HEADER + "\nUPENN-GBM-00001_31,Q,,x,wt,?,,,soon,7\nUPENN-GBM-00001_31,F,1,x,NA,NA,,,1,1\n"
     (upenn / "UPENN-GBM_clinical_info_v1.0.csv").write_text(bad)
-    with pytest.raises(ValueError, match="UPENN-GBM has 8 problems") as error:
+    with pytest.raises(InputError, match="UPENN-GBM has 8 problems") as error:
         load_upenn_gbm(upenn, pspd_scores=(1,), pd_scores=(6,), images="none")
     for text in (
         "row 3 (UPENN-GBM-00001_31), column ID: ends in neither _11 nor _21",
@@ -97,12 +98,12 @@ def test_upenn_real_table(shared_data):
     assert cohort["idh"].value_counts().to_dict() == {"wildtype": 47, "unknown": 10, "mutated": 3}
     assert (cohort["mgmt"] != "unknown").sum() == 29
     assert cohort["baseline_days"].agg(["min", "max"]).tolist() == [31, 1762]
-    assert len(findings(report)["no days since baseline"]) == 8
+    assert len(findings(report)["days since baseline missing"]) == 8
     narrow, report = load_upenn_gbm(
         shared_data / "clinical", pspd_scores=(1, 2), pd_scores=(5, 6), images="none", return_report=True
     )
     assert narrow["outcome"].value_counts().to_dict() == {"PD": 34, "PsPD": 8}
-    assert len(findings(report)["left out: score of no outcome"]) == 18
+    assert len(findings(report)["left out: score not assigned to an outcome"]) == 18
 
 
 def test_lumiere_labels_come_from_the_ratings_after_the_first_pd(tmp_path):
@@ -116,19 +117,19 @@ def test_lumiere_labels_come_from_the_ratings_after_the_first_pd(tmp_path):
     assert cohort["mgmt"].tolist() == ["methylated", "unmethylated", "unknown", "methylated", "unknown"]
     found = findings(report)
     assert found["left out: never rated PD"] == ["Patient-004"]
-    assert found["rated Post-Op/PD, taken as Post-Op"] == ["Patient-003"]
+    assert found["rated Post-Op/PD, treated as Post-Op"] == ["Patient-003"]
     assert found["scan without a rating"] == ["Patient-002"]
-    assert found["scan rated in two ways"] == ["Patient-006"]
-    assert found["ratings that contradict one another"] == ["Patient-006"]
+    assert found["scan with different ratings"] == ["Patient-006"]
+    assert found["contradictory ratings"] == ["Patient-006"]
     assert found["outcome undetermined"] == ["Patient-003", "Patient-006"]
-    assert found["IDH negative but not sequenced, taken as unknown"] == ["Patient-005"]
-    assert found["no age_years"] == ["Patient-006"]
+    assert found["IDH negative but not sequenced, treated as unknown"] == ["Patient-005"]
+    assert found["age_years missing"] == ["Patient-006"]
     strict, _ = load_lumiere(tmp_path, images="none", stable_days=127, return_report=True)
     assert strict["outcome"].tolist()[3] == "undetermined"
 
 
 def test_lumiere_ratings_of_the_week_of_the_first_pd(tmp_path):
-    """A second PD in that week is no increase; another rating contradicts it; surgery before it was none after it."""
+    """In that week a second PD is not an increase, another rating contradicts it, and earlier surgery is ignored."""
     histories = {
         "Patient-001": [("012-1", "PD"), ("012-1", ""), ("012-2", "PD"), ("020", "PR")],
         "Patient-002": [("012", "PD"), ("012", "SD"), ("040", "SD")],
@@ -144,11 +145,17 @@ def test_lumiere_ratings_of_the_week_of_the_first_pd(tmp_path):
     assert cohort["outcome"].tolist() == ["PsPD", *["undetermined"] * 2, "PsPD", *["undetermined"] * 2]
     assert cohort["less_than_3_months"].tolist() == [True, *[False] * 5]
     found = findings(report)
-    assert found["scan rated in two ways"] == ["Patient-002"]
-    assert found["ratings that contradict one another"] == ["Patient-002", "Patient-003", "Patient-006"]
+    assert found["scan with different ratings"] == ["Patient-002"]
+    assert found["contradictory ratings"] == ["Patient-002", "Patient-003", "Patient-006"]
     table.write_text(table.read_text().replace(", x ,", ",maybe,"))
-    with pytest.raises(ValueError, match="column LessThan3Months: holds 'maybe'; it takes 'x', 'X', ''"):
+    with pytest.raises(InputError, match="column LessThan3Months: holds 'maybe'; it takes 'x', 'X', ''"):
         load_lumiere(tmp_path, images="none")
+
+
+def test_lumiere_tables_are_joined_whatever_the_letter_case_of_ids(tmp_path):
+    histories = {"patient-001": [("016", "PD")], "Patient-001": [("024", "PR")]}
+    cohort, _ = load_lumiere(write_lumiere(tmp_path, histories), images="none", return_report=True)
+    assert cohort[["patient_id", "outcome"]].to_numpy().tolist() == [["Patient-001", "PsPD"]]
 
 
 def test_lumiere_images(tmp_path):
@@ -157,7 +164,7 @@ def test_lumiere_images(tmp_path):
     folder = tmp_path / "Imaging" / "Patient-001" / "week-016"
     write_image(folder / "CT1.nii.gz")
     write_image(folder / native, {1: {2: 9}, 2: {6: 4, 7: 5}})
-    with pytest.raises(ValueError, match=r"Patient-002: .*Patient-002/week-010/CT1\.nii\.gz does not exist"):
+    with pytest.raises(InputError, match=r"Patient-002: .*Patient-002/week-010/CT1\.nii\.gz does not exist"):
         load_lumiere(tmp_path)
     cohort, report = load_lumiere(tmp_path, images="available", return_report=True)
     assert cohort["lesion_slice"].tolist() == [7]
@@ -166,23 +173,23 @@ def test_lumiere_images(tmp_path):
     stack = SliceStackLoader(n_slices=3).fit_transform(cohort)[0]
     assert stack.slice_indices == (6.0, 7.0, 8.0)
     _, report = load_lumiere(tmp_path, images="available", enhancing_label=3, return_report=True)
-    assert "mask without the enhancing label, so no position of the lesion" in findings(report)
+    assert "no enhancing voxel in the mask, so the lesion position is missing" in findings(report)
     nib.save(nib.Nifti1Image(np.ones((5, 5, 5), np.uint8), AFFINE), folder / native)
-    with pytest.raises(ValueError, match=r"Patient-001: .* lies on another grid than"):
+    with pytest.raises(InputError, match=r"Patient-001: .*grid.*\(5, 5, 5\)"):
         load_lumiere(tmp_path, images="available")
     (folder / native).unlink()
     cohort, report = load_lumiere(tmp_path, images="available", return_report=True)
     assert np.isnan(cohort["lesion_slice"][0])
-    assert findings(report)["no mask, so no position of the lesion"] == ["Patient-001"]
+    assert findings(report)["no mask, so the lesion position is missing"] == ["Patient-001"]
 
 
 def test_lumiere_refusals(tmp_path):
     histories = {"Patient-001": [("8", "PD"), ("010", "progression"), ("012", "PD")], "Patient-099": [("012", "PD")]}
     write_lumiere(tmp_path, histories, "Patient-001,80,unsure,x,mutant,IHC,yes,na\n")
-    with pytest.raises(ValueError, match="LUMIERE has 6 problems") as error:
+    with pytest.raises(InputError, match="LUMIERE has 6 problems") as error:
         load_lumiere(tmp_path, images="none")
     for text in (
-        "Date: holds 'week-8', which is no week-nnn",
+        "Date: holds 'week-8', which is not of the form week-nnn",
         "holds 'progression'",
         "holds 'unsure'",
         "holds 'x'",
@@ -190,14 +197,14 @@ def test_lumiere_refusals(tmp_path):
     ):
         assert text in str(error.value)
     write_lumiere(tmp_path, {"Patient-099": [("012", "PD")]})
-    with pytest.raises(ValueError, match="Patient-099: has ratings and no row in the demographics table"):
+    with pytest.raises(InputError, match="Patient-099: has ratings and no row in the demographics table"):
         load_lumiere(tmp_path, images="none")
     write_lumiere(tmp_path, {"Patient-004": HISTORIES["Patient-004"]})
-    with pytest.raises(ValueError, match="no patient is left for the cohort"):
+    with pytest.raises(InputError, match="no patient is left for the cohort"):
         load_lumiere(tmp_path, images="none")
     path = tmp_path / "LUMIERE-ExpertRating-v202211.csv"
     path.write_text(path.read_text().replace("Rating (", "Opinion ("))
-    with pytest.raises(ValueError, match=r"0 columns begin with 'Rating \('; one is needed"):
+    with pytest.raises(InputError, match=r"0 columns begin with 'Rating \('; exactly one is required"):
         load_lumiere(tmp_path, images="none")
 
 
@@ -218,17 +225,17 @@ def test_mu_has_all_seven_features_and_no_outcome(mu):
     assert table["sex"].tolist() == ["male", "female", "male", "female"]
     assert "outcome" not in table
     assert findings(report) == {
-        "Progression and its type disagree": ["PatientID_0004"],
+        "Progression and type of progression disagree": ["PatientID_0004"],
         "date of progression without progression": ["PatientID_0006"],
         "interval_days below 0": ["PatientID_0004"],
         "left out: no progression": ["PatientID_0006"],
-        "no interval_days": ["PatientID_0005"],
+        "interval_days missing": ["PatientID_0005"],
         "progression without a date": ["PatientID_0005"],
     }
 
 
 @pytest.mark.parametrize(("name", "label", "slice_"), [("brain_t1c", 3, 6), ("t1c", 1, 4)])
-def test_mu_images_of_the_nearest_time_point_and_either_order_of_labels(mu, name, label, slice_):
+def test_mu_images_of_the_nearest_time_point_with_each_label_convention(mu, name, label, slice_):
     for patient, timepoint in (("PatientID_0003", 2), ("PatientID_0003", 1), ("PatientID_0004", 1)):
         stem = mu / "MU-Glioma-Post" / patient / f"Timepoint_{timepoint}" / f"{patient}_Timepoint_{timepoint}"
         write_image(stem.with_name(f"{stem.name}_{name}.nii.gz"))
@@ -240,19 +247,19 @@ def test_mu_images_of_the_nearest_time_point_and_either_order_of_labels(mu, name
     assert findings(report)["left out: no image"] == ["PatientID_0005", "PatientID_0007"]
     good = cohort.iloc[[0]].assign(outcome="PD")
     assert check_cohort(good) is good
-    with pytest.raises(ValueError, match="PatientID_0005: no MRI within 30 days of the first progression"):
+    with pytest.raises(InputError, match="PatientID_0005: no MRI within 30 days of the first progression"):
         load_mu_glioma_post(mu, enhancing_label=label)
-    with pytest.raises(ValueError, match=r"PatientID_0007: neither .*PatientID_0007_Timepoint_2_brain_t1c\.nii\.gz"):
+    with pytest.raises(InputError, match=r"PatientID_0007: neither .*PatientID_0007_Timepoint_2_brain_t1c\.nii\.gz"):
         load_mu_glioma_post(mu, enhancing_label=label, max_days_apart=31)
 
 
 def test_mu_refusals(mu):
-    with pytest.raises(ValueError, match=r"enhancing_label is the mask's value .* got None"):
+    with pytest.raises(InputError, match=r"enhancing_label must be the value of the enhancing tumour .* got None"):
         load_mu_glioma_post(mu)
     bad = pd.DataFrame(MU_TABLE)
     bad.loc[0, "Dose"], bad.loc[1, "Dose"], bad.loc[2, "MGMT methylation"] = "60 cGy x", "6000 Gy", "9"
     bad.to_csv(mu / "MU-Glioma-Post_ClinicalData-July2025.csv", index=False)
-    with pytest.raises(ValueError, match="MU-Glioma-Post has 3 problems") as error:
+    with pytest.raises(InputError, match="MU-Glioma-Post has 3 problems") as error:
         load_mu_glioma_post(mu, images="none")
     assert "row 2 (PatientID_0003), column Dose: holds '60 cGy x', which is not a number of Gy" in str(error.value)
     assert "row 3 (PatientID_0004), column Dose: holds '6000 Gy', outside 0 to 100 Gy" in str(error.value)
@@ -268,14 +275,16 @@ def test_mu_workbook(mu):
             pd.DataFrame(MU_TABLE).to_excel(writer, sheet_name="MU Glioma Post", index=False)
     except ImportError:
         book.write_bytes(b"")
-        with pytest.raises(ValueError, match="workbooks need openpyxl; install it or save the sheet as CSV"):
+        with pytest.raises(
+            ValueError, match="reading a workbook requires openpyxl; install it or save the sheet as CSV"
+        ):
             load_mu_glioma_post(mu, images="none", table=book.name)
         return
     expected, _ = load_mu_glioma_post(mu, images="none", table=path.name, return_report=True)
     found, _ = load_mu_glioma_post(mu, images="none", table=book.name, return_report=True)
     pd.testing.assert_frame_equal(found, expected)
     book.write_bytes(path.read_bytes())
-    with pytest.raises(ValueError, match=r"July2025\.xlsx: not a table"):
+    with pytest.raises(InputError, match=r"July2025\.xlsx: not a table"):
         load_mu_glioma_post(mu, images="none", table=book.name)
 
 

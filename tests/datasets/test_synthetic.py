@@ -15,7 +15,8 @@ from sklearn.metrics import roc_auc_score
 from sklearn_pspd.cohort import CLINICAL_CODES, CLINICAL_COLUMNS, CLINICAL_RANGES, OUTCOME_CODES, read_cohort
 from sklearn_pspd.datasets import make_cohort
 from sklearn_pspd.datasets._anatomy import draw_head, draw_lesion, paint_lesion
-from sklearn_pspd.datasets.synthetic import _draw_patients, _draw_scans, _quota, _scan_patient
+from sklearn_pspd.datasets.synthetic import _apportion, _draw_patients, _draw_scans, _scan_patient
+from sklearn_pspd.exceptions import InputError
 
 # Table 1 of the paper: PD, PsPD | training site, external site.
 TABLE_1 = {
@@ -37,7 +38,7 @@ def draw(n_patients, effect_size=1.0, seed=0):
 
 
 def clinical_auc(table, y):
-    """Return the AUC of a logistic regression on all clinical columns, trained on one half and read on the other."""
+    """Return the AUC of a logistic regression on the clinical columns, trained on one half and tested on the other."""
     numbers = table[["age_years", "dose_gy", "n_fractions"]].assign(log_days=np.log(table["interval_days"]))
     columns = pd.concat([numbers, pd.get_dummies(table[["sex", "mgmt", "idh"]])], axis=1).to_numpy(dtype=float)
     columns = (columns - columns.mean(axis=0)) / columns.std(axis=0)
@@ -72,7 +73,7 @@ def read_dicom(folder):
 
 
 def bright_pixels(volume, affine, centre):
-    """Return how many pixels of each slice outshine the brain, within 30 mm of a point in the plane."""
+    """Return the number of pixels per slice that are brighter than the brain, within 30 mm of a point in the plane."""
     x, y = (affine[axis, 3] + affine[axis, axis] * np.arange(volume.shape[axis]) for axis in (0, 1))
     near = np.hypot(x[:, None] - centre[0], y[None, :] - centre[1]) < 30
     deep = np.hypot(x[:, None] / 50, y[None, :] / 65) < 1
@@ -120,7 +121,7 @@ def test_numbers_stay_near_those_of_the_paper():
 
 @pytest.mark.parametrize("n_patients", [6, 7, 8, 12, 13, 20, 79])
 @pytest.mark.parametrize("effect_size", [0.0, 1.0])
-def test_every_size_has_both_outcomes_at_both_sites_and_spread(n_patients, effect_size):
+def test_every_size_has_both_outcomes_at_both_sites_and_varying_doses(n_patients, effect_size):
     table, _, _ = draw(n_patients, effect_size)
     assert len(table) == n_patients
     cells = table.value_counts(["outcome", "site"])
@@ -133,8 +134,8 @@ def test_every_size_has_both_outcomes_at_both_sites_and_spread(n_patients, effec
 @pytest.mark.parametrize(
     ("total", "weights", "at_least"), [(6, (37, 11, 22, 8), 1), (8, (37, 11, 22, 8), 2), (0, (1, 2), 0)]
 )
-def test_quota_shares_out_everything(total, weights, at_least):
-    counts = _quota(total, weights, at_least)
+def test_apportioned_numbers_add_up_to_the_total(total, weights, at_least):
+    counts = _apportion(total, weights, at_least)
     assert counts.sum() == total
     assert counts.min() >= at_least
 
@@ -166,7 +167,7 @@ def test_no_effect_means_no_association():
 
 
 @pytest.mark.parametrize("effect_size", [0.0, 1.0])
-def test_row_order_and_scans_know_neither_outcome_nor_site(effect_size):
+def test_row_order_and_scans_are_independent_of_outcome_and_site(effect_size):
     table, _, y = draw(3000, effect_size)
     rows = np.arange(len(y))
     assert roc_auc_score(y, rows) == pytest.approx(0.5, abs=0.05)
@@ -176,7 +177,7 @@ def test_row_order_and_scans_know_neither_outcome_nor_site(effect_size):
         assert roc_auc_score(y, scans[column]) == pytest.approx(0.5, abs=0.05)
 
 
-def test_scans_are_as_awkward_as_documented():
+def test_scans_vary_as_documented():
     scans = pd.DataFrame(map(vars, _draw_scans(["A"] * 78, (256, 512), 25, np.random.default_rng(1))))
     assert (scans["fov_mm"] == 193).sum() == 1
     assert (scans["fov_mm"] > 200).sum() == 77
@@ -215,7 +216,7 @@ def test_table_on_disk_is_the_table_returned(nifti_cohort):
     assert sorted(map(str, (folder / "images").iterdir())) == sorted(cohort["image"])
 
 
-def test_nifti_files_are_as_awkward_as_documented(nifti_cohort):
+def test_nifti_files_vary_as_documented(nifti_cohort):
     cohort, _ = nifti_cohort
     images = [nib.load(path) for path in cohort["image"]]
     assert {"".join(nib.aff2axcodes(image.affine)) for image in images} == {"RAS", "LAS", "LPS"}
@@ -287,7 +288,7 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path, image_format):
         )
     first, again, other = (digests(tmp_path / name) for name in ("first", "again", "other"))
     assert first == again
-    assert {Path(name).name for name in set(first) & set(other)} == {"cohort.csv"}  # patients of two seeds are others
+    assert {Path(name).name for name in set(first) & set(other)} == {"cohort.csv"}  # ids contain the seed
     assert not set(first.values()) & set(other.values())
 
 
@@ -303,14 +304,14 @@ def test_a_random_state_instance_is_accepted(tmp_path):
         ({"n_patients": 5}, "n_patients=5; at least 6"),
         ({"effect_size": -1}, "effect_size=-1; a finite number"),
         ({"effect_size": float("nan")}, "effect_size=nan"),
-        ({"image_format": "png"}, "image_format='png'; choose one of 'nifti', 'dicom'"),
+        ({"image_format": "png"}, "image_format='png'; it must be one of 'nifti', 'dicom'"),
         ({"matrix_px": ()}, r"matrix_px=\(\)"),
         ({"matrix_px": (16, 64)}, "none below 32 px"),
         ({"n_native_slices": 9}, "n_native_slices=9; at least 10"),
     ],
 )
 def test_bad_parameters_are_refused_before_anything_is_written(tmp_path, options, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(InputError, match=message):
         make_cohort(tmp_path / "cohort", **options)
     assert not (tmp_path / "cohort").exists()
 
@@ -318,6 +319,6 @@ def test_bad_parameters_are_refused_before_anything_is_written(tmp_path, options
 @pytest.mark.parametrize("name", ["cohort.csv", "images"])
 def test_an_existing_cohort_is_not_overwritten(tmp_path, name):
     (tmp_path / name).write_text("mine")
-    with pytest.raises(FileExistsError, match=f"already holds '{name}'"):
+    with pytest.raises(FileExistsError, match=f"already contains '{name}'"):
         make_cohort(tmp_path, 6)
     assert (tmp_path / name).read_text() == "mine"

@@ -20,8 +20,11 @@ from nibabel import orientations
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
     EnhancedMRImageStorage,
+    ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
     JPEG2000Lossless,
     MRImageStorage,
     RLELossless,
@@ -34,7 +37,7 @@ from sklearn.utils import get_tags
 from sklearn_pspd.loading import SliceStack, SliceStackLoader
 from sklearn_pspd.loading import stack as stack_module
 
-# The head of all synthetic files: voxels (slices, rows, columns), feet -> head, front -> back, right -> left.
+# The voxels of all synthetic files: slices from feet to head, rows from front to back, columns from right to left.
 SHAPE = (12, 11, 10)
 STEPS_MM = (1.5, 0.9, 1.1)
 HEAD = np.random.default_rng(7).integers(0, 900, SHAPE).astype(np.int16)
@@ -66,7 +69,7 @@ def write_nifti(path, code="LAS", voxels=HEAD, affine=HEAD_AFFINE):
 
 
 def patch_nifti(path, offset, values):
-    """Write header fields past nibabel, which keeps them consistent."""
+    """Overwrite header bytes directly, because nibabel would keep the header consistent."""
     content = bytearray(Path(path).read_bytes())
     content[offset : offset + values.nbytes] = values.tobytes()
     Path(path).write_bytes(content)
@@ -95,9 +98,9 @@ def set_pixels(header, pixels):
 
 
 def write_dicom(folder, plane="axial", voxels=HEAD, affine=HEAD_AFFINE, change=None, order=None):
-    """Write single-frame files whose names say nothing; ``change(header, index)`` may alter or drop (False) one."""
+    """Write single-frame files with uninformative names; ``change(header, index)`` may alter or drop (False) a file."""
     folder.mkdir(parents=True, exist_ok=True)
-    # Axes of (slices, rows, columns) of a file, and the direction in which each runs.
+    # Directions of the axes (slices, rows, columns) of the files.
     code = {"axial": "SPL", "sagittal": "RIP", "coronal": "PIL", "axial_down": "IPL"}[plane]
     transform = orientations.ornt_transform(orientations.io_orientation(affine), orientations.axcodes2ornt(code))
     stored = orientations.apply_orientation(voxels, transform)
@@ -202,7 +205,7 @@ def test_dicom_gives_the_same_stack_as_nifti(tmp_path, plane, degrees):
 
 @settings(deadline=None, max_examples=8, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(order=st.permutations(range(len(HEAD))))
-def test_file_names_say_nothing_about_the_order(tmp_path, order):
+def test_slices_are_ordered_by_position_and_not_by_file_name(tmp_path, order):
     assert_is_head(load(write_dicom(tmp_path / "series", order=order)))
 
 
@@ -216,7 +219,7 @@ def test_enhanced_multi_frame_with_a_slope_per_frame(tmp_path):
 
 
 def test_whole_head_dicom(shared_data):
-    """Unequal row and column spacing, tilted by 7.7 degrees; converted to NIfTI here in three orientations."""
+    """Unequal row and column spacing, tilted by 7.7 degrees."""
     folder = shared_data / "dicom_t1w_whole_head"
     stack = load(str(folder), lesion_slice=7, n_slices=9)
     headers = [pydicom.dcmread(path) for path in sorted(folder.iterdir())]
@@ -256,7 +259,7 @@ def convert_with_dicom2nifti(folder, target):
 
 
 @pytest.mark.parametrize("convert", [convert_with_dcm2niix, convert_with_dicom2nifti])
-def test_converters_in_use_give_the_same_stack(shared_data, tmp_path, convert):
+def test_common_converters_give_the_same_stack(shared_data, tmp_path, convert):
     folder = shared_data / "dicom_t1w_whole_head"
     expected = load(str(folder), lesion_slice=7, n_slices=9)
     stack = load(str(convert(folder, tmp_path)), lesion_slice=7, n_slices=9)
@@ -277,7 +280,7 @@ def test_real_nifti_with_its_mask(shared_data):
 @pytest.mark.parametrize(
     ("folder", "options", "match"),
     [
-        ("generic_anatomical_002_non_isotropic", {}, r"axial pixel spacing of 4 x 6.4 mm"),
+        ("generic_anatomical_002_non_isotropic", {}, r"axial pixel spacing of 4 x 6.4 mm, more than max_spacing_mm=2"),
         ("generic_anatomical_002_non_isotropic", {"max_spacing_mm": 7.0}, r"has 4 axial slices"),
         ("hyperfine_anatomical_001", {}, r"has 8 axial slices \(0..7\)"),
         ("philips_enhanced_anatomical_001", {}, r"256 x 8 pixels in the axial plane"),
@@ -287,13 +290,13 @@ def test_real_nifti_with_its_mask(shared_data):
         ("pydicom_MR2_shoulder_1024", {}, r"tilted by 34.7 degrees"),
     ],
 )
-def test_traps_are_refused(shared_data, folder, options, match):
+def test_unusual_series_are_refused(shared_data, folder, options, match):
     path = str(shared_data / "dicom_traps" / folder)
     with pytest.raises(ValueError, match=f"patient P00: .*{folder}.* {match}"):
         load(path, n_slices=9, **options)
 
 
-def test_traps_load_where_the_request_fits(shared_data):
+def test_unusual_series_load_with_suitable_parameters(shared_data):
     traps = shared_data / "dicom_traps"
     stack = load(str(traps / "hyperfine_anatomical_001"), lesion_slice=4, n_slices=7)
     assert stack.pixels.shape == (7, 138, 112)
@@ -340,14 +343,14 @@ def test_position_as_mask_in_another_orientation(tmp_path):
         assert_is_head(load(image, lesion_mask=mask_path, lesion_label=2), first=5)
 
 
-def test_no_position_takes_a_folder_of_exactly_that_many_slices(tmp_path):
+def test_without_a_position_the_folder_must_have_exactly_that_many_slices(tmp_path):
     def only_five(header, index):
         return 3 <= index <= 7
 
     folder = write_dicom(tmp_path / "P00", change=only_five)
     stack = SliceStackLoader(n_slices=5).fit_transform(table(folder))[0]
     np.testing.assert_array_equal(stack.pixels, HEAD[3:8].astype(np.float32))
-    with pytest.raises(ValueError, match="has 5 axial slices and no lesion position"):
+    with pytest.raises(ValueError, match="has 5 axial slices and no lesion position is given"):
         SliceStackLoader(n_slices=3).transform(table(folder, lesion_slice=[np.nan]))
 
 
@@ -389,7 +392,7 @@ def test_trailing_axes_of_length_one(tmp_path):
     assert_is_head(load(str(tmp_path / "a.nii")))
 
 
-def test_rescale_is_applied_file_by_file(tmp_path):
+def test_rescale_is_applied_to_each_file(tmp_path):
     def change(header, index):
         header.RescaleSlope, header.RescaleIntercept = str(1 + index / 2), str(-index)
 
@@ -399,7 +402,7 @@ def test_rescale_is_applied_file_by_file(tmp_path):
 
 
 @pytest.mark.parametrize("signed", [0, 1])
-def test_monochrome1_is_turned(tmp_path, signed):
+def test_monochrome1_is_inverted(tmp_path, signed):
     def change(header, index):
         header.PhotometricInterpretation = "MONOCHROME1"
         header.PixelRepresentation = signed
@@ -446,7 +449,111 @@ def transcode_with_gdcm(folder, name):
         assert writer.Write()
 
 
-# ---- refusals --------------------------------------------------------------------------------------------------------
+# ---- DICOM files without preamble or file header ---------------------------------------------------------------------
+
+PREAMBLE_BYTES = 132  # 128 bytes and "DICM"
+
+
+def write_encoded(path, syntax, kept):
+    """Write the file again in a transfer syntax, with preamble and file header, the file header alone, or neither."""
+    header = pydicom.dcmread(path)
+    if syntax == RLELossless:
+        header.compress(syntax, generate_instance_uid=False)
+    elif syntax == ExplicitVRBigEndian:
+        header.PixelData = np.frombuffer(header.PixelData, "<i2").astype(">i2").tobytes()
+    header.file_meta.TransferSyntaxUID = syntax
+    content = Dataset()
+    content.update({element.tag: element for element in header})
+    content.file_meta = header.file_meta
+    content.save_as(
+        path, implicit_vr=syntax.is_implicit_VR, little_endian=syntax.is_little_endian, enforce_file_format=True
+    )
+    if kept != "preamble":
+        n_dropped = PREAMBLE_BYTES
+        if kept == "nothing":
+            # The first element of the file header is its length, which counts from the end of this element.
+            n_dropped += 12 + header_length(path)
+        path.write_bytes(path.read_bytes()[n_dropped:])
+
+
+def header_length(path):
+    return int(pydicom.dcmread(path, stop_before_pixels=True).file_meta.FileMetaInformationGroupLength)
+
+
+def rewrite_series(folder, syntax, kept):
+    for path in Path(folder).iterdir():
+        write_encoded(path, syntax, kept)
+    return folder
+
+
+@pytest.mark.parametrize("kept", ["preamble", "file header"])
+@pytest.mark.parametrize(
+    "syntax",
+    [ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian, RLELossless],
+    ids=lambda syntax: syntax.name,
+)
+def test_dicom_with_a_file_header_loads_without_the_preamble(tmp_path, syntax, kept):
+    assert_is_head(load(rewrite_series(write_dicom(tmp_path / "series"), syntax, kept)))
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian], ids=lambda syntax: syntax.name)
+def test_dicom_without_preamble_and_file_header_loads(tmp_path, syntax):
+    folder = Path(rewrite_series(write_dicom(tmp_path / "series"), syntax, "nothing"))
+    assert next(folder.iterdir()).read_bytes()[:2] == b"\x08\x00", "starts with the first element of the dataset"
+    assert_is_head(load(str(folder)))
+
+
+def test_dicom_with_a_preamble_but_no_transfer_syntax_loads(tmp_path):
+    folder = Path(write_dicom(tmp_path / "series"))
+    for path in folder.iterdir():
+        header = pydicom.dcmread(path)
+        del header.file_meta.TransferSyntaxUID
+        header.save_as(path, implicit_vr=False, little_endian=True)
+        assert path.read_bytes()[128:132] == b"DICM"
+    assert_is_head(load(str(folder)))
+
+
+def test_enhanced_dicom_without_a_preamble_loads(tmp_path):
+    path = Path(write_enhanced(tmp_path / "enhanced.dcm"))
+    expected = load(str(path))
+    path.write_bytes(path.read_bytes()[PREAMBLE_BYTES:])
+    np.testing.assert_array_equal(load(str(path)).pixels, expected.pixels)
+
+
+def test_compressed_pixels_without_a_transfer_syntax_are_refused(tmp_path):
+    """Compressed slices of this size are longer than plain ones, so that they could pass for plain pixels."""
+    folder = rewrite_series(write_dicom(tmp_path / "series"), RLELossless, "nothing")
+    with pytest.raises(ValueError, match=r"patient P00: .*\.dcm has compressed pixels but no TransferSyntaxUID"):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    ("content", "match"),
+    [
+        (b"\x08\x00 are the first bytes of this text. " * 20, "is not a DICOM file"),
+        (b"\x08\x00\x05\x00CS\x0a\x00ISO_IR 100", "is a DICOM file without an image"),
+        (b"\x02\x00\x00\x00UL\x04\x00\xff\xff", "(cannot be read|is a DICOM file without an image)"),
+        (b"DICM" + bytes(400), "is not a DICOM file"),
+    ],
+)
+def test_files_that_resemble_dicom_are_refused(tmp_path, content, match):
+    folder = write_dicom(tmp_path / "series")
+    (tmp_path / "series" / "other.dcm").write_bytes(content)
+    with pytest.raises(ValueError, match=rf"patient P00: .*other\.dcm {match}"):
+        load(folder)
+
+
+def test_dicom_compressed_with_gzip_is_refused(tmp_path):
+    folder = Path(write_dicom(tmp_path / "series"))
+    path = folder / "0003.dcm"
+    path.write_bytes(gzip.compress(path.read_bytes()))
+    with pytest.raises(
+        ValueError, match=r"patient P00: .*0003\.dcm is a DICOM file compressed with gzip; decompress it"
+    ):
+        load(str(folder))
+
+
+# ---- errors ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("image", ["", "  ", None, np.nan])
@@ -455,7 +562,7 @@ def test_an_empty_path_is_refused(image):
         load(image)
 
 
-def test_paths_that_hold_no_image_are_refused(tmp_path):
+def test_paths_without_an_image_are_refused(tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "outer" / "series").mkdir(parents=True)
     (tmp_path / "text.nii").write_text("no image at all " * 40)
@@ -464,17 +571,17 @@ def test_paths_that_hold_no_image_are_refused(tmp_path):
     (tmp_path / "mixed" / "0001.dcm").write_bytes(b"\0" * 200)
     for name, match in [
         ("absent", "absent does not exist"),
-        ("empty", "empty is a folder without image files"),
-        ("outer", "it has the folders series, name one of them"),
+        ("empty", "empty is a folder without image files; give the folder of a DICOM series"),
+        ("outer", "outer is a folder without image files; give one of its folders series"),
         ("text.nii", "text.nii is neither a NIfTI file nor a DICOM file"),
         ("zero.nii.gz", "zero.nii.gz is neither a NIfTI file"),
-        ("mixed", "0001.dcm is no DICOM file"),
+        ("mixed", "0001.dcm is not a DICOM file"),
     ]:
         with pytest.raises(ValueError, match=f"patient P00: .*{match}"):
             load(str(tmp_path / name))
 
 
-def test_side_cars_in_a_dicom_folder_are_passed_over(tmp_path):
+def test_sidecar_files_in_a_dicom_folder_are_ignored(tmp_path):
     folder = write_dicom(tmp_path / "series")
     for name in (".DS_Store", "notes.txt", "series.json"):
         (tmp_path / "series" / name).write_text("{}")
@@ -522,25 +629,29 @@ def head_with(value, index=MIDDLE):
     return voxels
 
 
-def test_nifti_refusals(tmp_path):
+def test_nifti_errors(tmp_path):
     shear = np.diag([-1.1, -0.9, 1.5, 1])
     shear[0, 2] = 0.3
     cases = [
-        ({"voxels": np.stack([HEAD, HEAD], axis=-1)}, {}, "is a 4-D volume"),
-        ({"voxels": HEAD[0]}, {}, "is a 2-D volume"),
-        ({"voxels": HEAD.astype(np.complex64)}, {}, "holds pixels of type complex64"),
+        ({"voxels": np.stack([HEAD, HEAD], axis=-1)}, {}, r"is 4-D, of shape"),
+        ({"voxels": HEAD[0]}, {}, r"is 2-D, of shape"),
+        ({"voxels": HEAD.astype(np.complex64)}, {}, "has voxels of type complex64"),
         ({"voxels": head_with(np.nan)}, {}, "non-finite pixels in axial slice 5"),
         ({"voxels": head_with(7)}, {}, "constant value 7 in axial slice 5"),
-        ({"units": "meter"}, {}, "is in meters"),
+        ({"units": "meter"}, {}, "has coordinates in meters"),
         ({"affine": shear}, {}, "axes that are not perpendicular"),
-        ({"affine": tilt_about_x(np.diag([-1.1, -0.9, 1.5, 1]), 33)}, {}, "tilted by 33.0 degrees"),
+        (
+            {"affine": tilt_about_x(np.diag([-1.1, -0.9, 1.5, 1]), 33)},
+            {},
+            "tilted by 33.0 degrees from the body axes, more than max_tilt_deg=30",
+        ),
         ({"affine": np.diag([-1.1, -2.9, 1.5, 1])}, {}, "axial pixel spacing of 2.9 x 1.1 mm"),
-        ({}, {"lesion_slice": 12}, r"lesion_slice=12 lies outside 0\.\.11"),
-        ({}, {"lesion_slice": -1}, r"lesion_slice=-1 lies outside 0\.\.11"),
+        ({}, {"lesion_slice": 12}, r"lesion_slice=12 is outside 0\.\.11"),
+        ({}, {"lesion_slice": -1}, r"lesion_slice=-1 is outside 0\.\.11"),
         ({}, {"lesion_slice": 1}, r"slices -1\.\.3 around the lesion at 1"),
         ({}, {"lesion_slice": 2.5}, "lesion_slice is 2.5; give a whole number"),
         ({}, {"lesion_slice": "four"}, "lesion_slice is 'four'; give a number"),
-        ({}, {"lesion_z_mm": 17.3}, "z = 0.0 to 16.5 mm; lesion_z_mm=17.3 lies outside"),
+        ({}, {"lesion_z_mm": 17.3}, "z = 0.0 to 16.5 mm; lesion_z_mm=17.3 is outside"),
         ({}, {"lesion_z_mm": np.inf}, "lesion_z_mm is inf; give a number"),
         ({}, {"lesion_mask": "absent.nii"}, r"absent.nii does not exist \(column 'lesion_mask'\)"),
         ({}, {"lesion_slice": 5, "lesion_z_mm": 3.0}, "position is given 2 times"),
@@ -552,27 +663,27 @@ def test_nifti_refusals(tmp_path):
 
 def test_nifti_without_an_orientation_is_refused(tmp_path):
     path = patch_nifti(nifti_with(tmp_path), 252, np.zeros(2, dtype="<i2"))
-    with pytest.raises(ValueError, match="states no orientation"):
+    with pytest.raises(ValueError, match="has no orientation"):
         load(path)
 
 
-def test_forms_that_disagree_are_refused(tmp_path):
+def test_qform_and_sform_that_disagree_are_refused(tmp_path):
     image = nib.Nifti1Image(HEAD.transpose(2, 1, 0), np.diag([-1.1, -0.9, 1.5, 1]))
     image.set_sform(np.diag([1.1, -0.9, 1.5, 1]), code=1)
     image.set_qform(np.diag([-1.1, -0.9, 1.5, 1]), code=1)
     nib.save(image, tmp_path / "head.nii")
-    with pytest.raises(ValueError, match="two orientations, LPS in its qform and RPS in its sform"):
+    with pytest.raises(ValueError, match="has two orientations, LPS in its qform and RPS in its sform"):
         load(str(tmp_path / "head.nii"))
 
 
-def test_mask_refusals(tmp_path):
+def test_mask_errors(tmp_path):
     image = write_nifti(tmp_path / "head.nii")
     moved = HEAD_AFFINE.copy()
     moved[0, 3] += 1.1
     ones = np.ones(SHAPE, dtype=np.uint8)
     for mask, affine, match in [
-        (ones, moved, r"lies on another grid .*corners up to 1\.10 mm apart"),
-        (ones[1:], HEAD_AFFINE, r"lies on another grid .*\(11, 11, 10\) against \(12, 11, 10\)"),
+        (ones, moved, r"has a different grid .*corners up to 1\.10 mm apart"),
+        (ones[1:], HEAD_AFFINE, r"has a different grid .*\(11, 11, 10\) and \(12, 11, 10\)"),
         (ones * 3, HEAD_AFFINE, "has no voxel of lesion_label=1; its values are 3"),
     ]:
         with pytest.raises(ValueError, match=f"patient P00: .*mask.nii {match}"):
@@ -604,18 +715,18 @@ def only_at(position, **values):
         (only_at(4, PixelSpacing=[1, 1]), "mixes 2 pixel spacings"),
         (only_at(4, ImagePositionPatient=[-25, -30, -15.5]), "duplicate slice positions"),
         (only_at(4, ImagePositionPatient=[-20, -30, -14]), r"shifted sideways by 5\.0 mm"),
-        (only_at(4, Modality="CT"), "has the modality CT; MR was asked for"),
-        (drop("Modality"), "has the modality missing"),
+        (only_at(4, Modality="CT"), "has modality CT; only MR is read"),
+        (drop("Modality"), "has modality missing"),
         (drop("PixelSpacing"), "has no PixelSpacing"),
         (only_at(4, PixelSpacing=[0, 1]), "has no PixelSpacing"),
         (drop("ImagePositionPatient"), "has no ImagePositionPatient"),
         (drop("ImageOrientationPatient"), "has no valid ImageOrientationPatient"),
-        (only_at(4, PhotometricInterpretation="RGB"), "is in colour"),
+        (only_at(4, PhotometricInterpretation="RGB"), "has the photometric interpretation RGB; give greyscale images"),
         (only_at(4, ImageOrientationPatient=[1, 0, 0, 1, 0, 0]), "has no valid ImageOrientationPatient"),
         (drop("PixelData"), "cannot be read"),
     ],
 )
-def test_dicom_refusals(tmp_path, change, match):
+def test_dicom_errors(tmp_path, change, match):
     with pytest.raises(ValueError, match=f"patient P00: .*series.* {match}"):
         load(write_dicom(tmp_path / "series", change=change))
 
@@ -634,19 +745,19 @@ def test_one_file_without_a_slice_spacing_is_refused(tmp_path):
         del header.SliceThickness
         return index == 4
 
-    with pytest.raises(ValueError, match="has one slice and states no slice spacing"):
+    with pytest.raises(ValueError, match="has one slice and no slice spacing in its header"):
         load(write_dicom(tmp_path / "series", change=change), n_slices=1, lesion_slice=0)
 
 
 def test_enhanced_without_positions_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="has 12 frames and positions for 11"):
+    with pytest.raises(ValueError, match="has 12 frames but positions for 11"):
         load(write_enhanced(tmp_path / "enhanced.dcm", drop=(1,)))
 
 
 # ---- table, inspection and estimator ---------------------------------------------------------------------------------
 
 
-def test_all_bad_patients_are_listed_at_once(tmp_path):
+def test_one_error_lists_all_patients_that_cannot_be_loaded(tmp_path):
     good = write_nifti(tmp_path / "head.nii")
     X = table(good, "", str(tmp_path / "absent"), good, lesion_slice=[MIDDLE, MIDDLE, MIDDLE, 40])
     with pytest.raises(ValueError, match="3 of 4 patients") as caught:
@@ -655,7 +766,7 @@ def test_all_bad_patients_are_listed_at_once(tmp_path):
     assert [line.strip()[:11] for line in lines] == ["patient P01", "patient P02", "patient P03"]
 
 
-def test_inspect_does_not_stop(tmp_path):
+def test_inspect_also_tabulates_patients_that_cannot_be_loaded(tmp_path):
     good = write_nifti(tmp_path / "head.nii", "RAS")
     X = table(good, "", good, write_dicom(tmp_path / "series"), lesion_slice=[MIDDLE, MIDDLE, 40, MIDDLE])
     X.index = [7, 7, "a", None]
@@ -671,7 +782,7 @@ def test_inspect_does_not_stop(tmp_path):
     assert first["slices"] == "3 4 5 6 7"
     assert first["fov_height_mm"] == pytest.approx(9.9)
     assert (first["intensity_min"], first["intensity_max"]) == (HEAD[3:8].min(), HEAD[3:8].max())
-    assert report.iloc[2]["n_slices_in_source"] == 12, "what was known before the problem is kept"
+    assert report.iloc[2]["n_slices_in_source"] == 12, "facts that were read before the problem are kept"
     assert report.iloc[3]["thickness_mm"] == 2.5
 
 
@@ -685,7 +796,7 @@ def test_any_row_index_and_row_selection(tmp_path):
     np.testing.assert_array_equal(stacks[0].pixels, HEAD[4:7] + 2.0)
 
 
-def test_n_jobs_gives_the_same(tmp_path):
+def test_n_jobs_gives_the_same_stacks(tmp_path):
     X = table(*[write_nifti(tmp_path / f"{i}.nii", voxels=HEAD + i) for i in range(3)], lesion_slice=[MIDDLE] * 3)
     one, two = (SliceStackLoader(n_slices=3, n_jobs=n).fit_transform(X) for n in (1, 2))
     for left, right in zip(one, two, strict=True):
@@ -714,7 +825,7 @@ def test_ten_fold_validation_decodes_each_patient_once(tmp_path, monkeypatch):
     assert len(opened) == 10
 
 
-def test_the_cache_sees_changed_files_and_parameters(tmp_path, monkeypatch):
+def test_changed_files_and_parameters_are_decoded_again(tmp_path, monkeypatch):
     opened = count_decodings(monkeypatch)
     folder = Path(write_dicom(tmp_path / "series"))
     cache = str(tmp_path / "cache")
@@ -738,12 +849,12 @@ def test_a_damaged_cache_entry_is_decoded_again(tmp_path):
     (entry,) = (tmp_path / "cache").rglob("output.pkl")
     entry.write_bytes(entry.read_bytes()[:100])
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # joblib says that it computes again
+        warnings.simplefilter("ignore")  # joblib warns that it decodes again
         assert_is_head(load(path, memory=tmp_path / "cache"))
 
 
 def run_loader(path, cache, *, before=""):
-    """Start a process that loads a head through a cache and says what it got."""
+    """Start a process that loads a head through a cache and prints the sum of its pixels."""
     code = f"""
 import sys
 from pathlib import Path
@@ -760,7 +871,7 @@ print(stack.pixels.sum(dtype=float))
 
 def test_two_processes_fill_one_cache(tmp_path):
     path = write_nifti(tmp_path / "head.nii")
-    # Both wait until the other is there, so that they decode and write at once.
+    # Each waits until the other has started, so that both decode and write at the same time.
     meet = """
 Path(sys.argv[2] + f".{os.getpid()}").touch()
 while len(list(Path(sys.argv[2]).parent.glob("cache.*"))) < 2:
@@ -773,7 +884,7 @@ while len(list(Path(sys.argv[2]).parent.glob("cache.*"))) < 2:
     assert len(list((tmp_path / "cache").rglob("output.pkl"))) == 1
 
 
-def test_a_writer_killed_in_the_middle_leaves_a_cache_that_reads_right(tmp_path):
+def test_a_process_killed_while_writing_leaves_a_usable_cache(tmp_path):
     path, cache = write_nifti(tmp_path / "head.nii"), tmp_path / "cache"
     die = """
 import os, signal
@@ -792,7 +903,7 @@ numpy_pickle.dump = dump
     assert_is_head(load(path, memory=str(cache)))
 
 
-def test_only_the_wanted_files_pixels_are_read(tmp_path, monkeypatch):
+def test_pixels_are_read_only_from_the_files_of_the_stack(tmp_path, monkeypatch):
     read = []
     original = pydicom.pixels.pixel_array
     monkeypatch.setattr(pydicom.pixels, "pixel_array", lambda path, **kw: read.append(path) or original(path, **kw))
@@ -800,7 +911,7 @@ def test_only_the_wanted_files_pixels_are_read(tmp_path, monkeypatch):
     assert len(read) == 3
 
 
-def test_estimator_manners(tmp_path):
+def test_estimator_conventions(tmp_path):
     loader = SliceStackLoader(n_slices=5, memory=str(tmp_path / "cache"), n_jobs=1)
     assert clone(loader).get_params() == loader.get_params()
     assert loader.set_params(n_slices=3).n_slices == 3

@@ -1,4 +1,4 @@
-"""Negative controls: what is moved, and p-values that are uniform where there is no signal."""
+"""Negative controls: what is permuted, and p-values that are uniform if there is no signal."""
 
 import numpy as np
 import pandas as pd
@@ -12,11 +12,11 @@ from sklearn.preprocessing import FunctionTransformer
 
 from sklearn_pspd import negative_control
 from sklearn_pspd.cohort import CLINICAL_COLUMNS
-from sklearn_pspd.model_selection.negative_control import SCRAMBLES, _columns_to_move, _draw_order, _rearranged
+from sklearn_pspd.model_selection.negative_control import PERMUTED_LINKS, _columns_to_permute, _draw_order, _permuted
 
 
 def make_patients(n_patients, rng, *, image=0.0, clinical=0.0):
-    """Numbers in the place of image paths, which a fast classifier reads."""
+    """Return a table with numbers in place of image paths, for a fast classifier."""
     y = rng.permutation(np.arange(n_patients) % 2)
     X = pd.DataFrame({name: rng.normal(size=n_patients) + clinical * y for name in CLINICAL_COLUMNS})
     X["image"] = rng.normal(size=n_patients) + image * y
@@ -31,27 +31,27 @@ def reader(*columns):
 FAST = LinearDiscriminantAnalysis()
 
 
-@pytest.mark.parametrize("scramble", SCRAMBLES)
-def test_what_is_moved(scramble):
+@pytest.mark.parametrize("permute", PERMUTED_LINKS)
+def test_what_is_permuted(permute):
     rng = np.random.RandomState(0)
     X, y = make_patients(30, rng)
     before = X.copy()
-    order = _draw_order(y, scramble, rng)
-    X_new, y_new = _rearranged(X, y, scramble, _columns_to_move(X, scramble), order)
+    order = _draw_order(y, permute, rng)
+    X_new, y_new = _permuted(X, y, permute, _columns_to_permute(X, permute), order)
     pd.testing.assert_frame_equal(X, before)
     assert X_new[["image", "patient_id"]].equals(X[["image", "patient_id"]])
     clinical, clinical_new = (frame[list(CLINICAL_COLUMNS)].to_numpy() for frame in (X, X_new))
-    assert np.array_equal(y_new, y) == (scramble in ("clinical", "pairing"))
-    assert np.array_equal(clinical_new, clinical) == (scramble == "label")
-    if scramble == "image":  # clinical values and outcomes move together
+    assert np.array_equal(y_new, y) == (permute in ("clinical", "pairing"))
+    assert np.array_equal(clinical_new, clinical) == (permute == "label")
+    if permute == "image":  # clinical values and outcomes are permuted together
         np.testing.assert_array_equal(clinical_new, clinical[order])
         np.testing.assert_array_equal(y_new, y[order])
-    if scramble == "pairing":
+    if permute == "pairing":
         np.testing.assert_array_equal(y[order], y)
 
 
 @pytest.mark.parametrize(
-    ("scramble", "columns", "is_seen"),
+    ("permute", "columns", "is_detected"),
     [
         ("label", ("image",), True),
         ("image", ("image",), True),
@@ -62,59 +62,59 @@ def test_what_is_moved(scramble):
         ("pairing", CLINICAL_COLUMNS, False),
     ],
 )
-def test_only_the_cut_link_lowers_the_score(scramble, columns, is_seen):
+def test_only_a_permuted_input_loses_its_score(permute, columns, is_detected):
     X, y = make_patients(60, np.random.RandomState(1), image=2.0, clinical=1.0)
-    control = negative_control(reader(*columns), X, y, scramble=scramble, n_permutations=19, cv=5, random_state=0)
-    assert (control.p_value == 0.05) == is_seen
+    control = negative_control(reader(*columns), X, y, permute=permute, n_permutations=19, cv=5, random_state=0)
+    assert (control.p_value == 0.05) == is_detected
     assert control.resolution == 0.05
 
 
-def test_pairing_is_seen_by_a_model_that_needs_it():
+def test_permuted_pairing_is_detected_by_a_model_that_uses_it():
     rng = np.random.RandomState(2)
     X, y = make_patients(80, rng)
-    # Image and clinical value agree in sign in PsPD only; neither says anything alone.
+    # Image and clinical value agree in sign in PsPD only; neither is informative alone.
     X["image"] = X["age_years"] * np.where(y == 1, 1, -1) + 0.2 * rng.normal(size=80)
     product = FunctionTransformer(lambda X: (X["image"] * X["age_years"]).to_numpy()[:, np.newaxis])
     control = negative_control(
-        make_pipeline(product, FAST), X, y, scramble="pairing", n_permutations=19, cv=4, random_state=0
+        make_pipeline(product, FAST), X, y, permute="pairing", n_permutations=19, cv=4, random_state=0
     )
     assert control.p_value == 0.05
 
 
-@pytest.mark.parametrize("scramble", ["label", "clinical"])
-def test_p_values_are_uniform_without_signal(scramble):
+@pytest.mark.parametrize("permute", ["label", "clinical"])
+def test_p_values_are_uniform_without_signal(permute):
     rng = np.random.RandomState(3)
     p_values = []
     for _ in range(120):
         X, y = make_patients(24, rng)
-        # The log loss has no ties; with the AUC's few values a p-value errs upwards.
+        # The log loss has no ties; with the few values that the AUC can take, p-values are conservative.
         control = negative_control(
             reader("image", "age_years"),
             X,
             y,
-            scramble=scramble,
+            permute=permute,
             n_permutations=9,
             cv=3,
             scoring="neg_log_loss",
             random_state=rng,
         )
         p_values.append(control.p_value)
-    # Ten possible values, each as likely as any other.
+    # Ten possible p-values, all equally likely.
     counts = np.bincount(np.rint(np.array(p_values) * 10).astype(int) - 1, minlength=10)
     assert stats.chisquare(counts).pvalue > 0.001
 
 
-def test_a_tuned_pipeline_is_tuned_anew():
+def test_a_tuned_pipeline_is_tuned_again():
     X, y = make_patients(40, np.random.RandomState(4), image=2.0)
     search = GridSearchCV(LogisticRegression(), {"C": [0.01, 1.0]}, cv=3, scoring="roc_auc")
     control = negative_control(search, X[["image"]], y, n_permutations=9, cv=4, random_state=0, n_jobs=1)
     assert control.p_value == 0.1
     frame = control.frame()
-    assert frame.loc[0, ["scramble", "n_permutations", "p_value", "resolution"]].tolist() == ["label", 9, 0.1, 0.1]
-    assert frame.loc[0, "scrambled_mean"] == pytest.approx(0.5, abs=0.15)
+    assert frame.loc[0, ["permuted", "n_permutations", "p_value", "resolution"]].tolist() == ["label", 9, 0.1, 0.1]
+    assert frame.loc[0, "permuted_mean"] == pytest.approx(0.5, abs=0.15)
 
 
-def test_the_true_score_is_scikit_learns():
+def test_the_unpermuted_score_agrees_with_scikit_learn():
     X, y = make_patients(40, np.random.RandomState(5), image=1.0)
     folds = StratifiedKFold(4)
     score = permutation_test_score(FAST, X[["image"]], y, scoring="roc_auc", cv=folds, n_permutations=1)[0]
@@ -123,7 +123,7 @@ def test_the_true_score_is_scikit_learns():
     )
 
 
-def test_splits_from_a_generator_serve_every_arrangement():
+def test_splits_from_a_generator_serve_every_permutation():
     X, y = make_patients(40, np.random.RandomState(5), image=1.0)
     folds = StratifiedKFold(4)
     given = [
@@ -133,22 +133,31 @@ def test_splits_from_a_generator_serve_every_arrangement():
     assert given[0].tolist() == given[1].tolist()
 
 
+def test_progress_is_described():
+    X, y = make_patients(40, np.random.RandomState(5), image=1.0)
+    seen = []
+    negative_control(
+        FAST, X[["image"]], y, cv=4, n_permutations=2, random_state=0, on_progress=lambda *call: seen.append(call)
+    )
+    assert seen == [(1, 3, "unpermuted"), (2, 3, "permutation 1 of 2"), (3, 3, "permutation 2 of 2")]
+
+
 def test_refusals():
     X, y = make_patients(20, np.random.RandomState(6))
-    with pytest.raises(ValueError, match="scramble is one of label, image, clinical, pairing; got 'labels'"):
-        negative_control(FAST, X, y, scramble="labels")
+    with pytest.raises(ValueError, match="permute must be one of label, image, clinical, pairing; got 'labels'"):
+        negative_control(FAST, X, y, permute="labels")
     with pytest.raises(ValueError, match="X has none of the columns age_years"):
-        negative_control(FAST, X[["image"]], y, scramble="pairing")
-    with pytest.raises(ValueError, match="n_permutations is a whole number of at least 1; got 0"):
+        negative_control(FAST, X[["image"]], y, permute="pairing")
+    with pytest.raises(ValueError, match="n_permutations must be a whole number of at least 1; got 0"):
         negative_control(FAST, X, y, n_permutations=0)
     with pytest.raises(ValueError, match="cv=11 folds need 11 patients of each class"):
         negative_control(FAST, X[["image"]], y, cv=11)
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_score_that_is_not_defined_is_no_evidence():
-    """Not a number is not as high as the true score; counted so, a useless protocol would have the smallest p-value."""
+def test_an_undefined_score_is_no_evidence():
+    """NaN is never as high as the original score, so a useless protocol would have the smallest p-value."""
     y = np.repeat([0, 1], [52, 8])
     X = np.random.default_rng(0).normal(size=(60, 1))
-    with pytest.raises(ValueError, match=r"not defined for 6 of 6 arrangements \(first: as they are\)"):
+    with pytest.raises(ValueError, match=r"undefined in 6 of 6 validations \(first: unpermuted\)"):
         negative_control(LogisticRegression(), X, y, cv=KFold(10), n_permutations=5, random_state=0)

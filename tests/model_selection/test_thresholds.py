@@ -1,6 +1,7 @@
-"""Rules for the threshold, and thresholds that are learned without a look at the test set."""
+"""Rules for the threshold, and thresholds that are learned without the test set."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,14 +17,15 @@ from sklearn_pspd.model_selection import (
     optimistic_threshold,
     youden_score,
 )
+from sklearn_pspd.model_selection.thresholds import THRESHOLD_RULES, threshold_table
 
-calls = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=2, max_size=20).filter(
+true_and_predicted = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=2, max_size=20).filter(
     lambda pairs: {true for true, _ in pairs} == {0, 1}
 )
 
 
 @settings(max_examples=60, deadline=None)
-@given(calls)
+@given(true_and_predicted)
 def test_rules_follow_sensitivity_and_specificity(pairs):
     y_true, y_pred = np.array(pairs).T
     sensitivity, specificity = (recall_score(y_true, y_pred, pos_label=label) for label in (1, 0))
@@ -49,18 +51,18 @@ def test_rules_tune_a_threshold_that_holds_for_new_patients(rule, check):
     y = (rng.random(1200) < 0.37).astype(int)
     X = rng.normal(size=(1200, 2)) + 1.2 * y[:, np.newaxis]
     model = TunedThresholdClassifierCV(LogisticRegression(), scoring=rule, cv=5).fit(X[:600], y[:600])
-    called = model.predict(X[600:])
-    assert check(*(recall_score(y[600:], called, pos_label=label) for label in (1, 0)))
+    y_pred = model.predict(X[600:])
+    assert check(*(recall_score(y[600:], y_pred, pos_label=label) for label in (1, 0)))
 
 
-def test_the_papers_threshold_balances_the_errors_of_the_patients_it_saw():
-    """Even of scores without signal; on other patients it does so only in the mean."""
+def test_the_papers_threshold_balances_the_errors_of_its_own_patients_only():
+    """It does so even for scores without signal; on other patients it does so only on average."""
     rng = np.random.default_rng(0)
     y = np.repeat([0, 1], [11, 8])
 
     def imbalance(score, threshold):
-        called = score >= threshold
-        return abs(called[y == 1].mean() - (~called)[y == 0].mean())
+        is_predicted_pspd = score >= threshold
+        return abs(is_predicted_pspd[y == 1].mean() - (~is_predicted_pspd)[y == 0].mean())
 
     seen, unseen = [], []
     for _ in range(300):
@@ -90,8 +92,8 @@ def test_a_learned_threshold_is_the_best_of_all(rule, score):
         learned = learn_threshold(y, prob, rule=rule, n_resamples=50, random_state=0)
 
         def value(threshold, y=y, prob=prob):
-            called = (prob >= threshold).astype(int)
-            return youden_of_product(y, called) if score is None else score(y, called)
+            y_pred = (prob >= threshold).astype(int)
+            return product_score(y, y_pred) if score is None else score(y, y_pred)
 
         best = max(value(threshold) for threshold in np.arange(0, 1, 0.01))
         assert value(learned.value) == pytest.approx(best)
@@ -99,17 +101,17 @@ def test_a_learned_threshold_is_the_best_of_all(rule, score):
         assert learned.value not in prob or learned.value == prob.min()
 
 
-def test_calling_nobody_is_a_choice():
+def test_a_threshold_may_classify_no_patient_as_pspd():
     y, prob = [0] * 9 + [1], np.append(np.linspace(0.2, 0.9, 9), 0.1)
     learned = learn_threshold(y, prob, rule="cost", n_resamples=10, random_state=0)
     assert not (prob >= learned.value).any()
 
 
-def youden_of_product(y, called):
-    return recall_score(y, called) * recall_score(y, called, pos_label=0)
+def product_score(y, y_pred):
+    return recall_score(y, y_pred) * recall_score(y, y_pred, pos_label=0)
 
 
-def test_the_spread_of_a_threshold_shrinks_with_the_patients():
+def test_the_variability_of_a_threshold_decreases_with_the_number_of_patients():
     rng = np.random.default_rng(0)
     spreads = []
     for n_patients in (30, 3000):
@@ -120,13 +122,18 @@ def test_the_spread_of_a_threshold_shrinks_with_the_patients():
 
 
 def test_refusals():
-    with pytest.raises(ValueError, match=r"sensitivity lies in \(0, 1\]; got 95"):
+    with pytest.raises(ValueError, match=r"sensitivity must lie in \(0, 1\]; got 95"):
         fixed_sensitivity_score([0, 1], [0, 1], sensitivity=95)
-    with pytest.raises(ValueError, match="costs are not negative; got -1"):
+    with pytest.raises(ValueError, match="costs must not be negative; got -1"):
         cost_score([0, 1], [0, 1], cost_missed_pspd=-1)
-    with pytest.raises(ValueError, match=r"y_true holds no PsPD \(1\)"):
+    with pytest.raises(ValueError, match=r"y_true contains no PsPD \(1\)"):
         youden_score([0, 0], [0, 1])
-    with pytest.raises(ValueError, match="rule is callable or one of equal_error, youden, fixed_sensitivity, cost"):
+    with pytest.raises(
+        ValueError, match="rule must be callable or one of equal_error, youden, fixed_sensitivity, cost"
+    ):
         learn_threshold([0, 1], [0.1, 0.2], rule="best")
+    external = pd.DataFrame({"model": "m", "evaluation": "external", "y_true": [0, 1], "y_score": [0.1, 0.2]})
+    with pytest.raises(ValueError, match="m: there are no scores of a cross-validation"):
+        threshold_table(external, THRESHOLD_RULES, 0)
     with pytest.raises(ValueError, match="two classes"):
         learn_threshold([0, 0], [0.1, 0.2])

@@ -126,21 +126,21 @@ def test_refusals(patients, models, tmp_path):
         compare_models(models, X, y, cv=30)
     with pytest.raises(ValueError, match="come together"):
         compare_models(models, X, y, X_test=X)
-    with pytest.raises(ValueError, match="y holds 0"):
+    with pytest.raises(ValueError, match="y must contain only 0"):
         compare_models(models, X, np.where(y, "PsPD", "PD"))
     with pytest.raises(ValueError, match="y is None"):
         compare_models(models, X, None)
-    mute = {**models, "support vectors": SVC(), "distances": RidgeClassifier()}
+    without_proba = {**models, "support vectors": SVC(), "distances": RidgeClassifier()}
     with pytest.raises(ValueError, match=r"models without predict_proba.*: support vectors, distances"):
-        compare_models(mute, X, y)
+        compare_models(without_proba, X, y)
     overlapping = [(np.arange(40), np.arange(38, 60))]
-    with pytest.raises(ValueError, match="cv: fold 1 trains on patients whom it tests too: rows 38, 39"):
+    with pytest.raises(ValueError, match="cv: fold 1 has patients in both its training and its test set: rows 38, 39"):
         compare_models({"unfitted": models["memory"]}, X, y, cv=overlapping)
     with pytest.raises(ValueError, match=r"cv=LeaveOneGroupOut\(\).split\(X, y, X\['site'\]\)"):
         compare_models(models, X, y, cv=LeaveOneGroupOut())
-    with pytest.raises(ValueError, match="cv holds no splits"):
+    with pytest.raises(ValueError, match="cv contains no splits"):
         compare_models(models, X, y, cv=[])
-    with pytest.raises(ValueError, match="models is a dict of at least one model"):
+    with pytest.raises(ValueError, match="models must be a dict of at least one model"):
         compare_models([models["memory"]], X, y)
     with pytest.raises(ValueError, match="it is a folder; a file is needed"):
         compare_models(models, X, y, external_log=tmp_path)
@@ -154,6 +154,8 @@ def test_report_and_figure_agree_with_the_frame(patients, models, tmp_path):
         "comparison.txt",
         "comparison.csv",
         "comparison.png",
+        "confusion_matrices.png",
+        "fold_curves.png",
         "scores.csv",
         "tests.csv",
         "calibration.csv",
@@ -387,7 +389,7 @@ def test_intervals_of_a_cross_validation_are_the_widened_ones(patients, models):
 
 def test_folds_that_share_patients_are_refused(patients, models):
     X, y = patients
-    with pytest.raises(ValueError, match="cv holds out a patient more than once"):
+    with pytest.raises(ValueError, match="cv has a patient in more than one test fold"):
         compare_models(models, X, y, cv=RepeatedStratifiedKFold(n_splits=5, n_repeats=2, random_state=0))
 
 
@@ -395,12 +397,15 @@ def test_a_patient_in_two_rows_is_refused(patients, models):
     """Else a model could be trained on the patient that it is scored on."""
     X, y = patients
     twice = X.assign(patient_id=X["patient_id"].where(X["patient_id"] != "p3", " P4"))
-    with pytest.raises(ValueError, match="X holds patients in more than one row: p4"):
+    with pytest.raises(ValueError, match="X has patients in more than one row: p4"):
         compare_models({"never fitted": Untouchable()}, twice, y, cv=5)
+    nobody = X.assign(patient_id=X["patient_id"].mask(X["patient_id"].isin(["p3", "p4"]), None))
+    with pytest.raises(ValueError, match=r"X has 2 row\(s\) without a patient_id"):
+        compare_models({"never fitted": Untouchable()}, nobody, y, cv=5)
     outside = X[50:].assign(patient_id=X["patient_id"][50:] + " ")
     with pytest.raises(ValueError, match="in the training set too: p50, p51"):
         compare_models({"never fitted": Untouchable()}, X, y, cv=5, X_test=outside, y_test=y[50:])
-    with pytest.raises(ValueError, match=r"each of its 10 patients, and patients of both; got 10 with PD \(0\) and 0"):
+    with pytest.raises(ValueError, match=r"each of its 10 patients, and both outcomes; got 10 with PD \(0\) and 0"):
         compare_models({"never fitted": Untouchable()}, X[:50], y[:50], cv=5, X_test=X[50:], y_test=np.zeros(10, int))
 
 

@@ -1,4 +1,4 @@
-"""The classifier: what scikit-learn expects of it, and what a fit may not touch."""
+"""Tests of the classifier: scikit-learn's conventions, reproducibility and memory."""
 
 import pickle
 import subprocess
@@ -43,9 +43,9 @@ def test_is_a_classifier(network):
     [(slice(None), STACK_SHAPE), (slice(N_PIXELS), STACK_SHAPE), (slice(N_PIXELS, None), None)],
     ids=["fusion", "image", "clinical"],
 )
-def test_learns_with_either_branch_and_both(data, network, columns, stack_shape):
+def test_learns_from_stacks_from_clinical_features_and_from_both(data, network, columns, stack_shape):
     X, y = data
-    # Four ReLU units, as published, may all be dead from the start.
+    # With four ReLU units, as published, all may be inactive from the start.
     network.set_params(stack_shape=stack_shape, epochs=60, learning_rate=0.05, momentum=0.5, clinical_units=(16, 16))
     network.fit(X[:, columns], y)
     assert network.n_iter_ == 60
@@ -53,7 +53,7 @@ def test_learns_with_either_branch_and_both(data, network, columns, stack_shape)
     assert roc_auc_score(y, network.predict_proba(X[:, columns])[:, 1]) > 0.9
 
 
-def test_probabilities_are_two_columns_for_one_row_and_for_text_labels(data, network):
+def test_probabilities_have_two_columns_for_one_row_and_for_text_labels(data, network):
     X, y = data
     names = np.array(["PD", "PsPD"])[y]
     network.fit(X, names)
@@ -66,7 +66,7 @@ def test_probabilities_are_two_columns_for_one_row_and_for_text_labels(data, net
     np.testing.assert_array_equal(network.predict_proba(X), clone(network).fit(X, y).predict_proba(X))
 
 
-def test_same_seed_same_weights_also_in_another_process(data, network, tmp_path):
+def test_equal_seeds_give_equal_weights_also_in_another_process(data, network, tmp_path):
     X, y = data
     network.set_params(dropout=0.3)
     first = network.fit(X, y).weights_
@@ -90,8 +90,8 @@ np.savez(folder / "weights.npz", *network.weights_)
         assert all(np.array_equal(a, elsewhere[name]) for a, name in zip(first, elsewhere.files, strict=True))
 
 
-def test_a_fit_leaves_the_global_random_state_alone():
-    """In a process of its own, since the first fit of a process is the one that could leak."""
+def test_a_fit_does_not_change_global_random_states():
+    """In a separate process, because the first fit of a process builds the network."""
     code = """
 import random
 import numpy as np, keras, tensorflow as tf
@@ -115,7 +115,7 @@ assert after_fit == tf.random.uniform([]).numpy()
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
-def test_without_a_seed_numpys_global_state_decides(data, network):
+def test_without_a_seed_the_global_state_of_numpy_is_used(data, network):
     X, y = data
     network.set_params(random_state=None)
     weights = []
@@ -127,7 +127,7 @@ def test_without_a_seed_numpys_global_state_decides(data, network):
     assert all(np.array_equal(a, b) for a, b in zip(*weights, strict=True))
 
 
-def test_two_fitted_classifiers_share_a_network_and_not_their_weights(data, network):
+def test_fitted_classifiers_share_a_network_but_not_weights(data, network):
     X, y = data
     one, two = clone(network).fit(X, y), clone(network).set_params(random_state=1, learning_rate=0.2).fit(X, y)
     first = one.predict_proba(X)
@@ -135,7 +135,7 @@ def test_two_fitted_classifiers_share_a_network_and_not_their_weights(data, netw
     np.testing.assert_array_equal(one.predict_proba(X), first)
 
 
-def test_threads_take_turns(data, network):
+def test_fits_in_threads_give_the_same_probabilities(data, network):
     X, y = data
     alone = [clone(network).set_params(random_state=seed).fit(X, y).predict_proba(X) for seed in range(3)]
     with ThreadPoolExecutor(3) as threads:
@@ -145,7 +145,7 @@ def test_threads_take_turns(data, network):
     np.testing.assert_array_equal(alone, together)
 
 
-def test_pickle_keeps_the_probabilities(data, network):
+def test_pickle_preserves_the_probabilities(data, network):
     X, y = data
     network.fit(X, y)
     restored = pickle.loads(pickle.dumps(network))
@@ -153,8 +153,8 @@ def test_pickle_keeps_the_probabilities(data, network):
     assert not any(isinstance(value, keras.Model) for value in vars(network).values())
 
 
-def test_weights_of_rows(data, network):
-    """A row of weight zero takes no part; a weight of two is the row twice."""
+def test_sample_weights(data, network):
+    """A row of weight zero is not used; a weight of two equals repeating the row."""
     X, y = data
     network.set_params(batch_size=64, precision="float64", shuffle=False, epochs=5)
     weights = np.ones(len(y))
@@ -166,7 +166,7 @@ def test_weights_of_rows(data, network):
     np.testing.assert_array_equal(weights[3:5], [0, 2])
 
 
-def test_class_weight_is_oversampling(data, network):
+def test_balanced_class_weight_equals_oversampling(data, network):
     X, y = data
     rows = [*range(0, 20, 2), 1, 3, 5, 7, 9]
     X, y = X[rows], y[rows]
@@ -188,22 +188,27 @@ def test_early_stopping_holds_out_rows_and_keeps_the_best_weights(data, network)
     assert "val_loss" not in clone(network).set_params(early_stopping=False, epochs=1).fit(X, y).history_
 
 
-def test_warm_start_goes_on(data, network):
+def test_warm_start_continues_from_the_previous_weights(data, network):
     X, y = data
     network.set_params(warm_start=True, epochs=1, batch_norm="none")
     first = network.fit(X, y).history_["loss"][0]
     for _ in range(20):
         network.fit(X, y)
     assert network.history_["loss"][0] < first
-    with pytest.raises(ValueError, match="warm_start: the last fit knew the classes"):
+    with pytest.raises(
+        ValueError,
+        match=r"warm_start=True needs the classes of the previous fit, \[0, 1\]; y has the classes \['PD', 'PsPD'\]",
+    ):
         network.fit(X, np.where(y == 1, "PsPD", "PD"))
 
 
-def test_refusals(data, network):
+def test_input_errors(data, network):
     X, y = data
     with pytest.raises(NotFittedError):
         network.predict_proba(X)
-    with pytest.raises(ValueError, match=r"asks for 216 pixel columns, then clinical columns; X has 100 columns"):
+    with pytest.raises(
+        ValueError, match=r"requires 216 pixel columns, followed by clinical columns; X has 100 columns"
+    ):
         network.fit(X[:, :100], y)
     with pytest.raises(ValueError, match="one class"):
         network.fit(X, np.zeros(len(y)))
@@ -213,20 +218,23 @@ def test_refusals(data, network):
         network.fit(X, y, sample_weight=y)
     with pytest.raises(ValueError, match="NaN"):
         network.fit(np.where(np.arange(len(X))[:, np.newaxis] == 3, np.nan, X), y)
-    with pytest.raises(ValueError, match="need all of them: give sample_weight, or call fit"):
+    with pytest.raises(
+        ValueError,
+        match="needs all rows at once, which partial_fit does not have: give sample_weight instead, or use fit",
+    ):
         clone(network).set_params(class_weight="balanced").partial_fit(X, y)
-    with pytest.raises(ValueError, match=r"y holds \['X'\]; the classes are \['PD', 'PsPD'\]"):
+    with pytest.raises(ValueError, match=r"y has the unknown labels \['X'\]; the classes are \['PD', 'PsPD'\]"):
         clone(network).partial_fit(X[:2], ["PD", "X"], classes=["PD", "PsPD"])
     with pytest.raises(ValueError, match="at least one non-zero number"):
         clone(network).partial_fit(X, y, classes=[0, 1], sample_weight=np.zeros(20))
-    with pytest.raises(ValueError, match="three numbers above zero"):
+    with pytest.raises(ValueError, match="three positive numbers; it is"):
         clone(network).set_params(stack_shape=(8, 9)).fit(X, y)
     network.fit(X, y)
     with pytest.raises(ValueError, match="expecting 223 features"):
         network.predict_proba(X[:, 1:])
 
 
-def test_the_input_is_left_alone(data, network):
+def test_a_fit_does_not_change_its_input(data, network):
     X, y = data
     X.flags.writeable = False
     before = X.copy()
@@ -235,7 +243,7 @@ def test_the_input_is_left_alone(data, network):
 
 
 def test_repeated_fits_reuse_one_network(data, network):
-    """The pool keeps one compiled copy whatever the learning rate, seed or epochs."""
+    """The pool holds one compiled network for all learning rates, seeds and numbers of epochs."""
     from sklearn_pspd.neural_network.pool import NETWORK_POOL
 
     X, y = data
@@ -246,7 +254,7 @@ def test_repeated_fits_reuse_one_network(data, network):
     assert len(NETWORK_POOL) == size
 
 
-def test_partial_fit_goes_on_with_one_class_at_a_time(data, network):
+def test_partial_fit_accepts_one_class_at_a_time(data, network):
     X, y = data
     names = np.array(["PD", "PsPD"])[y]
     network.set_params(momentum=0.5, optimizer="adam")
@@ -254,12 +262,12 @@ def test_partial_fit_goes_on_with_one_class_at_a_time(data, network):
     for _ in range(3):
         network.partial_fit(X, names)
     assert network.n_iter_ == len(network.history_["loss"]) == 4
-    with pytest.raises(ValueError, match="differ from those known so far"):
+    with pytest.raises(ValueError, match="differ from those of the previous call"):
         network.partial_fit(X, names, classes=["PD", "SD"])
 
 
-def test_passes_add_up_to_a_fit(data, network):
-    """Passes keep the optimiser's momenta, so that they end where as many epochs do."""
+def test_repeated_partial_fit_equals_a_fit(data, network):
+    """The optimiser state is kept between calls, so that the result equals as many epochs of one fit."""
     X, y = data
     network.set_params(optimizer="adam", epochs=3, shuffle=False)
     whole, passes = clone(network).fit(X, y), clone(network)
@@ -269,7 +277,7 @@ def test_passes_add_up_to_a_fit(data, network):
     assert passes.history_["loss"] == whole.history_["loss"]
 
 
-def test_an_interrupted_fit_leaves_nothing_and_what_was_learned_before_stays(data, network):
+def test_an_interrupted_fit_keeps_the_previous_fit(data, network):
     class Interrupt(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
             raise KeyboardInterrupt
@@ -295,10 +303,10 @@ def test_keras_callbacks_are_copied(data, network):
     assert stop.model is None
 
 
-def test_scikit_learns_callbacks_see_each_epoch_and_can_stop(data, network):
+def test_callbacks_of_scikit_learn_receive_each_epoch_and_can_stop_the_fit(data, network):
     pytest.importorskip("sklearn.callback")
 
-    class Watcher:
+    class Recorder:
         def __init__(self):
             self.losses, self.aucs = [], []
 
@@ -318,12 +326,12 @@ def test_scikit_learns_callbacks_see_each_epoch_and_can_stop(data, network):
             return len(self.losses) == 3
 
     X, y = data
-    watcher = Watcher()
-    network.set_params(epochs=9).set_callbacks(watcher)
+    recorder = Recorder()
+    network.set_params(epochs=9).set_callbacks(recorder)
     network.fit(X, y)
-    assert watcher.losses == network.history_["loss"]
+    assert recorder.losses == network.history_["loss"]
     assert network.n_iter_ == 3
-    assert watcher.aucs[-1] == roc_auc_score(y, network.predict_proba(X)[:, 1])
+    assert recorder.aucs[-1] == roc_auc_score(y, network.predict_proba(X)[:, 1])
 
 
 def test_progress_bar_of_scikit_learn(data, network, capsys):
@@ -350,7 +358,7 @@ def test_network_and_summary(data, network):
     assert f"{network.network_.count_params():,}" in text
 
 
-def test_auto_precision_is_named(data, network):
+def test_the_precision_used_is_an_attribute(data, network):
     X, y = data
     assert network.fit(X, y).precision_ in ("float32", "mixed_bfloat16")
     network.set_params(precision="mixed_bfloat16").fit(X, y)
@@ -358,8 +366,8 @@ def test_auto_precision_is_named(data, network):
     assert all(weights.dtype == np.float32 for weights in network.weights_)
 
 
-def test_a_table_on_disk_is_read_batch_by_batch(tmp_path):
-    """The memory of a fit does not grow with the number of patients in a memory-mapped table."""
+def test_a_memory_mapped_table_is_read_in_batches(tmp_path):
+    """The memory of a fit does not grow with the number of patients."""
     code = """
 import os, sys
 os.environ.update(TF_CPP_MIN_LOG_LEVEL="3", TF_ENABLE_ONEDNN_OPTS="0")
@@ -388,7 +396,7 @@ assert grown[2] < 30, grown  # the table has 96 MiB
 
 
 @pytest.mark.slow
-def test_parallel_folds_give_the_same_bits(data, network):
+def test_parallel_folds_are_bit_identical(data, network):
     X, y = data
     alone, together = (
         cross_val_predict(network, X, y, cv=2, n_jobs=n_jobs, method="predict_proba") for n_jobs in (1, 2)
@@ -396,39 +404,39 @@ def test_parallel_folds_give_the_same_bits(data, network):
     np.testing.assert_array_equal(alone, together)
 
 
-def test_no_file_is_left_behind(data, network, tmp_path, monkeypatch):
+def test_a_fit_writes_no_files(data, network, tmp_path, monkeypatch):
     X, y = data
     monkeypatch.chdir(tmp_path)
     network.set_params(early_stopping=True).fit(X, y).predict_proba(X)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_card_is_not_taken_whole(monkeypatch):
+def test_gpu_memory_is_not_reserved(monkeypatch):
     import tensorflow as tf
 
-    from sklearn_pspd import networks
+    from sklearn_pspd.neural_network import pool
 
     grown = []
-    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: ["card 0", "card 1"])
-    monkeypatch.setattr(tf.config.experimental, "set_memory_growth", lambda card, enable: grown.append((card, enable)))
-    networks._let_gpu_memory_grow.__wrapped__()
-    assert grown == [("card 0", True), ("card 1", True)]
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: ["GPU 0", "GPU 1"])
+    monkeypatch.setattr(tf.config.experimental, "set_memory_growth", lambda gpu, enable: grown.append((gpu, enable)))
+    pool._let_gpu_memory_grow.__wrapped__()
+    assert grown == [("GPU 0", True), ("GPU 1", True)]
 
 
 @pytest.mark.parametrize("capability", [(7, 5), (8, 0), (9, 0)])
 def test_bfloat16_from_ampere_on(monkeypatch, capability):
     import tensorflow as tf
 
-    from sklearn_pspd import networks
+    from sklearn_pspd.neural_network import pool
 
-    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: ["card"])
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: ["GPU"])
     details = {"compute_capability": capability}
-    monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda card: details)
-    assert networks.has_native_bfloat16.__wrapped__() == (capability >= (8, 0))
+    monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda gpu: details)
+    assert pool.has_native_bfloat16.__wrapped__() == (capability >= (8, 0))
 
 
 @pytest.mark.parametrize("batch_norm", ["before", "none"])
-def test_two_devices_learn_what_one_does(batch_norm):
+def test_two_devices_learn_the_same_as_one(batch_norm):
     code = """
 import os, sys
 os.environ.update(TF_CPP_MIN_LOG_LEVEL="3", TF_ENABLE_ONEDNN_OPTS="0")
@@ -449,7 +457,7 @@ assert model.predict_proba(X).shape == (20, 2)
 try:
     model.set_params(n_devices=3).fit(X, y)
 except ValueError as error:
-    assert "n_devices=3, but TensorFlow sees 2" in str(error)
+    assert "n_devices=3, but TensorFlow has 2" in str(error)
 else:
     raise AssertionError
 """
@@ -457,7 +465,7 @@ else:
 
 
 @pytest.mark.slow
-def test_fifty_fits_keep_their_memory():
+def test_memory_does_not_grow_over_fifty_fits():
     code = """
 import os
 os.environ.update(TF_CPP_MIN_LOG_LEVEL="3", TF_ENABLE_ONEDNN_OPTS="0")

@@ -1,22 +1,16 @@
-"""Displays: what is drawn equals the table beside it."""
-
-from types import SimpleNamespace
+"""Displays of networks, images and patient flow: what is drawn equals the table beside it."""
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.pipeline import make_pipeline
 
 from sklearn_pspd import CNNLSTMClassifier
+from sklearn_pspd.exceptions import InputError
 from sklearn_pspd.loading import SliceStack
-from sklearn_pspd.plotting import NetworkDisplay, SliceStackDisplay
-
-
-@pytest.fixture(autouse=True)
-def _close_figures():
-    yield
-    plt.close("all")
+from sklearn_pspd.plotting import FlowDisplay, NetworkDisplay, SliceStackDisplay
 
 
 def rows(n_columns, n_patients=4):
@@ -61,6 +55,8 @@ def test_network_without_a_branch():
     figure, ax = plt.subplots()
     display = NetworkDisplay.from_estimator(images, ax=ax)
     assert display.figure_ is figure
+    assert display.ax_ is ax
+    assert display.axes_.tolist() == [ax]
     assert "fusion" not in set(display.frame()["layer"])
     assert display.ax_.get_title() == f"{sum(weight.size for weight in images.weights_):,} weights"
 
@@ -99,13 +95,64 @@ def test_prepared_images_and_axes_of_ones_own():
     np.testing.assert_allclose(frame["sd"], images.std(axis=(1, 2)))
 
 
+@pytest.mark.parametrize("n_slices", [1, 3, 5, 9])
+def test_slices_fill_a_grid_in_order_and_the_middle_one_is_framed(n_slices):
+    display = SliceStackDisplay.from_images(np.random.default_rng(0).random((n_slices, 4, 4)))
+    assert display.axes_.shape == (n_slices,)
+    assert [ax.get_title() for ax in display.axes_] == [str(number + 1) for number in range(n_slices)]
+    n_rows = 3 if n_slices == 9 else 1
+    assert display.axes_[0].get_gridspec().get_geometry() == (n_rows, n_slices // n_rows)
+    framed = [ax.spines["left"].get_linewidth() == 2 for ax in display.axes_]
+    assert np.flatnonzero(framed).tolist() == [n_slices // 2]
+
+
+def test_axes_of_ones_own_keep_their_figures_title():
+    figure, axes = plt.subplots(1, 3)
+    figure.suptitle("mine")
+    SliceStackDisplay.from_stack(stack(), axes=axes)
+    assert figure.get_suptitle() == "mine"
+    SliceStackDisplay.from_stack(stack(), axes=list(axes), title="new")
+    assert figure.get_suptitle() == "new"
+
+
 @pytest.mark.parametrize(
     ("images", "axes", "message"),
     [
         (np.zeros((2, 3, 8, 8)), None, r"got \(2, 3, 8, 8\)"),
-        (np.zeros((3, 8, 8)), [SimpleNamespace()], "3 slices need as many axes; got 1"),
+        (np.zeros((3, 8, 8)), ["ax"], "SliceStackDisplay draws on 3 axes; got 1"),
+        (np.zeros((3, 8, 8)), ["ax"] * 3, "SliceStackDisplay draws on matplotlib axes; got str"),
     ],
 )
 def test_what_is_not_one_stack_is_refused(images, axes, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(InputError, match=message):
         SliceStackDisplay.from_images(images, axes=axes)
+
+
+FLOW = pd.DataFrame(
+    {"stage": ["records", "exclusion"], "rule": ["", "too short a follow-up"], "excluded": [0, 3], "left": [9, 6]}
+)
+
+
+def test_the_flow_fits_the_axes_that_are_given():
+    own = FlowDisplay.from_flow(FLOW, groups={"PD": 4, "PsPD": 2}, title="mine")
+    assert own.ax_.get_title() == "mine"
+    figure, axes = plt.subplots(1, 2, figsize=(7, 4))
+    display = FlowDisplay.from_flow(FLOW, groups={"PD": 4, "PsPD": 2}, ax=axes[1])
+    assert display.ax_ is axes[1]
+    assert display.figure_ is figure
+    assert display.frame() is FLOW
+    assert texts(display.ax_) == texts(own.ax_)
+    # Text shrinks with the boxes.
+    assert display.ax_.texts[1].get_fontsize() < 0.6 * own.ax_.texts[1].get_fontsize()
+    figure.canvas.draw()
+    panel = axes[1].get_window_extent()
+    for text in display.ax_.texts:
+        extent = text.get_window_extent()
+        assert panel.x0 <= extent.x0
+        assert extent.x1 <= panel.x1
+
+
+def test_one_panel_is_not_drawn_on_two_axes():
+    _, axes = plt.subplots(1, 2)
+    with pytest.raises(InputError, match="FlowDisplay draws on one axes; got 2"):
+        FlowDisplay.from_flow(FLOW, ax=axes)

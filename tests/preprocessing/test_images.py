@@ -1,4 +1,4 @@
-"""Tests of field of view, matrix and grey scale."""
+"""Tests of field of view, matrix and grey-value scaling."""
 
 from types import SimpleNamespace
 
@@ -44,7 +44,7 @@ def test_stack_checks(estimator, check):
 # ---- FOVNormalizer ---------------------------------------------------------------------------------------------------
 
 
-def test_same_grid_is_left_as_it_is():
+def test_an_image_on_the_same_grid_is_unchanged():
     pixels = make_slices((2, 8, 8))
     np.testing.assert_array_equal(resample_stack(pixels, (0.5, 0.5), fov_mm=4.0, size_px=8), pixels)
 
@@ -54,16 +54,16 @@ def test_same_grid_is_left_as_it_is():
 @given(
     spacing=st.tuples(st.floats(0.2, 3.0), st.floats(0.2, 3.0)),
     size_px=st.integers(2, 70),
-    share=st.floats(0.2, 0.4),
+    fraction=st.floats(0.2, 0.4),
     odd=st.integers(0, 1),
 )
-def test_linear_ramps_survive(method, antialias, spacing, size_px, share, odd):
+def test_linear_ramps_are_reproduced(method, antialias, spacing, size_px, fraction, odd):
     height, width = 64 + odd, 81
     y = (np.arange(height) - (height - 1) / 2) * spacing[0]
     x = (np.arange(width) - (width - 1) / 2) * spacing[1]
     ramp = (3.0 * y[:, None] - 2.0 * x + 5.0)[None]
     # The kernel of a large pixel reaches two pixels beyond the field of view.
-    fov_mm = share * min(height * spacing[0], width * spacing[1]) / (1 + 4 / size_px)
+    fov_mm = fraction * min(height * spacing[0], width * spacing[1]) / (1 + 4 / size_px)
     centres = (np.arange(size_px) - (size_px - 1) / 2) * fov_mm / size_px
     images = resample_stack(ramp, spacing, fov_mm=fov_mm, size_px=size_px, method=method, antialias=antialias)
     expected = 3.0 * centres[:, None] - 2.0 * centres + 5.0
@@ -101,7 +101,7 @@ def test_a_square_keeps_its_size_in_mm(spacing, matrix, n_px):
     size_px=st.integers(3, 40),
     pad_value=st.sampled_from(["minimum", 0.0, -7.5]),
 )
-def test_padding_the_source_changes_nothing(method, antialias, spacing, margin, size_px, pad_value):
+def test_padding_the_source_does_not_change_the_result(method, antialias, spacing, margin, size_px, pad_value):
     pixels = make_slices()
     options = {"fov_mm": 12.0, "size_px": size_px, "method": method, "antialias": antialias, "pad_value": pad_value}
     value = pixels.min(axis=(1, 2), keepdims=True) if pad_value == "minimum" else np.float32(pad_value)
@@ -114,7 +114,7 @@ def test_padding_the_source_changes_nothing(method, antialias, spacing, margin, 
 
 @quick
 @given(margin=st.tuples(st.integers(0, 9), st.integers(0, 9)))
-def test_padding_then_cropping_gives_the_image_back(margin):
+def test_cropping_undoes_padding(margin):
     pixels = make_slices((2, 8, 8))
     larger = 8 + 2 * margin[0]
     padded = resample_stack(pixels, (0.5, 0.5), fov_mm=0.5 * larger, size_px=larger)
@@ -124,21 +124,21 @@ def test_padding_then_cropping_gives_the_image_back(margin):
 @pytest.mark.parametrize(("method", "antialias"), KERNELS)
 @quick
 @given(spacing=st.tuples(st.floats(0.2, 3.0), st.floats(0.2, 3.0)), size_px=st.integers(2, 60), seed=st.integers(0, 99))
-def test_no_value_beyond_the_overshoot(method, antialias, spacing, size_px, seed):
+def test_overshoot_is_limited(method, antialias, spacing, size_px, seed):
     pixels = make_slices(seed=seed)
     images = resample_stack(pixels, spacing, fov_mm=10.0, size_px=size_px, method=method, antialias=antialias)
     spread = float(np.ptp(pixels))
-    # Of Keys' kernel at most 1/8 of the weight is negative along an axis; a triangle has none.
+    # Along each axis, at most 1/8 of the weight of Keys' kernel is negative; a triangle has no negative weight.
     room = ((1 + 2 * 0.14) ** 2 - 1) / 2 * spread if method == "bicubic" else 0.01 * spread
     assert images.min() >= pixels.min() - room
     assert images.max() <= pixels.max() + room
 
 
-def test_row_and_column_spacing_are_kept_apart():
+def test_rows_and_columns_have_separate_spacings():
     pixels = make_slices((2, 12, 6))
     images = resample_stack(pixels, (0.5, 1.0), fov_mm=6.0, size_px=6, antialias=False)
-    turned = resample_stack(pixels.transpose(0, 2, 1), (1.0, 0.5), fov_mm=6.0, size_px=6, antialias=False)
-    np.testing.assert_allclose(images, turned.transpose(0, 2, 1), rtol=1e-5)
+    transposed = resample_stack(pixels.transpose(0, 2, 1), (1.0, 0.5), fov_mm=6.0, size_px=6, antialias=False)
+    np.testing.assert_allclose(images, transposed.transpose(0, 2, 1), rtol=1e-5)
     np.testing.assert_allclose(images.mean(), pixels.mean(), rtol=0.1)
 
 
@@ -148,7 +148,7 @@ def test_cropping_is_not_rounded_to_whole_pixels():
     np.testing.assert_allclose(image[0], 9.5 + np.array([-7.3 / 4, 7.3 / 4]), rtol=1e-6)
 
 
-def test_antialiasing_averages_stripes():
+def test_antialiasing_averages_fine_stripes():
     stripes = np.tile(np.array([0.0, 8.0], dtype=np.float32), (1, 64, 32))
     options = {"fov_mm": 32.0, "size_px": 16}
     assert np.ptp(resample_stack(stripes, (1.0, 1.0), **options)) < 0.5
@@ -158,7 +158,7 @@ def test_antialiasing_averages_stripes():
     assert np.ptp(resample_stack(stripes, (1.0, 1.0), antialias=False, **options)) > 5
 
 
-def test_pad_value_minimum_is_each_slices_own():
+def test_the_default_padding_is_the_minimum_of_each_slice():
     pixels = make_slices()
     images = resample_stack(pixels, (1.0, 1.0), fov_mm=40.0, size_px=40)
     np.testing.assert_allclose(images[:, 0, 0], pixels.min(axis=(1, 2)), rtol=1e-6)
@@ -169,7 +169,7 @@ def test_pad_value_minimum_is_each_slices_own():
 @pytest.mark.parametrize(
     ("matrix", "spacing"), [((40, 30), 1.0), ((30, 41), 0.7), ((9, 12), 1.0), ((15, 20), 1.31), ((33, 8), 0.9)]
 )
-def test_released_steps_are_tensorflows(matrix, spacing):
+def test_released_method_equals_tensorflow(matrix, spacing):
     tf = pytest.importorskip("tensorflow")
     pixels = make_slices((3, *matrix))
     n_px = round(20.0 / spacing)
@@ -180,7 +180,7 @@ def test_released_steps_are_tensorflows(matrix, spacing):
     np.testing.assert_allclose(result, expected.numpy()[..., 0], atol=2e-4)
 
 
-def test_released_standardisation_is_tensorflows():
+def test_standardisation_equals_tensorflow():
     tf = pytest.importorskip("tensorflow")
     images = make_stacks()
     images[0, 0] = 1.0 + 1e-3 * images[0, 0]  # spread below 1 / sqrt(n_pixels)
@@ -207,7 +207,7 @@ def test_stacks_of_different_matrices(as_list):
         )
 
 
-def test_normalizer_refuses_a_constant_slice_inside_the_field_of_view():
+def test_normalizer_refuses_a_slice_that_is_constant_in_the_field_of_view():
     pixels = make_slices((3, 40, 40))
     pixels[1, 8:32, 8:32] = 7.0
     with pytest.raises(ValueError, match=r"patient P07: slice\(s\) 1 .*constant within fov_mm=6"):
@@ -220,8 +220,8 @@ def test_normalizer_refuses_a_constant_slice_inside_the_field_of_view():
         (make_stack(make_slices(), (0.0, 1.0), "P02"), "patient P02: spacing_mm"),
         (make_stack(make_slices(), (np.nan, 1.0), "P02"), "patient P02: spacing_mm"),
         (make_stack(make_slices((4, 5, 6)), patient_id="P02"), r"patient P02: pixels have the shape \(4, 5, 6\)"),
-        (make_stack(make_slices() * np.nan, patient_id="P02"), "patient P02: pixels are not all finite"),
-        (make_slices(), "row 1: a slice stack was asked for"),
+        (make_stack(make_slices() * np.nan, patient_id="P02"), "patient P02: some pixels are not finite"),
+        (make_slices(), "row 1: ndarray is not a slice stack, it has no pixels"),
     ],
 )
 def test_normalizer_refuses(stack, match):
@@ -229,9 +229,10 @@ def test_normalizer_refuses(stack, match):
         FOVNormalizer().fit([make_stack(make_slices()), stack])
 
 
-def test_normalizer_refuses_no_stack():
-    with pytest.raises(ValueError, match="at least one slice stack"):
-        FOVNormalizer().transform([])
+@pytest.mark.parametrize(("X", "match"), [([], "at least one slice stack"), (3, "sequence of slice stacks; got int")])
+def test_normalizer_refuses_no_stack(X, match):
+    with pytest.raises(ValueError, match=match):
+        FOVNormalizer().transform(X)
 
 
 @pytest.mark.parametrize(
@@ -266,7 +267,7 @@ def test_standardizer_scopes_and_norms(scope, axis):
 
 @quick
 @given(gain=st.floats(0.01, 1000), offset=st.floats(-1000, 1000))
-def test_standardizing_forgets_gain_and_offset(gain, offset):
+def test_standardised_images_do_not_depend_on_gain_and_offset(gain, offset):
     images = make_stacks().astype(np.float64)
     np.testing.assert_allclose(
         standardize_images(images * gain + offset, norm="unit_norm"),

@@ -1,4 +1,4 @@
-"""Calibration against independent fits and by simulation; net benefit by hand."""
+"""Calibration and decision curves, against independent fits, simulations and counts."""
 
 import numpy as np
 import pytest
@@ -7,13 +7,14 @@ from hypothesis import strategies as st
 from scipy.special import expit, logit, ndtr, ndtri
 from sklearn.linear_model import LogisticRegression
 
+from sklearn_pspd.exceptions import InputError
 from sklearn_pspd.statistics import calibration_intercept, calibration_slope, calibration_table, decision_curve
 
 DISTANCE = np.sqrt(2) * ndtri(0.75)
 
 
 def draw(y, rng, prevalence=0.4):
-    """True risks of patients whose scores have an AUC of 0.75."""
+    """Return true risks of patients whose scores have an AUC of 0.75."""
     return expit(logit(prevalence) + DISTANCE * (rng.normal(size=len(y)) + DISTANCE * y) - DISTANCE**2 / 2)
 
 
@@ -28,7 +29,7 @@ def test_slope_and_intercept_are_those_of_a_logistic_regression():
 
 
 def test_limits_are_where_the_likelihood_ratio_says():
-    """By another route: a grid of slopes, each with its best intercept found by regression on an offset-free twin."""
+    """Computed independently: the deviance at a limit, with the best intercept taken from a grid."""
     rng = np.random.default_rng(1)
     y = np.repeat([0, 1], [11, 8])
     prob = draw(y, rng)
@@ -42,7 +43,7 @@ def test_limits_are_where_the_likelihood_ratio_says():
         assert deviance(limit) - deviance(slope.value) == pytest.approx(1.7396**2, abs=1e-3)  # t, 17 degrees of freedom
 
 
-def test_overconfident_and_shifted_models_are_seen():
+def test_overconfident_and_shifted_models_are_detected():
     rng = np.random.default_rng(0)
     y = (rng.random(3000) < 0.4).astype(int)
     prob = draw(y, rng)
@@ -52,7 +53,7 @@ def test_overconfident_and_shifted_models_are_seen():
     assert calibration_slope(y, prob).low < 1 < calibration_slope(y, prob).high
 
 
-def test_edges_have_limits():
+def test_separated_and_constant_probabilities_have_limits():
     y = np.array([0, 0, 0, 1])
     separated = calibration_slope(y, [0.1, 0.2, 0.3, 0.9])
     assert separated.value == separated.high == np.inf
@@ -88,9 +89,9 @@ def test_net_benefit_intervals_cover():
     thresholds = np.array([0.2, 0.35, 0.5, 0.65])
     for n_positive, n_negative in ((8, 11), (22, 37)):
         y = np.repeat([1, 0], [n_positive, n_negative])
-        share, odds = y.mean(), thresholds / (1 - thresholds)
+        prevalence, odds = y.mean(), thresholds / (1 - thresholds)
         cut = (logit(thresholds) - logit(0.4) + DISTANCE**2 / 2) / DISTANCE
-        truth = share * ndtr(DISTANCE - cut) - (1 - share) * odds * ndtr(-cut)
+        truth = prevalence * ndtr(DISTANCE - cut) - (1 - prevalence) * odds * ndtr(-cut)
         curves = [decision_curve(y, draw(y, rng), thresholds=thresholds) for _ in range(400)]
         covered = np.mean([(curve["low"] <= truth) & (truth <= curve["high"]) for curve in curves], axis=0)
         assert (covered > 0.915).all()
@@ -99,17 +100,17 @@ def test_net_benefit_intervals_cover():
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 20)), min_size=2, max_size=25), st.integers(1, 19))
-def test_net_benefit_counts_patients(pairs, twentieths):
+def test_net_benefit_equals_its_definition(pairs, twentieths):
     y, prob = np.array(pairs).T
     prob, threshold = prob / 20, twentieths / 20
     if len(np.unique(y)) < 2:
         return
     row = decision_curve(y, prob, thresholds=[threshold]).iloc[0]
-    called = np.array([p >= twentieths for _, p in pairs])
+    predicted = np.array([p >= twentieths for _, p in pairs])
     odds = twentieths / (20 - twentieths)
-    by_hand = (np.sum(called & (y == 1)) - odds * np.sum(called & (y == 0))) / len(y)
-    assert row["net_benefit"] == pytest.approx(by_hand)
-    assert row["n_called"] == called.sum()
+    expected = (np.sum(predicted & (y == 1)) - odds * np.sum(predicted & (y == 0))) / len(y)
+    assert row["net_benefit"] == pytest.approx(expected)
+    assert row["n_positive_predictions"] == predicted.sum()
     assert row["low"] <= row["net_benefit"] <= row["high"]
     assert row["low"] < row["high"]
     assert row["treat_all"] == pytest.approx(y.mean() - odds * (1 - y.mean()))
@@ -130,13 +131,15 @@ def test_groups_keep_equal_probabilities_together():
     assert spread["n"].tolist() == [5, 5, 5, 5]
 
 
-def test_refusals():
+def test_invalid_input_is_rejected():
     y = [0, 1, 1]
-    with pytest.raises(ValueError, match=r"probabilities lie in \[0, 1\]; got 0.2 to 1.4"):
+    with pytest.raises(InputError, match=r"probabilities must lie in \[0, 1\]; got 0.2 to 1.4"):
         calibration_slope(y, [0.2, 0.4, 1.4])
-    with pytest.raises(ValueError, match="thresholds lie between 0 and 1"):
+    with pytest.raises(InputError, match="thresholds must lie between 0 and 1"):
         decision_curve(y, [0.2, 0.4, 0.4], thresholds=[0.0, 0.5])
-    with pytest.raises(ValueError, match="n_bins is a whole number from 1 to the 3 patients; got 4"):
+    with pytest.raises(
+        InputError, match=r"n_bins must be a whole number from 1 to the number of patients \(3\); got 4"
+    ):
         calibration_table(y, [0.2, 0.4, 0.4])
-    with pytest.raises(ValueError, match="two classes"):
+    with pytest.raises(InputError, match="exactly two classes; got 1"):
         calibration_intercept([1, 1, 1], [0.2, 0.4, 0.4])

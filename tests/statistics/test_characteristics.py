@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from score_draws import moderate
 
 from sklearn_pspd import characteristics_table
+from sklearn_pspd.exceptions import InputError
 
-# Table 1 of the paper: counts in the first and the second group, and the printed p-value.
+# Table 1 of the paper: variable, grouping column, counts by level in the two groups, and the printed p-value.
 TABLE_1 = {
     "sex by outcome": ("sex", "outcome", {"male": (27, 24), "female": (21, 6)}, 0.03),
     "mgmt by outcome": ("mgmt", "outcome", {"methylated": (18, 15), "unmethylated": (30, 15)}, 0.28),
@@ -27,7 +28,7 @@ GROUPS = {"outcome": ("PD", "PsPD"), "site": ("SNUH", "SNUBH")}
 
 
 def from_counts(name, by, counts):
-    """Return a table with one patient for each counted one."""
+    """Return a cohort table with these counts, one row per patient."""
     rows = [
         (level, group)
         for level, pair in counts.items()
@@ -85,10 +86,10 @@ def test_the_dose_schedule_does_not_give_its_printed_p_value(by, test):
     assert round(p_value(table), 2) == expected[by, test] != printed
 
 
-# What the table holds
+# Contents of the table
 
 
-def test_numbers_are_summarised_in_their_unit(cohort):
+def test_numeric_variables_are_summarised_per_group(cohort):
     cohort.loc[[0, 1, 2], "age_years"] = np.nan
     table = characteristics_table(cohort, variables=["age_years"])
     for cell in table.cells.itertuples():
@@ -99,7 +100,7 @@ def test_numbers_are_summarised_in_their_unit(cohort):
     assert table.tests["missing"].item() == 3
 
 
-def test_levels_are_counted_among_the_known(cohort):
+def test_missing_values_are_not_counted_as_a_level(cohort):
     cohort.loc[[0, 1, 2, 3], "sex"] = [None, np.nan, "", pd.NA]
     table = characteristics_table(cohort, variables=["sex"])
     for cell in table.cells.itertuples():
@@ -109,10 +110,12 @@ def test_levels_are_counted_among_the_known(cohort):
     assert table.cells.groupby("group")["missing"].first().sum() == table.tests["missing"].item() == 4
 
 
-def test_default_variables_are_those_of_the_cohort(cohort):
+def test_default_variables_are_the_columns_of_the_cohort(cohort):
     table = characteristics_table(cohort, by="site")
     assert table.tests["variable"].tolist() == [*cohort.columns[3:], "outcome"]
     assert table.group_sizes == {"north": 30, "south": 10}
+    shown = [table.labels[name] for name in ("mgmt", "idh", "dose_gy", "n_fractions")]
+    assert shown == ["MGMT promoter", "IDH", "dose (Gy)", "number of fractions"]
     reasons = table.tests.set_index("variable")["reason"]
     assert reasons["dose_gy"] == "all values are equal"
     assert reasons["interval_days"].startswith("Shapiro-Wilk rejects")
@@ -128,12 +131,12 @@ def test_unknown_is_a_level_or_missing(cohort):
     assert (with_level.tests["missing"].item(), without.tests["missing"].item()) == (0, n_unknown)
 
 
-def test_a_test_can_be_asked_for(cohort):
-    asked = {"age_years": "mann-whitney", "interval_days": "t", "sex": "exact", "n_fractions": "chi-squared"}
+def test_a_test_can_be_specified(cohort):
+    specified = {"age_years": "mann-whitney", "interval_days": "t", "sex": "exact", "n_fractions": "chi-squared"}
     cohort["n_fractions"] = np.where(np.arange(40) % 5, 30, 5)
-    tests = characteristics_table(cohort, variables=list(asked), tests=asked).tests
-    assert tests["test"].tolist() == ["Mann-Whitney", "Student's t", "Fisher", "Pearson chi-squared"]
-    assert (tests["reason"] == "as asked").all()
+    tests = characteristics_table(cohort, variables=list(specified), tests=specified).tests
+    assert tests["test"].tolist() == ["Mann-Whitney", "Student's t", "Fisher's exact", "Pearson chi-squared"]
+    assert (tests["reason"] == "as specified").all()
 
 
 def test_more_than_two_groups(cohort):
@@ -160,7 +163,7 @@ def test_dtypes_give_one_table(cohort, dtype):
     pd.testing.assert_frame_equal(expected.frame(), other.frame())
 
 
-def test_the_cohort_is_left_alone(cohort):
+def test_the_cohort_is_not_modified(cohort):
     before = cohort.copy()
     characteristics_table(cohort)
     pd.testing.assert_frame_equal(cohort, before)
@@ -200,10 +203,11 @@ def test_order_of_patients_changes_nothing(seed):
     )
 
 
-# Text
+# Printed text
 
 
 def test_frame_is_the_printed_layout():
+    # A numeric and a categorical variable.
     cohort = from_counts(*TABLE_1["idh by outcome"][:3]).assign(age_years=50.0)
     frame = characteristics_table(cohort, labels={"idh": "IDH status"}).frame()
     assert frame.columns.tolist() == [
@@ -216,6 +220,7 @@ def test_frame_is_the_printed_layout():
         "missing",
         "test",
     ]
+    # A row per numeric variable; a categorical variable has a row per level below its own.
     assert frame["variable"].tolist() == ["age (years)", "IDH status", "", "", ""]
     assert frame.loc[0, "PD (n = 48)"] == "50 (50 to 50)"
     assert frame.loc[3, ["level", "PD (n = 48)", "PsPD (n = 30)", "p"]].tolist() == [
@@ -227,7 +232,7 @@ def test_frame_is_the_printed_layout():
     assert frame.loc[1, ["p", "missing", "test"]].tolist() == ["0.731", "0", "Freeman-Halton"]
 
 
-def test_plain_text_says_why(cohort):
+def test_plain_text_gives_the_reason_for_the_test(cohort):
     lines = str(characteristics_table(cohort, variables=["sex"], tests={"sex": "exact"})).split("\n")
     assert lines[0].split() == [
         "variable",
@@ -245,17 +250,19 @@ def test_plain_text_says_why(cohort):
         "missing",
         "test",
     ]
-    assert lines[-1] == "sex: Fisher, as asked"
+    assert lines[-1] == "sex: Fisher's exact, as specified"
 
 
 def test_markdown_and_latex_are_escaped():
     cohort = pd.DataFrame({"site": ["a|b", "c&d_e"] * 3, "drug_%": ["x*", "#1", "~^\\", "{y}", "$", "<z>"]})
     table = characteristics_table(cohort, by="site", variables=["drug_%"])
+    # Markdown: every row has the same number of unescaped bars.
     markdown = table.to_markdown()
     rows = markdown.split("\n\n")[0].split("\n")
     assert {row.replace(r"\|", "").count("|") for row in rows} == {9}
     assert r"c\&d\_e (n = 3)" in rows[0]
     assert r"x\*" in markdown
+    # LaTeX: every special character is a command, and rows have the same number of columns.
     latex = table.to_latex()
     accents = r"\textasciitilde{}\textasciicircum{}\textbackslash{}"
     for text in (
@@ -275,7 +282,7 @@ def test_markdown_and_latex_are_escaped():
     assert latex.count("{") == latex.count("}")
 
 
-# Refusals
+# Errors
 
 
 def test_all_problems_are_listed_at_once(cohort):
@@ -286,14 +293,14 @@ def test_all_problems_are_listed_at_once(cohort):
     cohort.loc[9, "outcome"] = None
     cohort.loc[11, "dose_gy"] = 6000.0
     cohort["volume"] = [1.5, "n/a"] * 20
-    with pytest.raises(ValueError, match="has 25 problems") as caught:
+    with pytest.raises(InputError, match="has 25 problems") as caught:
         characteristics_table(cohort, variables=["age_years", "sex", "interval_days", "dose_gy", "volume"])
     message = str(caught.value)
     for line in (
         "patient A03: column age_years holds 'fifty', which is not a number",
         "patient A05: column sex holds 'Male'; it takes 'female', 'male'",
         "patient A07: column interval_days holds inf, which is not finite",
-        "patient A09: column outcome is empty, so the patient has no group",
+        "patient A09: column outcome is empty, so the patient belongs to no group",
         "patient A11: column dose_gy holds 6000, outside 1 to 100 gy",
         "patient A01: column volume holds 'n/a', which is not a number",
     ):
@@ -303,37 +310,43 @@ def test_all_problems_are_listed_at_once(cohort):
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
-        ({"by": "hospital"}, "column hospital: missing; there are patient_id, site"),
+        ({"by": "hospital"}, "column hospital: missing; the columns are patient_id, site"),
         ({"variables": ["height_cm", "weight_kg"]}, r"2 problems:\n.*height_cm: missing.*\n.*weight_kg: missing"),
-        ({"by": "outcome", "variables": ["outcome"]}, "column outcome: makes the groups, so it is no variable"),
-        ({"by": "age_years", "variables": ["sex"]}, "column age_years: holds numbers, which make no groups"),
-        ({"by": "scanner", "variables": ["sex"]}, "two groups or more are compared; it makes one group, 3T"),
-        ({"variables": []}, "no variable to tabulate"),
-        ({"variables": ["sex", "sex"]}, "column sex: asked for twice"),
+        (
+            {"by": "outcome", "variables": ["outcome"]},
+            "column outcome: defines the groups and cannot be a variable as well",
+        ),
+        ({"by": "age_years", "variables": ["sex"]}, "column age_years: is numeric and cannot define groups"),
+        ({"by": "scanner", "variables": ["sex"]}, "must define at least two groups; it defines only one, 3T"),
+        ({"variables": []}, "no variables to tabulate"),
+        ({"variables": ["sex", "sex"]}, "column sex: listed more than once in variables"),
         (
             {"variables": ["sex"], "tests": {"age_years": "t"}},
-            "column age_years: has a test or a label but is no variable",
+            "column age_years: has a test or a label but is not one of the variables",
         ),
-        ({"variables": ["sex"], "labels": {"age": "Age"}}, "column age: has a test or a label but is no variable"),
+        (
+            {"variables": ["sex"], "labels": {"age": "Age"}},
+            "column age: has a test or a label but is not one of the variables",
+        ),
         (
             {"variables": ["age_years"], "tests": {"age_years": "anova"}},
-            "is numeric and tested by 't' or .*; got 'anova'",
+            "is numeric, so its test must be 't' or .*; got 'anova'",
         ),
         (
             {"variables": ["sex"], "tests": {"sex": "t"}},
-            "is categorical and tested by 'chi-squared' or 'exact'; got 't'",
+            "is categorical, so its test must be 'chi-squared' or 'exact'; got 't'",
         ),
-        ({"by": "arm", "variables": ["sex"]}, "column arm: holds 1 as text and as a number"),
+        ({"by": "arm", "variables": ["sex"]}, "column arm: contains 1 both as text and as a number"),
         ({"variables": "nothing"}, "column nothing: missing"),
     ],
 )
-def test_bad_arguments_are_refused(cohort, arguments, match):
+def test_invalid_arguments_are_rejected(cohort, arguments, match):
     cohort = cohort.assign(scanner="3T", arm=pd.Series([1, "1", 2, 3] * 10, dtype=object))
-    with pytest.raises(ValueError, match=match):
+    with pytest.raises(InputError, match=match):
         characteristics_table(cohort, **arguments)
 
 
-def test_a_column_that_occurs_twice_is_refused(cohort):
+def test_a_column_that_occurs_twice_is_rejected(cohort):
     twice = pd.concat([cohort, cohort[["sex"]]], axis=1)
-    with pytest.raises(ValueError, match="column sex: occurs 2 times"):
+    with pytest.raises(InputError, match="column sex: occurs 2 times"):
         characteristics_table(twice, variables=["sex"])

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from score_draws import moderate
 
+from sklearn_pspd.exceptions import InputError
 from sklearn_pspd.statistics import (
     compare_counts,
     compare_numbers,
@@ -46,7 +47,7 @@ samples = st.lists(st.integers(-20, 20), min_size=1, max_size=12).map(lambda val
 
 
 def exact_p(counts):
-    """Return Freeman and Halton's p from whole numbers alone, by listing every table of the size."""
+    """Return the Freeman-Halton p-value in integer arithmetic, by listing all tables with the same margins."""
     counts = np.asarray(counts)
     rows, columns = counts.sum(axis=1), counts.sum(axis=0)
 
@@ -71,13 +72,13 @@ def exact_p(counts):
 @pytest.mark.parametrize("counts", [[[27, 21], [24, 6]], [[3, 1], [1, 3]], [[10, 2], [3, 15]], [[4, 44], [2, 28]]])
 def test_fisher_equals_scipy(counts):
     test = freeman_halton_test(counts)
-    assert test.test == "Fisher"
+    assert test.test == "Fisher's exact"
     assert test.p_value == pytest.approx(stats.fisher_exact(counts).pvalue, rel=1e-9)
 
 
 @pytest.mark.parametrize(("counts", "p_value"), [([[3, 1], [1, 3]], 0.4857), ([[2, 15], [10, 3]], 0.0005367)])
 def test_fisher_of_published_examples(counts, p_value):
-    """Fisher's tea tasting, and his convictions of like-sex twins."""
+    """Fisher's tea tasting experiment, and his table of convictions of like-sex twins of criminals."""
     assert freeman_halton_test(counts).p_value == pytest.approx(p_value, rel=1e-3)
 
 
@@ -92,8 +93,8 @@ def test_freeman_halton_of_published_examples(counts, p_value):
     ("counts", "p_value"),
     [([[1, 43, 4], [2, 26, 2]], 0.7311095625219736), ([[3, 54, 2], [0, 15, 4]], 0.04111983020916071)],
 )
-def test_freeman_halton_of_whole_numbers(counts, p_value):
-    """IDH by outcome and by site; expected values from binomial coefficients as fractions."""
+def test_freeman_halton_equals_exact_fractions(counts, p_value):
+    """IDH status by outcome and by site; expected values from binomial coefficients in exact fractions."""
     assert freeman_halton_test(counts).p_value == pytest.approx(p_value, rel=1e-10)
 
 
@@ -116,15 +117,15 @@ def test_numbers_equal_scipy():
     rng = np.random.default_rng(0)
     groups = {name: rng.normal(shift, 1, 20) for name, shift in (("a", 0), ("b", 0.5), ("c", 1))}
     pair = {name: groups[name] for name in "ab"}
-    for data, test, name, peer in (
+    for data, test, name, reference in (
         (pair, "t", "Student's t", stats.ttest_ind),
         (pair, "mann-whitney", "Mann-Whitney", stats.mannwhitneyu),
         (groups, "t", "ANOVA", stats.f_oneway),
         (groups, "mann-whitney", "Kruskal-Wallis", stats.kruskal),
     ):
         result = compare_numbers(data, test=test)
-        assert result[:3] == (name, *map(float, peer(*data.values())))
-        assert result.reason == "as asked"
+        assert result[:3] == (name, *map(float, reference(*data.values())))
+        assert result.reason == "as specified"
 
 
 def test_counts_equal_scipy_without_correction():
@@ -132,7 +133,7 @@ def test_counts_equal_scipy_without_correction():
     assert compare_counts(counts).p_value == stats.chi2_contingency(counts, correction=False).pvalue
 
 
-def test_difference_of_two_levels_is_the_plain_formula():
+def test_difference_of_two_levels_equals_the_binary_formula():
     p, q = 27 / 48, 24 / 30
     expected = abs(p - q) / np.sqrt((p * (1 - p) + q * (1 - q)) / 2)
     assert difference_of_counts([[27, 21], [24, 6]]) == pytest.approx(expected)
@@ -152,7 +153,7 @@ def test_difference_of_more_groups_is_the_largest():
     assert difference_of_counts([[9, 1], [5, 5], [1, 9]]) == difference_of_counts([[9, 1], [1, 9]])
 
 
-# Which test
+# Selection of the test
 
 
 def test_the_numeric_test_follows_normality():
@@ -164,14 +165,14 @@ def test_the_numeric_test_follows_normality():
     assert compare_numbers({"PD": normal, "PsPD": normal[:2]}).reason == "fewer than 3 values in PsPD"
     assert compare_numbers({"PD": normal, "PsPD": np.ones(5)}).reason == "all values are equal in PsPD"
     many = {"PD": np.arange(6000.0), "PsPD": np.arange(6000.0)}
-    assert compare_numbers(many).reason == "more than 5000 values in every group"
+    assert compare_numbers(many).reason == "more than 5000 values in each group"
 
 
 def test_the_categorical_test_follows_the_smallest_expected_count():
     assert compare_counts([[5, 5], [5, 5]]).test == "Pearson chi-squared"
-    assert compare_counts([[5, 5], [4, 5]]).test == "Fisher"
+    assert compare_counts([[5, 5], [4, 5]]).test == "Fisher's exact"
     assert compare_counts([[5, 5, 1], [5, 5, 1]]).test == "Freeman-Halton"
-    assert compare_counts([[5, 5], [4, 5]], test="chi-squared").reason == "as asked"
+    assert compare_counts([[5, 5], [4, 5]], test="chi-squared").reason == "as specified"
 
 
 # Properties
@@ -183,18 +184,18 @@ def test_order_of_groups_and_levels_changes_nothing(counts, orders):
     rows, columns = (orders.draw(st.permutations(range(size))) for size in counts.shape)
     other = counts[rows][:, columns]
     for test in ("chi-squared", "exact"):
-        there, back = compare_counts(counts, test=test), compare_counts(other, test=test)
-        assert there.p_value == pytest.approx(back.p_value)
-        assert 0 < there.p_value <= 1
+        forward, backward = compare_counts(counts, test=test), compare_counts(other, test=test)
+        assert forward.p_value == pytest.approx(backward.p_value)
+        assert 0 < forward.p_value <= 1
     assert difference_of_counts(counts) == pytest.approx(difference_of_counts(other), abs=1e-6)
 
 
 @moderate
 @given(samples, samples, st.sampled_from([None, "t", "mann-whitney"]))
 def test_swapping_numeric_groups_changes_nothing(a, b, test):
-    there, back = compare_numbers({"a": a, "b": b}, test=test), compare_numbers({"b": b, "a": a}, test=test)
-    assert there.test == back.test
-    assert there.p_value == pytest.approx(back.p_value, nan_ok=True)
+    forward, backward = compare_numbers({"a": a, "b": b}, test=test), compare_numbers({"b": b, "a": a}, test=test)
+    assert forward.test == backward.test
+    assert forward.p_value == pytest.approx(backward.p_value, nan_ok=True)
     assert difference_of_numbers([a, b]) == difference_of_numbers([b, a]) or min(len(a), len(b)) < 2
 
 
@@ -205,14 +206,14 @@ def test_variables_without_a_test():
     nothing = np.array([])
     assert compare_numbers({"PD": np.ones(3), "PsPD": nothing}).reason == "no values in PsPD"
     assert compare_numbers({"PD": np.ones(3), "PsPD": np.ones(2)}).reason == "all values are equal"
-    assert compare_numbers({"PD": np.ones(3), "PsPD": np.zeros(2)}, test="t").reason == "no spread within any group"
+    assert compare_numbers({"PD": np.ones(3), "PsPD": np.zeros(2)}, test="t").reason == "no variation within any group"
     assert compare_numbers({"PD": np.array([60.0]), "PsPD": np.array([40.0, 50.0])}).p_value == pytest.approx(2 / 3)
-    assert compare_counts([[3, 0], [4, 0]]).reason == "one level"
-    assert compare_counts([[3, 2], [0, 0]])[0::3] == ("none", "no values in a group")
+    assert compare_counts([[3, 0], [4, 0]]).reason == "only one level"
+    assert compare_counts([[3, 2], [0, 0]])[0::3] == ("none", "a group has no values")
     assert freeman_halton_test([[3, 2], [0, 0]]).p_value == 1.0
 
 
-def test_differences_without_spread():
+def test_differences_without_variation():
     assert difference_of_numbers([np.ones(3), np.ones(2)]) == 0
     assert difference_of_numbers([np.ones(3), np.zeros(2)]) == np.inf
     assert np.isnan(difference_of_numbers([np.ones(3), np.zeros(1)]))
@@ -231,10 +232,10 @@ def test_differences_without_spread():
         (lambda: compare_counts([[1, 2], [3, 4]], test="t"), "'chi-squared' or 'exact'; got 't'"),
         (lambda: compare_counts([1, 2]), r"n_groups x n_levels; got shape \(2,\)"),
         (lambda: compare_counts([["1", "2"]]), "n_groups x n_levels"),
-        (lambda: freeman_halton_test([[1, -2], [3, 4]]), "whole numbers, zero or more"),
-        (lambda: freeman_halton_test([[1, 0.5], [3, 4]]), "whole numbers, zero or more"),
+        (lambda: freeman_halton_test([[1, -2], [3, 4]]), "non-negative whole numbers"),
+        (lambda: freeman_halton_test([[1, 0.5], [3, 4]]), "non-negative whole numbers"),
     ],
 )
-def test_bad_arguments_are_refused(call, match):
-    with pytest.raises(ValueError, match=match):
+def test_invalid_arguments_are_rejected(call, match):
+    with pytest.raises(InputError, match=match):
         call()

@@ -8,6 +8,7 @@ from scipy import stats
 from score_draws import from_counts, moderate, published_haemorrhages, scored
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from sklearn_pspd.exceptions import InputError
 from sklearn_pspd.statistics import average_precision, bootstrap_interval, brier_score, proportion, roc_auc
 from sklearn_pspd.statistics.bootstrap import weighted_auc, weighted_average_precision
 from sklearn_pspd.statistics.intervals import delong_variance, newcombe_interval, placements
@@ -18,7 +19,7 @@ AUCS = (0.5, 0.75, 0.9)
 
 
 def simulate(n, auc, n_replicates, seed):
-    """Yield scores of two normal distributions of equal spread."""
+    """Yield scores from two normal distributions with equal variances."""
     n_negative, n_positive = SIZES[n]
     y_true = np.repeat([0, 1], [n_negative, n_positive])
     rng = np.random.default_rng(seed)
@@ -28,22 +29,23 @@ def simulate(n, auc, n_replicates, seed):
 
 
 def population_values(n, auc):
-    """Return the average precision, and Brier score of the true probability, of an endless sample."""
+    """Return the average precision, and the Brier score of the true probability, in the population."""
     n_positive = SIZES[n][1]
-    share, shift = n_positive / n, np.sqrt(2) * stats.norm.ppf(auc)
-    shares = (np.arange(20_000) + 0.5) / 20_000
-    negative, positive = stats.norm.ppf(shares), stats.norm.ppf(shares) + shift
-    hits, alarms = share * stats.norm.sf(positive - shift), (1 - share) * stats.norm.sf(positive)
-    errors = [(probability(part, shift, share) - target) ** 2 for target, part in enumerate((negative, positive))]
-    return np.mean(hits / (hits + alarms)), (1 - share) * errors[0].mean() + share * errors[1].mean()
+    prevalence, shift = n_positive / n, np.sqrt(2) * stats.norm.ppf(auc)
+    probabilities = (np.arange(20_000) + 0.5) / 20_000
+    negative, positive = stats.norm.ppf(probabilities), stats.norm.ppf(probabilities) + shift
+    true_rate, false_rate = prevalence * stats.norm.sf(positive - shift), (1 - prevalence) * stats.norm.sf(positive)
+    errors = [(risk(part, shift, prevalence) - target) ** 2 for target, part in enumerate((negative, positive))]
+    precision = true_rate / (true_rate + false_rate)
+    return np.mean(precision), (1 - prevalence) * errors[0].mean() + prevalence * errors[1].mean()
 
 
-def probability(score, shift, share):
-    return 1 / (1 + np.exp(-(shift * score - shift**2 / 2)) * (1 - share) / share)
+def risk(score, shift, prevalence):
+    return 1 / (1 + np.exp(-(shift * score - shift**2 / 2)) * (1 - prevalence) / prevalence)
 
 
 def assert_covers(covered):
-    """Check that the coverage of 95 % intervals is 92 to 98 %, give or take three standard errors of the simulation."""
+    """Check that 95 % intervals cover 92 to 98 %, within three standard errors of the simulation."""
     coverage, n = np.mean(covered), len(covered)
     assert 0.92 - 3 * np.sqrt(0.92 * 0.08 / n) < coverage < 0.98 + 3 * np.sqrt(0.98 * 0.02 / n)
 
@@ -73,10 +75,9 @@ def test_average_precision_interval_covers(n, n_replicates, auc):
 @pytest.mark.parametrize("auc", [0.75, 0.9])
 @pytest.mark.parametrize(("n", "n_replicates"), [(19, 1500), (59, 1000), (200, 500)])
 def test_brier_interval_covers(n, n_replicates, auc):
-    truth, shift, share = population_values(n, auc)[1], np.sqrt(2) * stats.norm.ppf(auc), SIZES[n][1] / n
+    truth, shift, prevalence = population_values(n, auc)[1], np.sqrt(2) * stats.norm.ppf(auc), SIZES[n][1] / n
     estimates = [
-        brier_score(y_true, probability(score, shift, share))
-        for y_true, score in simulate(n, auc, n_replicates, seed=n)
+        brier_score(y_true, risk(score, shift, prevalence)) for y_true, score in simulate(n, auc, n_replicates, seed=n)
     ]
     assert_covers([estimate.low <= truth <= estimate.high for estimate in estimates])
 
@@ -101,11 +102,11 @@ def test_f1_interval_covers(n, n_replicates, auc):
 
 
 @pytest.mark.parametrize("n", [19, 59, 200])
-@pytest.mark.parametrize("share", [0.5, 0.75, 0.9])
-def test_wilson_interval_covers_exactly_computed(n, share):
+@pytest.mark.parametrize("probability", [0.5, 0.75, 0.9])
+def test_exact_coverage_of_the_wilson_interval(n, probability):
     intervals = [proportion(successes, n) for successes in range(n + 1)]
-    covers = np.array([interval.low <= share <= interval.high for interval in intervals])
-    assert 0.92 < stats.binom.pmf(np.arange(n + 1), n, share)[covers].sum() < 0.98
+    covers = np.array([interval.low <= probability <= interval.high for interval in intervals])
+    assert 0.92 < stats.binom.pmf(np.arange(n + 1), n, probability)[covers].sum() < 0.98
 
 
 # Known answers
@@ -121,7 +122,7 @@ def test_auc_and_delong_variance_of_published_example():
 
 
 def test_interval_of_the_papers_auc():
-    """AUC 0.83 of 8 and 11 patients: about 0.57 to 0.95."""
+    """An AUC of 0.83 with 8 and 11 patients: about 0.57 to 0.95."""
     low, high = newcombe_interval(0.83, 11, 8, 1.959964)
     assert (low, high) == pytest.approx((0.57, 0.95), abs=0.02)
 
@@ -159,9 +160,11 @@ def test_bootstrap_equals_scipy_bca():
     def auc(positive, negative, axis=-1):
         return (positive[..., :, np.newaxis] > negative[..., np.newaxis, :]).mean(axis=(-1, -2))
 
-    peer = stats.bootstrap((score[16:], score[:16]), auc, n_resamples=20_000, method="BCa", rng=0).confidence_interval
+    expected = stats.bootstrap(
+        (score[16:], score[:16]), auc, n_resamples=20_000, method="BCa", rng=0
+    ).confidence_interval
     estimate = bootstrap_interval("roc_auc", y_true, score, n_resamples=20_000, random_state=0, small_sample=False)
-    assert (estimate.low, estimate.high) == pytest.approx((peer.low, peer.high), abs=0.01)
+    assert (estimate.low, estimate.high) == pytest.approx((expected.low, expected.high), abs=0.01)
 
 
 # Properties
@@ -178,11 +181,15 @@ def test_values_equal_scikit_learn(data):
 
 @moderate
 @given(scored())
-def test_auc_interval_mirrors_and_ignores_the_scale(data):
+def test_auc_interval_is_mirrored_by_the_sign_and_invariant_to_scale(data):
     y_true, score = data
-    estimate, mirrored, stretched = roc_auc(y_true, score), roc_auc(y_true, -score), roc_auc(y_true, np.exp(3 * score))
+    estimate, mirrored, transformed = (
+        roc_auc(y_true, score),
+        roc_auc(y_true, -score),
+        roc_auc(y_true, np.exp(3 * score)),
+    )
     assert estimate[:3] == pytest.approx([1 - mirrored.value, 1 - mirrored.high, 1 - mirrored.low], abs=1e-9)
-    assert estimate[:3] == pytest.approx(stretched[:3])
+    assert estimate[:3] == pytest.approx(transformed[:3])
     assert roc_auc(y_true, -score, pos_label=0)[:3] == pytest.approx(estimate[:3], abs=1e-9)
 
 
@@ -193,14 +200,17 @@ def test_weighted_metrics_equal_those_of_repeated_patients(data, seed):
     weights = np.random.default_rng(seed).integers(0, 4, (3, len(y_true)))
     assume((weights @ y_true).min() > 0)
     assume((weights @ (1 - y_true)).min() > 0)
-    for kernel, peer in ((weighted_auc, roc_auc_score), (weighted_average_precision, average_precision_score)):
-        values = kernel(y_true == 1, score)(weights.astype(float))
-        assert values.tolist() == pytest.approx([peer(np.repeat(y_true, w), np.repeat(score, w)) for w in weights])
+    for weighted_metric, reference in (
+        (weighted_auc, roc_auc_score),
+        (weighted_average_precision, average_precision_score),
+    ):
+        values = weighted_metric(y_true == 1, score)(weights.astype(float))
+        assert values.tolist() == pytest.approx([reference(np.repeat(y_true, w), np.repeat(score, w)) for w in weights])
 
 
 @moderate
 @given(st.integers(0, 40), st.integers(1, 40), st.floats(0.01, 0.99))
-def test_wilson_holds_the_share_and_mirrors(successes, n, confidence_level):
+def test_wilson_interval_contains_the_proportion_and_is_mirrored(successes, n, confidence_level):
     successes = min(successes, n)
     estimate = proportion(successes, n, confidence_level=confidence_level)
     mirrored = proportion(n - successes, n, confidence_level=confidence_level)
@@ -236,13 +246,13 @@ def test_bootstrap_is_reproducible_and_takes_callables():
 def test_bootstrap_scales_to_the_bounds_of_a_metric():
     y_true, y_pred = from_counts([[5, 0], [0, 5]])
     estimate = bootstrap_interval(
-        lambda true, called: np.corrcoef(true, called)[0, 1], y_true, y_pred, bounds=(-1, 1), n_resamples=50
+        lambda true, predicted: np.corrcoef(true, predicted)[0, 1], y_true, y_pred, bounds=(-1, 1), n_resamples=50
     )
     assert estimate.value == pytest.approx(1.0)
     assert -1 < estimate.low < 0.5
 
 
-def test_bootstrap_leaves_undefined_resamples_out():
+def test_bootstrap_excludes_undefined_resamples():
     y_true = np.repeat([0, 1], 6)
     y_pred = np.array([0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1])
     estimate = bootstrap_interval("precision", y_true, y_pred, random_state=0)
@@ -250,7 +260,7 @@ def test_bootstrap_leaves_undefined_resamples_out():
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "specificity", "precision", "recall", "f1"])
-def test_bootstrap_values_of_called_classes(metric):
+def test_bootstrap_values_of_predicted_classes(metric):
     y_true, y_pred = from_counts([[6, 2], [3, 8]])
     expected = {"accuracy": 14 / 19, "specificity": 6 / 8, "precision": 8 / 10, "recall": 8 / 11, "f1": 16 / 21}
     estimate = bootstrap_interval(metric, y_true, y_pred, n_resamples=100, random_state=0)
@@ -263,42 +273,51 @@ def test_bootstrap_of_an_undefined_metric():
     assert (estimate.low, estimate.high) == (0.0, 1.0)
 
 
-# Refusals
+# Errors
 
 
 @pytest.mark.parametrize("function", [roc_auc, average_precision, brier_score])
 @pytest.mark.parametrize(
     ("y_true", "score", "match"),
     [
-        ([1, 1], [0.1, 0.2], "two classes, both at least once; got 1"),
-        ([0, 1, 2], [0.1, 0.2, 0.3], "two classes, both at least once; got 3"),
-        ([0, 1], [0.1, np.nan], r"y_score misses 1 of 2 entries"),
-        ([0, 1], [0.1, np.inf], "not finite"),
-        ([0, np.nan], [0.1, 0.2], "y_true misses 1 of 2"),
+        ([1, 1], [0.1, 0.2], "exactly two classes; got 1"),
+        ([0, 1, 2], [0.1, 0.2, 0.3], "exactly two classes; got 3"),
+        ([0, 1], [0.1, np.nan], "y_score has 1 of 2 entries missing"),
+        ([0, 1], [0.1, np.inf], "y_score has 1 of 2 values that are not finite"),
+        ([0, np.nan], [0.1, 0.2], "y_true has 1 of 2 entries missing"),
         ([0, 1, 1], [0.1, 0.2], r"y_true \(3,\), y_score \(2,\)"),
-        ([[0, 1]], [[0.1, 0.2]], "one entry a patient"),
-        ([], [], "one entry a patient"),
+        ([[0, 1]], [[0.1, 0.2]], "one entry per patient"),
+        ([], [], "one entry per patient"),
         (["PD", "PsPD"], [0.1, 0.2], r"pos_label=1 is neither of the classes \['PD', 'PsPD'\]"),
     ],
 )
-def test_bad_scores_are_refused(function, y_true, score, match):
-    with pytest.raises(ValueError, match=match):
+def test_invalid_scores_are_rejected(function, y_true, score, match):
+    with pytest.raises(InputError, match=match):
         function(y_true, score)
 
 
 @pytest.mark.parametrize(
     ("call", "match"),
     [
-        (lambda: brier_score([0, 1], [0.1, 1.2]), r"probabilities lie in \[0, 1\]"),
+        (lambda: brier_score([0, 1], [0.1, 1.2]), r"probabilities must lie in \[0, 1\]"),
         (lambda: proportion(3, 2), "0 <= successes <= n; got 3 of 2"),
-        (lambda: proportion(0.5, 2), "whole numbers"),
-        (lambda: roc_auc([0, 1], [0, 1], confidence_level=95), "confidence_level lies between 0 and 1"),
+        (lambda: proportion(0.5, 2), "must be whole numbers"),
+        (lambda: roc_auc([0, 1], [0, 1], confidence_level=95), "confidence_level must lie between 0 and 1"),
         (lambda: bootstrap_interval("mcc", [0, 1], [0, 1]), "one of .* got 'mcc'"),
-        (lambda: bootstrap_interval("f1", [0, 1], [0, 1], n_resamples=0), "n_resamples is a positive whole number"),
-        (lambda: bootstrap_interval(lambda *_: 2.0, [0, 1], [0, 1]), "outside its bounds 0 to 1"),
-        (lambda: bootstrap_interval(lambda *_: 2.0, [0, 1], [0, 1], bounds=(1, 0)), "bounds are"),
+        (
+            lambda: bootstrap_interval("f1", [0, 1], [0, 1], n_resamples=0),
+            "n_resamples must be a positive whole number",
+        ),
+        (
+            lambda: bootstrap_interval(lambda *_: 2.0, [0, 1], [0, 1]),
+            "value of the metric, 2, lies outside its bounds 0 to 1",
+        ),
+        (
+            lambda: bootstrap_interval(lambda *_: 2.0, [0, 1], [0, 1], bounds=(1, 0)),
+            "bounds must be the smallest and the largest value",
+        ),
     ],
 )
-def test_bad_arguments_are_refused(call, match):
-    with pytest.raises(ValueError, match=match):
+def test_invalid_arguments_are_rejected(call, match):
+    with pytest.raises(InputError, match=match):
         call()

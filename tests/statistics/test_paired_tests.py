@@ -1,4 +1,4 @@
-"""Paired comparisons of two models."""
+"""Paired tests of two models."""
 
 import numpy as np
 import pytest
@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from score_draws import from_counts, moderate, published_haemorrhages, scored
 
+from sklearn_pspd.exceptions import InputError
 from sklearn_pspd.statistics import corrected_resampled_ttest, delong_test, holm, mcnemar_test
 
 # Known answers
@@ -95,24 +96,24 @@ def test_corrected_ttest_widens_by_the_overlap():
 def test_delong_test_is_antisymmetric(data, other):
     y_true, score_a = data
     score_b = np.array(other.draw(st.permutations(score_a.tolist())))
-    there, back = delong_test(y_true, score_a, score_b), delong_test(y_true, score_b, score_a)
-    assert there.difference == pytest.approx(-back.difference)
-    assert (there.low, there.high) == pytest.approx((-back.high, -back.low))
-    assert there.p_value == pytest.approx(back.p_value)
-    assert 0 <= there.p_value <= 1
-    assert -1 <= there.low <= there.high <= 1
+    forward, backward = delong_test(y_true, score_a, score_b), delong_test(y_true, score_b, score_a)
+    assert forward.difference == pytest.approx(-backward.difference)
+    assert (forward.low, forward.high) == pytest.approx((-backward.high, -backward.low))
+    assert forward.p_value == pytest.approx(backward.p_value)
+    assert 0 <= forward.p_value <= 1
+    assert -1 <= forward.low <= forward.high <= 1
 
 
 @moderate
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=9))
-def test_holm_lies_between_plain_and_bonferroni(p_values):
+def test_holm_lies_between_unadjusted_and_bonferroni(p_values):
     p, adjusted = np.array(p_values), holm(p_values)
     assert (adjusted >= p).all()
     assert (adjusted <= np.minimum(1, p * len(p)) + 1e-15).all()
     assert (np.diff(adjusted[np.argsort(p, kind="stable")]) >= 0).all()
 
 
-# No difference, no variance
+# Degenerate scores
 
 
 def test_delong_test_without_difference_or_variance():
@@ -137,10 +138,7 @@ def test_corrected_ttest_of_equal_differences():
     assert (test.statistic, test.p_value) == (-np.inf, 0.0)
 
 
-# Refusals
-
-
-def test_one_case_of_a_class_is_enough_for_a_wide_interval():
+def test_delong_test_with_one_patient_in_a_class():
     test = delong_test([0, 0, 0, 0, 1], [1, 2, 3, 4, 5], [5, 4, 3, 2, 1])
     assert test.method == "Hanley-McNeil, unpaired"
     assert test.difference == 1
@@ -148,22 +146,25 @@ def test_one_case_of_a_class_is_enough_for_a_wide_interval():
     assert 0 < test.p_value < 1
 
 
+# Errors
+
+
 @pytest.mark.parametrize(
     ("call", "match"),
     [
         (
             lambda: delong_test([0, 0, 1, 1], [1, 2, 3, 4], [1, 2, 3, 5], variance_factor=0),
-            "variance_factor is positive",
+            "variance_factor must be positive",
         ),
         (lambda: mcnemar_test([0, 1], [0, 1], [0, 1], method="chi2"), "got 'chi2'"),
         (lambda: mcnemar_test([0, 1], [0, 1], [0]), r"pred_b \(1,\)"),
         (lambda: corrected_resampled_ttest([1], [1], n_train=9, n_test=1), "at least 2 splits"),
-        (lambda: corrected_resampled_ttest([1, np.nan], [1, 2], n_train=9, n_test=1), "leave that split out"),
-        (lambda: corrected_resampled_ttest([1, 2], [1, 2], n_train=0, n_test=1), "positive; got 0 and 1"),
+        (lambda: corrected_resampled_ttest([1, np.nan], [1, 2], n_train=9, n_test=1), "exclude that split"),
+        (lambda: corrected_resampled_ttest([1, 2], [1, 2], n_train=0, n_test=1), "must be positive; got 0 and 1"),
         (lambda: holm([0.5, 1.5]), r"in \[0, 1\]"),
         (lambda: holm([0.5, np.nan]), r"in \[0, 1\]"),
     ],
 )
-def test_bad_arguments_are_refused(call, match):
-    with pytest.raises(ValueError, match=match):
+def test_invalid_arguments_are_rejected(call, match):
+    with pytest.raises(InputError, match=match):
         call()

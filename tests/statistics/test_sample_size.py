@@ -1,4 +1,4 @@
-"""Sample sizes against published examples and simulated models."""
+"""Sample sizes, against published examples and simulated models."""
 
 import math
 
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import expit, ndtri
 
+from sklearn_pspd.exceptions import InputError
 from sklearn_pspd.statistics import (
     calibration_slope,
     development_sample_size,
@@ -17,7 +18,7 @@ from sklearn_pspd.statistics.sample_size import _cox_snell_r2, _size_for_shrinka
 
 
 def draw(n_patients, prevalence, auc, rng):
-    """Outcomes and true risks whose linear predictors are normal in either outcome."""
+    """Draw outcomes and true risks whose linear predictors are normal with equal variance in each outcome."""
     distance = math.sqrt(2) * ndtri(auc)
     y = rng.random(n_patients) < prevalence
     score = rng.normal(size=n_patients) + distance * y
@@ -25,7 +26,7 @@ def draw(n_patients, prevalence, auc, rng):
 
 
 def test_a_published_development_size():
-    """Riley et al. 2019 (Stat Med 38, 1276): 24 parameters, 17.4 % with the disease, R^2 of 0.288; 4.8 events each."""
+    """Riley et al. 2019 (Stat Med 38, 1276): 24 parameters, prevalence 17.4 %, R^2 0.288; 4.8 events per parameter."""
     prevalence, r2 = 0.174, 0.288
     r2_max = 1 - (prevalence**prevalence * (1 - prevalence) ** (1 - prevalence)) ** 2
     assert math.ceil(_size_for_shrinkage(24, r2, 0.9)) == 623
@@ -34,7 +35,7 @@ def test_a_published_development_size():
     assert for_optimism * prevalence / 24 == pytest.approx(4.8, abs=0.005)
 
 
-def test_the_r2_of_an_auc_is_that_of_simulated_patients():
+def test_the_r2_from_the_auc_equals_that_of_simulated_patients():
     rng = np.random.default_rng(0)
     for prevalence, auc in ((0.385, 0.75), (0.1, 0.85)):
         y, risk = draw(400_000, prevalence, auc, rng)
@@ -56,21 +57,21 @@ def test_more_features_and_weaker_models_need_more_patients():
 
 
 def test_a_published_validation_size():
-    """Riley et al. 2021 (Stat Med 40, 4230): 1.8 % with the outcome, AUC 0.8 to be known within 0.1."""
+    """Riley et al. 2021 (Stat Med 40, 4230): prevalence 1.8 %, AUC 0.8 with an interval of width 0.1."""
     table = validation_sample_size(prevalence=0.018, auc=0.8, auc_width=0.1).set_index("criterion")["n_patients"]
     assert table["observed over expected"] == 906  # published as 905, from a search in steps of 0.0001
     assert table["AUC"] == 4252
     assert table["all"] == 4252
 
 
-def test_the_calibration_slope_varies_as_its_formula_says():
+def test_the_variance_of_the_calibration_slope_equals_its_formula():
     rng, n_patients, prevalence, auc = np.random.default_rng(0), 400, 0.4, 0.75
     slopes = [calibration_slope(*draw(n_patients, prevalence, auc, rng)).value for _ in range(300)]
     expected = math.sqrt(_slope_variance_times_n(prevalence, auc) / n_patients)
     assert np.std(slopes) == pytest.approx(expected, rel=0.12)
 
 
-def test_an_interval_as_wide_as_asked_for():
+def test_the_auc_interval_has_the_target_width():
     n_patients = validation_sample_size(prevalence=0.4, auc=0.8, auc_width=0.15).set_index("criterion")["n_patients"]
     n_positive = round(0.4 * n_patients["AUC"])
     low, high = expected_auc_interval(0.8, n_positive, n_patients["AUC"] - n_positive)
@@ -80,14 +81,26 @@ def test_an_interval_as_wide_as_asked_for():
 @pytest.mark.parametrize(
     ("function", "arguments", "message"),
     [
-        (development_sample_size, {"n_features": 0, "prevalence": 0.4, "auc": 0.8}, "n_features is a positive whole"),
-        (development_sample_size, {"n_features": 7, "prevalence": 1.0, "auc": 0.8}, "prevalence lies between 0 and 1"),
-        (validation_sample_size, {"prevalence": 0.4, "auc": 0.5}, "auc lies between 0.5 and 1; got 0.5"),
-        (validation_sample_size, {"prevalence": 0.4, "auc": 0.8, "auc_width": 2}, "auc_width lies between 0 and 1"),
-        (expected_auc_interval, {"auc": 0.8, "n_positive": 0, "n_negative": 8}, "at least one patient of either"),
-        (expected_auc_interval, {"auc": 1.8, "n_positive": 3, "n_negative": 8}, r"auc lies in \[0, 1\]; got 1.8"),
+        (
+            development_sample_size,
+            {"n_features": 0, "prevalence": 0.4, "auc": 0.8},
+            "n_features must be a positive whole",
+        ),
+        (
+            development_sample_size,
+            {"n_features": 7, "prevalence": 1.0, "auc": 0.8},
+            "prevalence must lie between 0 and 1",
+        ),
+        (validation_sample_size, {"prevalence": 0.4, "auc": 0.5}, "auc must lie between 0.5 and 1; got 0.5"),
+        (validation_sample_size, {"prevalence": 0.4, "auc": 0.8, "auc_width": 2}, "auc_width must lie between 0 and 1"),
+        (
+            expected_auc_interval,
+            {"auc": 0.8, "n_positive": 0, "n_negative": 8},
+            "each outcome must have at least one patient",
+        ),
+        (expected_auc_interval, {"auc": 1.8, "n_positive": 3, "n_negative": 8}, r"auc must lie in \[0, 1\]; got 1.8"),
     ],
 )
-def test_refusals(function, arguments, message):
-    with pytest.raises(ValueError, match=message):
+def test_invalid_arguments_are_rejected(function, arguments, message):
+    with pytest.raises(InputError, match=message):
         function(**arguments)

@@ -7,10 +7,11 @@ from hypothesis import strategies as st
 from score_draws import from_counts, moderate, scored
 from sklearn.metrics import average_precision_score, precision_recall_fscore_support
 
+from sklearn_pspd.exceptions import InputError
 from sklearn_pspd.statistics import classification_table, fold_table, score_table
 
-# Table 2 of the paper: true and called counts of each model as (called negative, called positive) of either class, with
-# the printed precision, recall and F1 of PD, PsPD and their average.
+# Table 2 of the paper, by model: for each class the numbers of negative and positive predictions, then the printed
+# precision, recall and F1 of PD, PsPD and their average.
 TABLE_2 = {
     "model 1": ([[6, 2], [3, 8]], [[0.67, 0.75, 0.71], [0.80, 0.73, 0.76], [0.74, 0.74, 0.74]]),
     "model 2": ([[4, 4], [4, 7]], [[0.50, 0.50, 0.50], [0.64, 0.64, 0.64], [0.58, 0.58, 0.58]]),
@@ -31,7 +32,7 @@ def test_classification_table_reproduces_table_2(model):
 
 
 @pytest.mark.parametrize("model", TABLE_2)
-def test_classification_table_intervals_hold_their_values(model):
+def test_classification_table_intervals_contain_their_values(model):
     table = classification_table(*from_counts(TABLE_2[model][0]), zero_division=0, random_state=0)
     for metric in ("precision", "recall", "f1"):
         assert (table[f"{metric}_low"] <= table[metric]).all()
@@ -85,7 +86,7 @@ def test_score_table_threshold_per_patient_includes_equality():
     assert table.set_index("metric").loc["accuracy", "value"] == 1.0
 
 
-def test_score_table_without_calls_of_a_class():
+def test_score_table_with_a_class_that_is_never_predicted():
     table = score_table([0, 1, 0, 1], [0.2, 0.2, 0.6, 0.6], threshold=0.1, random_state=0)
     precision = table[(table["metric"] == "precision") & (table["class"] == "PD")].iloc[0]
     assert np.isnan(precision["value"])
@@ -103,7 +104,7 @@ def test_fold_table_pools_all_folds():
     assert table.loc["pooled", "average_precision"] == pytest.approx(average_precision_score(y_true, score))
 
 
-def test_fold_table_leaves_one_class_folds_out_of_the_mean():
+def test_fold_table_excludes_folds_with_one_class_from_the_mean():
     table = fold_table([0, 1, 0, 0], [0.1, 0.4, 0.5, 0.8], ["a", "a", "b", "b"]).set_index("fold")
     assert np.isnan(table.loc["b", "auc"])
     assert table.loc["mean", "auc"] == 1.0
@@ -130,8 +131,8 @@ def test_intervals_are_defined_and_in_range(data, confidence_level):
 @pytest.mark.parametrize(
     ("y_true", "score"),
     [
-        pytest.param([0, 0, 0, 0, 1], [0.1, 0.2, 0.6, 0.4, 0.5], id="one positive case"),
-        pytest.param([0, 1], [0.1, 0.9], id="one case of each class"),
+        pytest.param([0, 0, 0, 0, 1], [0.1, 0.2, 0.6, 0.4, 0.5], id="one positive patient"),
+        pytest.param([0, 1], [0.1, 0.9], id="one patient of each class"),
         pytest.param([0] * 6 + [1] * 6, np.arange(12) / 12, id="AUC 1"),
         pytest.param([1] * 6 + [0] * 6, np.arange(12) / 12, id="AUC 0"),
         pytest.param([0] * 6 + [1] * 6, [0.5] * 12, id="constant scores"),
@@ -145,18 +146,18 @@ def test_degenerate_scores_have_wide_intervals(y_true, score):
     assert (table["high"] - table["low"] > 0.1).all()
 
 
-# Refusals
+# Errors
 
 
 @pytest.mark.parametrize(
     ("call", "match"),
     [
-        (lambda: score_table([0, 1], [0, 1], threshold=[0.5] * 3), "one number or one a patient"),
-        (lambda: score_table([0, 1], [0, 1], threshold=np.nan), "threshold is not finite"),
-        (lambda: classification_table([0, 1], [0, 2]), r"y_pred holds \[2\]"),
-        (lambda: fold_table([0, 1], [0, 1], [1]), "fold has one entry a patient"),
+        (lambda: score_table([0, 1], [0, 1], threshold=[0.5] * 3), "one number, or one per patient"),
+        (lambda: score_table([0, 1], [0, 1], threshold=np.nan), "threshold must be finite"),
+        (lambda: classification_table([0, 1], [0, 2]), r"y_pred contains \[2\]"),
+        (lambda: fold_table([0, 1], [0, 1], [1]), "fold must have one entry per patient"),
     ],
 )
-def test_bad_arguments_are_refused(call, match):
-    with pytest.raises(ValueError, match=match):
+def test_invalid_arguments_are_rejected(call, match):
+    with pytest.raises(InputError, match=match):
         call()

@@ -1,4 +1,4 @@
-"""Contestants in processes of their own that take turns, so that a drift of the machine hits all alike."""
+"""Run implementations alternately, each in its own process: changes in machine speed then affect all equally."""
 
 import json
 import os
@@ -12,12 +12,12 @@ from pathlib import Path
 
 
 def work(functions):
-    """Run one of a contestant's functions for each line that comes in, and answer with seconds and memory.
+    """Run one function of an implementation for each line of input, and print seconds and memory.
 
     Parameters
     ----------
     functions : list of callable
-        What the contestant can do, by number.
+        Functions of the implementation, by number.
     """
     before = _peak_gib()
     print(json.dumps({"ready": True}), flush=True)
@@ -29,16 +29,16 @@ def work(functions):
 
 
 class Worker:
-    """A contestant in its own process.
+    """An implementation in its own process.
 
     Parameters
     ----------
     script : str
-        The benchmark; run with ``--worker`` and the arguments, it must call :func:`work`.
+        The benchmark; if it is run with ``--worker`` and the arguments, it must call :func:`work`.
     name : str
-        The contestant.
+        The implementation.
     arguments : list of str
-        Of the worker.
+        Command-line arguments of the worker.
     """
 
     def __init__(self, script, name, arguments):
@@ -49,7 +49,7 @@ class Worker:
         self.is_alive = bool(self.process.stdout.readline())
 
     def run(self, function, *, is_counted=True):
-        """Run one of the functions once."""
+        """Run one function once."""
         try:
             self.process.stdin.write(f"{function}\n")
             self.process.stdin.flush()
@@ -62,46 +62,46 @@ class Worker:
             self.times.setdefault(function, []).append(answer["seconds"])
 
     def median(self, function):
-        """Return the median of the counted times in seconds."""
+        """Return the median time of the counted runs, in seconds."""
         return statistics.median(self.times[function])
 
 
-def race(script, functions, arguments, *, n_rounds, n_warm=2):
-    """Let contestants take turns.
+def run_alternately(script, functions, arguments, *, n_rounds, n_warm=2):
+    """Run implementations alternately.
 
     Parameters
     ----------
     script : str
         The benchmark.
     functions : dict of str to int
-        The number of functions of each contestant.
+        Number of functions of each implementation.
     arguments : list of str
-        Of the workers.
+        Command-line arguments of the workers.
     n_rounds : int
-        Counted runs of each function.
+        Number of counted runs of each function.
     n_warm : int, default=2
-        Runs before those.
+        Number of runs before these, which are not counted.
 
     Returns
     -------
     dict of str to Worker
-        The contestants that lived to the end.
+        The implementations that did not fail.
     """
     workers = [Worker(script, name, arguments) for name in functions]
-    for turn in range(n_warm + n_rounds):
+    for number in range(n_warm + n_rounds):
         for function in range(max(functions.values())):
             for worker in workers:
                 if worker.is_alive and function < functions[worker.name]:
-                    worker.run(function, is_counted=turn >= n_warm)
+                    worker.run(function, is_counted=number >= n_warm)
     for worker in workers:
         worker.process.kill()
         if not worker.is_alive:
-            print(f"{worker.name}: died, of memory or of a package that is not installed")
+            print(f"{worker.name}: failed; out of memory, or a package is not installed")
     return {worker.name: worker for worker in workers if worker.is_alive}
 
 
 def machine():
-    """Describe the machine in a line."""
+    """Describe the machine in one line."""
     model, file = platform.processor(), Path("/proc/cpuinfo")
     if file.exists():
         lines = file.read_text().splitlines()

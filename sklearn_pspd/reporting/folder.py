@@ -1,0 +1,149 @@
+"""The report of a study as files: text, tables and figures."""
+
+import matplotlib.pyplot as plt
+
+from sklearn_pspd.plotting import (
+    CalibrationCurveDisplay,
+    ComparisonDisplay,
+    ConfusionMatrixDisplay,
+    DecisionCurveDisplay,
+    FoldCurvesDisplay,
+    NegativeControlDisplay,
+    SequentialSearchDisplay,
+    ThresholdDisplay,
+)
+
+from .comparison import comparison_text
+from .text import negative_control_text, report_text, search_text
+
+FIGURE_DPI = 120
+
+
+def write_report(result, folder):
+    """Save everything that a study found.
+
+    Writes ``report.txt`` (what :func:`report_text` gives), ``leakage.csv``, ``sample_size.csv``,
+    ``characteristics.txt``, and what :func:`write_comparison`, :func:`write_search` and
+    :func:`write_negative_controls` write.
+
+    Parameters
+    ----------
+    result : StudyResult
+        What :meth:`Study.run() <sklearn_pspd.study.Study.run>` returned.
+    folder : Path
+        An existing folder.
+    """
+    result.findings.to_csv(folder / "leakage.csv", index=False)
+    result.sample_size.to_csv(folder / "sample_size.csv", index=False)
+    characteristics = [f"{heading}\n\n{table}" for heading, table in result.characteristics.items()]
+    _write_text("\n\n\n".join(characteristics), folder / "characteristics.txt", result.title)
+    write_comparison(result.comparison, folder, title=result.title, tables=result.tables)
+    for number, (name, search) in enumerate(result.tuning.items(), start=1):
+        write_search(search, folder, name=name, title=result.title, suffix="" if number == 1 else f"_{number}")
+    if result.controls:
+        write_negative_controls(result.controls, folder, title=result.title)
+    write_text(result, folder)
+
+
+def write_text(result, folder):
+    """Save what :func:`report_text` gives as ``report.txt``.
+
+    Parameters
+    ----------
+    result : StudyResult
+        What :meth:`Study.run() <sklearn_pspd.study.Study.run>` returned.
+    folder : Path
+        An existing folder.
+    """
+    (folder / "report.txt").write_text(report_text(result), encoding="utf-8")
+
+
+def write_comparison(comparison, folder, *, title=None, tables=None):
+    """Save a comparison of models.
+
+    Writes ``comparison.txt`` (what :func:`comparison_text` gives), ``comparison.csv`` (every metric with its interval),
+    ``tests.csv`` (paired tests of the models), ``scores.csv`` (the score of every patient), ``calibration.csv``,
+    ``calibration_curves.csv``, ``decision_curves.csv``, ``thresholds.csv`` and, where they exist, ``external_uses.csv``
+    and ``tuned_folds.csv``; and as PNG the figures ``comparison``, ``confusion_matrices``, ``calibration``,
+    ``decision_curves`` and, for a cross-validation, ``fold_curves`` and ``thresholds``.
+
+    Parameters
+    ----------
+    comparison : ModelComparison
+        What :func:`~sklearn_pspd.model_selection.compare_models` returned.
+    folder : Path
+        An existing folder.
+    title : str, default=None
+        Heading of text and figures.
+    tables : dict of str to DataFrame, default=None
+        What ``comparison.tables()`` returned, if it was called before.
+    """
+    tables = comparison.tables() if tables is None else tables
+    for name, table in tables.items():
+        table.to_csv(folder / f"{name}.csv", index=False)
+    text = comparison_text(comparison, title=title, tables=tables)
+    (folder / "comparison.txt").write_text(text, encoding="utf-8")
+    displays = {
+        "comparison": ComparisonDisplay(scores=tables["scores"], summary=tables["comparison"]),
+        "confusion_matrices": ConfusionMatrixDisplay(scores=tables["scores"]),
+        "calibration": CalibrationCurveDisplay(curves=tables["calibration_curves"], summary=tables["calibration"]),
+        "decision_curves": DecisionCurveDisplay(curves=tables["decision_curves"]),
+    }
+    if "thresholds" in tables:
+        displays["fold_curves"] = FoldCurvesDisplay(scores=tables["scores"])
+        displays["thresholds"] = ThresholdDisplay(thresholds=tables["thresholds"])
+    for name, display in displays.items():
+        _save(display.plot(title=title), folder / f"{name}.png")
+
+
+def write_search(search, folder, *, name=None, title=None, suffix=""):
+    """Save a tuning: ``tuning.txt``, ``tuning_losses.csv``, ``tuning_scores.csv`` and ``tuning.png``.
+
+    Parameters
+    ----------
+    search : SequentialSearchCV
+        Fitted.
+    folder : Path
+        An existing folder.
+    name : str, default=None
+        The model that was tuned, for the heading.
+    title : str, default=None
+        Heading of text and figure.
+    suffix : str, default=""
+        Put behind ``tuning`` in the names of the files, for a second model.
+    """
+    stem = f"tuning{suffix}"
+    _write_text(search_text(search, name=name).rstrip("\n"), folder / f"{stem}.txt", title)
+    if search.losses_ is not None:
+        search.losses_.to_csv(folder / f"{stem}_losses.csv", index=False)
+    search.scores_.to_csv(folder / f"{stem}_scores.csv", index=False)
+    heading = ": ".join(part for part in (title, name) if part)
+    _save(SequentialSearchDisplay.from_estimator(search, title=heading or None), folder / f"{stem}.png")
+
+
+def write_negative_controls(controls, folder, *, title=None):
+    """Save negative controls: ``negative_control.txt``, ``negative_control.csv`` and ``negative_control.png``.
+
+    Parameters
+    ----------
+    controls : dict of str to NegativeControl
+        By model.
+    folder : Path
+        An existing folder.
+    title : str, default=None
+        Heading of text and figure.
+    """
+    _write_text(negative_control_text(controls).rstrip("\n"), folder / "negative_control.txt", title)
+    display = NegativeControlDisplay.from_controls(controls, title=title)
+    display.frame().to_csv(folder / "negative_control.csv", index=False)
+    _save(display, folder / "negative_control.png")
+
+
+def _write_text(text, path, title):
+    path.write_text(f"{title}\n\n{text}\n" if title else f"{text}\n", encoding="utf-8")
+
+
+def _save(display, path):
+    display.figure_.savefig(path, dpi=FIGURE_DPI)
+    # pyplot keeps every figure that it made.
+    plt.close(display.figure_)

@@ -1,0 +1,82 @@
+"""What a study found."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from sklearn_pspd.model_selection import ModelComparison, NegativeControl, SequentialSearchCV
+
+
+@dataclass(frozen=True, eq=False)
+class StudyResult:
+    """What a study found.
+
+    Attributes
+    ----------
+    comparison : ModelComparison
+        Scores of every model, with intervals, paired tests, calibration and thresholds.
+    tables : dict of str to DataFrame
+        Every table of the comparison by name, computed once; see
+        :meth:`~sklearn_pspd.model_selection.ModelComparison.tables`.
+    findings : DataFrame
+        Leakage checks, one row per finding.
+    characteristics : dict of str to CharacteristicsTable
+        Tables of patient characteristics, by heading.
+    sample_size : DataFrame
+        What the number of patients allows.
+    settings : dict of str to object
+        Site that was held out, folds, seed, unfitted models and the versions of the packages.
+    controls : dict of str to NegativeControl
+        Negative controls by model; empty if none were asked for.
+    title : str or None
+        Heading of texts and figures.
+    """
+
+    comparison: ModelComparison
+    tables: dict[str, pd.DataFrame] = field(repr=False)
+    findings: pd.DataFrame = field(repr=False)
+    characteristics: dict = field(repr=False)
+    sample_size: pd.DataFrame = field(repr=False)
+    settings: dict = field(repr=False)
+    controls: dict[str, NegativeControl] = field(default_factory=dict, repr=False)
+    title: str | None = None
+
+    @property
+    def models_(self):
+        """The models fitted on all training patients, by name."""
+        return self.comparison.models
+
+    @property
+    def tuning(self):
+        """The fitted searches among the models, by name; empty without tuning."""
+        return {name: model for name, model in self.models_.items() if isinstance(model, SequentialSearchCV)}
+
+    def report(self, *, cohort=True):
+        """Lay out the results as plain text.
+
+        Parameters
+        ----------
+        cohort : bool, default=True
+            Whether to begin with the description of the cohort.
+
+        Returns
+        -------
+        str
+            Text to print.
+        """
+        from sklearn_pspd.reporting import report_text
+
+        return report_text(self, cohort=cohort)
+
+    def write(self, folder):
+        """Save texts, tables and figures; see :func:`~sklearn_pspd.reporting.write_report`.
+
+        Parameters
+        ----------
+        folder : path-like
+            An existing folder.
+        """
+        from sklearn_pspd.reporting import write_report
+
+        write_report(self, Path(folder))

@@ -1,0 +1,427 @@
+"""The paper's study as an object: three models, one cohort table, one protocol."""
+
+import contextlib
+import math
+import os
+import platform
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from importlib.metadata import version
+from numbers import Integral
+from pathlib import Path
+
+import pandas as pd
+from joblib import Memory
+from sklearn.base import clone
+
+from sklearn_pspd.cohort import CLINICAL_COLUMNS, split_xy
+from sklearn_pspd.exceptions import InputError
+from sklearn_pspd.loading import SliceStackLoader
+from sklearn_pspd.model_selection import (
+    SequentialSearchCV,
+    audit_leaks,
+    compare_models,
+    negative_control,
+)
+from sklearn_pspd.pipelines import paper_models
+from sklearn_pspd.statistics import (
+    characteristics_table,
+    development_sample_size,
+    expected_auc_interval,
+    validation_sample_size,
+)
+
+from .result import StudyResult
+
+# An AUC that a study of this kind may reach; the paper's cross-validation reached 0.72.
+EXPECTED_AUC = 0.75
+# Folds inside each training fold that score the values of a tuning.
+TUNING_FOLDS = 5
+PACKAGES = ("sklearn_pspd", "scikit-learn", "keras", "tensorflow", "numpy", "pandas")
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """The study of Jang et al. (2018) [1]_ on one cohort table.
+
+    One site is held out. The other patients train the models, which are validated on the same folds, compared in pairs
+    and scored once on the site that was held out; the negative control repeats the protocol on permuted outcomes.
+
+    Parameters
+    ----------
+    cohort : DataFrame of shape (n_patients, n_columns)
+        A checked cohort table with outcomes, as :func:`~sklearn_pspd.cohort.read_cohort` gives it.
+    models : dict of str to estimator, default=None
+        Classifiers of the table, by the name that tables and figures show. None takes
+        :func:`~sklearn_pspd.pipelines.paper_models` with `random_state`, and a temporary cache of slice stacks.
+    test_site : str or False, default=None
+        The site held out as the external set. None takes the one with the fewest patients, if there are several sites;
+        False holds out none.
+    cv : int, splitter or iterable, default=10
+        Folds of the cross-validation, as in :func:`~sklearn_pspd.model_selection.compare_models`.
+    tune : bool, default=False
+        Whether the networks are tuned as in the paper, inside each training fold, by
+        :class:`~sklearn_pspd.model_selection.SequentialSearchCV`.
+    n_permutations : int, default=0
+        Permutations of the negative control for each model; 0 leaves it out.
+    random_state : int, default=0
+        Seed of folds, tuning and permutations, and of the models where `models` is None.
+    n_jobs : int, default=None
+        Fits that run in parallel, in processes.
+    external_log : path-like, default=None
+        File that records every use of the held-out patients beyond this process.
+    title : str, default=None
+        Heading of texts and figures, for example that the cohort is synthetic.
+
+    Raises
+    ------
+    InputError
+        If there is no such site, an outcome is missing, or a class has too few training or held-out patients.
+
+    Notes
+    -----
+    The outcomes of the held-out site are counted (sample size, characteristics by site); otherwise they are used only
+    to score models that were fitted before. Nothing is selected by them.
+
+    Research software, not a medical device.
+
+    References
+    ----------
+    .. [1] Jang BS et al., Sci Rep 8, 12516 (2018), doi:10.1038/s41598-018-31007-2.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from sklearn_pspd import Study, make_clinical_pipeline, make_cohort
+    >>> with TemporaryDirectory() as folder:
+    ...     cohort = make_cohort(folder, 60, matrix_px=(32,), random_state=0)
+    ...     forest = make_clinical_pipeline(random_state=0).set_params(classifier__n_estimators=20)
+    ...     study = Study(cohort, {"clinical alone": forest}, cv=3)
+    ...     result = study.run()
+    >>> study.held_out_site, len(study.X), len(study.X_test)
+    ('B', 45, 15)
+    >>> sorted(result.tables)[:3]
+    ['calibration', 'calibration_curves', 'comparison']
+    """
+
+    cohort: pd.DataFrame = field(repr=False)
+    models: Mapping | None = field(default=None, repr=False)
+    test_site: str | bool | None = None
+    cv: object = 10
+    tune: bool = False
+    n_permutations: int = 0
+    random_state: int = 0
+    n_jobs: int | None = None
+    external_log: str | os.PathLike | None = None
+    title: str | None = None
+
+    def __post_init__(self):
+        if hasattr(self.cv, "__next__"):
+            # A generator gives its splits once; validation and negative control both need them.
+            object.__setattr__(self, "cv", list(self.cv))
+        counts = self._site_counts()
+        if self.held_out_site is not None and self.held_out_site not in counts:
+            raise InputError(
+                f"test_site={self.test_site!r}: no such site; the table has {', '.join(map(repr, counts.index))}"
+            )
+        if not isinstance(self.n_permutations, Integral) or self.n_permutations < 0:
+            raise InputError(f"n_permutations must be a whole number of at least 0; got {self.n_permutations!r}")
+        self._check_sizes()
+
+    @cached_property
+    def held_out_site(self):
+        """The site of the external set, or None."""
+        counts = self._site_counts()
+        if self.test_site is None:
+            return counts.index[-1] if len(counts) > 1 else None
+        return None if self.test_site is False else self.test_site
+
+    @property
+    def X(self):
+        """Cohort table of the training patients, without outcomes."""
+        return self._training[0]
+
+    @property
+    def y(self):
+        """Outcomes of the training patients, 0 = PD, 1 = PsPD."""
+        return self._training[1]
+
+    @property
+    def X_test(self):
+        """Cohort table of the held-out patients, or None."""
+        return self._held_out[0]
+
+    @property
+    def y_test(self):
+        """Outcomes of the held-out patients, or None."""
+        return self._held_out[1]
+
+    def audit(self):
+        """Look for leakage, once: duplicate patients, and features that reveal the outcome.
+
+        Every image is read, and the pixels of all patients are compared. Outcomes of held-out patients are not used.
+
+        Returns
+        -------
+        DataFrame
+            One row per finding, as :func:`~sklearn_pspd.model_selection.audit_leaks` gives it.
+        """
+        return self._findings
+
+    def characteristics(self):
+        """Tabulate the patients: those of the training sites by outcome, and all by site.
+
+        Returns
+        -------
+        dict of str to CharacteristicsTable
+            By heading.
+        """
+        return self._characteristics
+
+    def sample_size(self):
+        """Tabulate what the number of patients allows.
+
+        Returns
+        -------
+        DataFrame
+            One row for the "training" patients and one for those "held out": ``patients``, ``n_patients``, ``n_pd``,
+            ``n_pspd``, ``auc`` (the expected one), ``n_required`` (by Riley's criteria), ``n_features``,
+            ``events_per_variable`` and the expected 95 % interval of the AUC, ``auc_low`` and ``auc_high``.
+        """
+        n_features = len([column for column in CLINICAL_COLUMNS if column in self.X])
+        rows = [_size_row("training", self.y), _size_row("held out", self.y_test)]
+        sizes = pd.DataFrame([row for row in rows if row])
+        prevalence = float(self.y.mean())
+        required = development_sample_size(max(n_features, 1), prevalence=prevalence, auc=EXPECTED_AUC)
+        sizes.loc[0, "n_required"] = required["n_patients"].iloc[-1]
+        if len(sizes) > 1:
+            required = validation_sample_size(prevalence=float(self.y_test.mean()), auc=EXPECTED_AUC)
+            sizes.loc[1, "n_required"] = required["n_patients"].iloc[-1]
+        sizes["n_required"] = sizes["n_required"].astype(int)
+        sizes["n_features"] = n_features
+        sizes["events_per_variable"] = sizes[["n_pd", "n_pspd"]].min(axis=1) / max(n_features, 1)
+        return sizes
+
+    def describe(self):
+        """Describe the cohort before any model is trained: leakage checks, patients, and what their number allows.
+
+        Returns
+        -------
+        str
+            Text to print.
+        """
+        from sklearn_pspd.reporting import cohort_text
+
+        return cohort_text(self.audit(), self.characteristics(), self.sample_size(), title=self.title)
+
+    def run(self, folder=None, *, on_progress=None):
+        """Validate and compare the models, and run the negative control.
+
+        Parameters
+        ----------
+        folder : path-like, default=None
+            Where the report is written, as :func:`~sklearn_pspd.reporting.write_report` does; made if missing. What
+            took long is written as soon as it is there. None writes nothing.
+        on_progress : callable, default=None
+            Called after each fit with the number of fits done, the number of fits of this part, and a description.
+
+        Returns
+        -------
+        StudyResult
+            Scores, tables, negative controls, fitted models, settings.
+
+        Raises
+        ------
+        InputError
+            If a model cannot be validated, see :func:`~sklearn_pspd.model_selection.compare_models`, or images cannot
+            be read; every such patient is named.
+        OSError
+            If the folder cannot be written.
+        """
+        # Only here, since it imports matplotlib.
+        from sklearn_pspd import reporting
+
+        folder = None if folder is None else Path(folder)
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+        with self._prepared_models() as models:
+            result = StudyResult(
+                comparison=(comparison := self._compare(models, on_progress)),
+                tables=comparison.tables(),
+                findings=self.audit(),
+                characteristics=self.characteristics(),
+                sample_size=self.sample_size(),
+                settings=self._settings(models),
+                title=self.title,
+            )
+            if folder is not None:
+                # Hours of training are in it: before anything else can fail.
+                reporting.write_report(result, folder)
+            if self.n_permutations:
+                result = replace(result, controls=self._run_controls(models, on_progress))
+        if folder is not None and result.controls:
+            reporting.write_negative_controls(result.controls, folder, title=self.title)
+            reporting.write_text(result, folder)
+        return result
+
+    def summary(self):
+        """Say in one line who trains the models and who is held out.
+
+        Returns
+        -------
+        str
+            For example "59 training patients, held out: site B".
+        """
+        site = self.held_out_site
+        held_out = f"held out: site {site}" if site is not None else "no site held out, so no external set"
+        return f"{len(self.X)} training patients, {held_out}"
+
+    def _compare(self, models, on_progress):
+        return compare_models(
+            models,
+            self.X,
+            self.y,
+            cv=self.cv,
+            X_test=self.X_test,
+            y_test=self.y_test,
+            keep_models=True,
+            external_log=self.external_log,
+            random_state=self.random_state,
+            n_jobs=self._outer_jobs,
+            on_progress=_described("validation: ", on_progress),
+        )
+
+    def _run_controls(self, models, on_progress):
+        return {
+            name: negative_control(
+                model,
+                self.X,
+                self.y,
+                n_permutations=self.n_permutations,
+                cv=self.cv,
+                random_state=self.random_state,
+                n_jobs=self._outer_jobs,
+                on_progress=_described(f"negative control, {name}: ", on_progress),
+            )
+            for name, model in models.items()
+        }
+
+    @cached_property
+    def _parts(self):
+        """The rows of the training patients and of the held-out ones: the split, in one place."""
+        is_held_out = self.cohort["site"] == self.held_out_site
+        return self.cohort[~is_held_out], None if self.held_out_site is None else self.cohort[is_held_out]
+
+    @cached_property
+    def _training(self):
+        return split_xy(self._parts[0])
+
+    @cached_property
+    def _held_out(self):
+        return (None, None) if self.held_out_site is None else split_xy(self._parts[1])
+
+    @cached_property
+    def _findings(self):
+        with self._prepared_models() as models:
+            return audit_leaks(self.X, self.y, X_test=self.X_test, loader=_find_loader(models))
+
+    @cached_property
+    def _characteristics(self):
+        training, held_out = self._parts
+        described = training if len(set(training["site"])) > 1 else training.drop(columns="site")
+        tables = {"Training patients by outcome": characteristics_table(described)}
+        if held_out is not None:
+            tables["All patients by site"] = characteristics_table(pd.concat([training, held_out]), by="site")
+        return tables
+
+    @property
+    def _outer_jobs(self):
+        """Return how many fits of the protocol run in parallel; a tuning runs its own fits in parallel instead."""
+        return 1 if self.tune else self.n_jobs
+
+    @contextlib.contextmanager
+    def _prepared_models(self):
+        """Yield the models, with the tuning around the networks; the default ones share a cache that is removed."""
+        with contextlib.ExitStack() as stack:
+            models = self.models
+            if models is None:
+                memory = Memory(stack.enter_context(tempfile.TemporaryDirectory(prefix="sklearn_pspd-")), verbose=0)
+                models = paper_models(memory=memory, random_state=self.random_state, n_jobs=self.n_jobs)
+            yield {name: self._tuned(model) for name, model in models.items()}
+
+    def _tuned(self, model):
+        last_step = model.steps[-1][1] if hasattr(model, "steps") else model
+        if not (self.tune and hasattr(last_step, "partial_fit") and "epochs" in last_step.get_params()):
+            return model
+        return SequentialSearchCV(
+            model,
+            max_epochs=2 * last_step.epochs,
+            cv=TUNING_FOLDS,
+            random_state=self.random_state,
+            n_jobs=self.n_jobs,
+        )
+
+    def _site_counts(self):
+        if "site" not in self.cohort:
+            raise InputError("the cohort table has no column site, by which the external set is held out")
+        return self.cohort["site"].value_counts()
+
+    def _check_sizes(self):
+        """Refuse classes that are too small for the folds, before any image is read."""
+        needed = self.cv if isinstance(self.cv, Integral) else 1
+        if self.tune and needed > 1:
+            # Each training fold is split again, by the folds of the tuning.
+            needed = max(needed, math.ceil(TUNING_FOLDS * needed / (needed - 1)))
+        for name, y, least in (("training", self.y, needed), ("held-out", self.y_test, 1)):
+            if y is None:
+                continue
+            for outcome, n in (("PD", int((y == 0).sum())), ("PsPD", int((y == 1).sum()))):
+                if n < least:
+                    raise InputError(
+                        f"the {name} patients include {n} with {outcome}; at least {least} are needed: choose fewer "
+                        "folds, another test site, or no tuning"
+                    )
+
+    def _settings(self, models):
+        installed = {}
+        for package in PACKAGES:
+            with contextlib.suppress(ModuleNotFoundError):
+                installed[package] = version(package)
+        return {
+            "held_out_site": self.held_out_site,
+            "cv": self.cv if isinstance(self.cv, Integral) else type(self.cv).__name__,
+            "tune": self.tune,
+            "n_permutations": self.n_permutations,
+            "random_state": self.random_state,
+            "n_jobs": self.n_jobs,
+            "models": {name: clone(model) for name, model in models.items()},
+            "python": platform.python_version(),
+            "packages": installed,
+        }
+
+
+def _size_row(name, y):
+    if y is None:
+        return None
+    n_pspd = int(y.sum())
+    row = {"patients": name, "n_patients": len(y), "n_pd": len(y) - n_pspd, "n_pspd": n_pspd, "auc": EXPECTED_AUC}
+    row["auc_low"], row["auc_high"] = expected_auc_interval(EXPECTED_AUC, n_pspd, len(y) - n_pspd)
+    return row
+
+
+def _find_loader(models):
+    """Return the loader of the first model that reads images; None if none does."""
+    for model in models.values():
+        parameters = model.get_params() if hasattr(model, "get_params") else {}
+        for value in parameters.values():
+            if isinstance(value, SliceStackLoader):
+                return value
+    return None
+
+
+def _described(prefix, on_progress: Callable | None):
+    if on_progress is None:
+        return None
+    return lambda done, total, detail: on_progress(done, total, prefix + detail)

@@ -1,0 +1,146 @@
+"""Missing values, patient ids, numbers in cells, and the error that lists all problems."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sklearn_pspd.cohort.problems import (
+    id_problems,
+    is_missing,
+    missing_columns,
+    normalise_ids,
+    patient_names,
+    raise_problems,
+    repeated_ids,
+    to_number,
+)
+from sklearn_pspd.exceptions import InputError
+
+MISSING = [
+    None,
+    math.nan,
+    np.float32("nan"),
+    pd.NA,
+    pd.NaT,
+    np.datetime64("NaT"),
+    "",
+    " ",
+    "\t\r\n",
+    "\u00a0",
+]
+
+
+@pytest.mark.parametrize("value", MISSING, ids=repr)
+def test_missing_values(value):
+    assert is_missing(value) is True
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        0,
+        0.0,
+        False,
+        np.False_,
+        "0",
+        "NA",
+        "nan",
+        " a ",
+        math.inf,
+        Path(),
+        np.array([math.nan]),
+        np.array(math.nan),
+        np.array([]),
+        [],
+        [None],
+        pd.Series([math.nan]),
+    ],
+    ids=repr,
+)
+def test_values_that_are_not_missing(value):
+    assert is_missing(value) is False
+
+
+def test_ids_are_compared_without_surrounding_white_space_and_letter_case():
+    ids = normalise_ids(["P1", " p1 ", "\u00a0P1", "STRASSE", "Straße", "P 1", 7, "7"])
+    assert ids.tolist() == ["p1", "p1", "p1", "strasse", "strasse", "p 1", "7", "7"]
+    assert ids.index.tolist() == list(range(8))
+
+
+@pytest.mark.parametrize("value", MISSING, ids=repr)
+def test_missing_ids_stay_missing(value):
+    """Otherwise two patients without an id would be taken for one patient."""
+    assert normalise_ids([value, "a"]).tolist() == [None, "a"]
+    assert repeated_ids([value, "a", value]) == []
+
+
+def test_ids_of_any_container_and_dtype():
+    expected = ["a", "b"]
+    index = pd.Index(["x", "y"])
+    for ids in (("A", "B"), np.array(["A", "B"]), pd.Series(["A", "B"], index=index), pd.Categorical(["A", "B"])):
+        assert normalise_ids(ids).tolist() == expected
+    assert normalise_ids([]).tolist() == []
+
+
+@given(st.lists(st.text(max_size=5), max_size=8))
+def test_normalising_twice_changes_nothing(ids):
+    once = normalise_ids(ids)
+    assert normalise_ids(once).tolist() == once.tolist()
+
+
+def test_repeated_ids_are_given_by_row_in_the_order_of_their_first_row():
+    assert repeated_ids(["b", "a", " B", "c", "A ", "", "b"]) == [[0, 2, 6], [1, 4]]
+    assert repeated_ids(["a", "b"]) == []
+
+
+def test_patients_are_named_by_id_or_row():
+    assert patient_names(pd.DataFrame({"patient_id": ["a", None, 3]})) == ["a", "in row 2", "3"]
+    assert patient_names(pd.DataFrame({"site": ["A", "B"]})) == ["in row 1", "in row 2"]
+
+
+def test_problems_of_ids():
+    table = pd.DataFrame({"patient_id": ["a", " ", "A", "b", "b"]}, index=list("vwxyz"))
+    assert id_problems(table) == [
+        "patient in row 2: column patient_id is empty",
+        "patient a: 2 rows have this patient_id, spelt 'a', 'A'; one row per patient",
+        "patient b: 2 rows have this patient_id; one row per patient",
+    ]
+    assert id_problems(table.drop(columns="patient_id")) == []
+
+
+def test_missing_columns():
+    table = pd.DataFrame({"a": [1]})
+    assert missing_columns(table, ("b", "a", "c")) == ["column b: missing", "column c: missing"]
+
+
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [(3, 3.0), (np.float32(0.5), 0.5), (" 2.5 ", 2.5), ("-1e3", -1000.0), (np.int64(7), 7.0)],
+)
+def test_numbers(value, number):
+    assert to_number(value) == number
+
+
+@pytest.mark.parametrize(
+    "value", [None, pd.NA, pd.NaT, "", "80 %", "1,5", "nan", "inf", math.inf, True, np.True_, [1], "NA"], ids=repr
+)
+def test_values_that_are_not_numbers(value):
+    assert math.isnan(to_number(value))
+
+
+def test_all_problems_are_in_one_error():
+    with pytest.raises(InputError) as error:
+        raise_problems("the table has", ["first", "second", "third"])
+    assert str(error.value) == "the table has 3 problems:\n  first\n  second\n  third"
+    with pytest.raises(InputError, match=r"^the table has 1 problem:\n  first$"):
+        raise_problems("the table has", ["first"])
+    assert isinstance(error.value, ValueError)
+
+
+def test_no_problem_is_no_error():
+    assert raise_problems("the table has", []) is None
