@@ -57,9 +57,7 @@ from sklearn_pspd.plotting import SliceStackDisplay
 X = cohort.drop(columns="outcome").set_index("patient_id", drop=False)
 stacks = SliceStackLoader().fit_transform(X)
 small = min(stacks, key=lambda stack: stack.fov_mm[0])
-display = SliceStackDisplay.from_stack(
-    small, title=f"Synthetic {small.patient_id} as read, {small.fov_mm[0]:.0f} mm wide"
-)
+display = SliceStackDisplay.from_stack(small, title=f"{small.patient_id} as read, {small.fov_mm[0]:.0f} mm wide")
 
 # %%
 # :class:`~sklearn_pspd.preprocessing.FOVNormalizer` crops or pads to 200 mm about the centre and resamples to 256
@@ -71,9 +69,7 @@ from sklearn_pspd import FOVNormalizer, SliceStandardizer
 images = FOVNormalizer(fov_mm=200.0, size_px=256).fit_transform(stacks)
 images = SliceStandardizer().fit_transform(images)
 at = [stack.patient_id for stack in stacks].index(small.patient_id)
-display = SliceStackDisplay.from_images(
-    images[at], fov_mm=200.0, title=f"Synthetic {small.patient_id} as input of the network"
-)
+display = SliceStackDisplay.from_images(images[at], fov_mm=200.0, title=f"{small.patient_id} as input of the network")
 
 # %%
 # All patients, one scale

@@ -21,7 +21,7 @@ def discriminate(X, y, X_test):
     return expit(X_test @ weights + intercept), weights, intercept
 
 
-def true_values(weights, intercept, distance, share, threshold):
+def true_values(weights, intercept, distance, prevalence, threshold):
     """Return what a model's metrics are on all the patients there could be, by metric and class.
 
     Its linear score is normal in each class: the first feature of the positives is shifted by `distance`.
@@ -30,20 +30,20 @@ def true_values(weights, intercept, distance, share, threshold):
     centres = np.array([[intercept], [intercept + distance * weights[0]]])
     score = np.linspace(centres.min() - 8 * scale, centres.max() + 8 * scale, 2001)
     above = norm.sf((score - centres) / scale)
-    called = share * above[1] + (1 - share) * above[0]
-    precision = share * above[1] / np.maximum(called, 1e-300)
-    shares = np.array([[1 - share], [share]])
-    density = shares * norm.pdf((score - centres) / scale) / scale
+    predicted = prevalence * above[1] + (1 - prevalence) * above[0]
+    precision = prevalence * above[1] / np.maximum(predicted, 1e-300)
+    prevalences = np.array([[1 - prevalence], [prevalence]])
+    density = prevalences * norm.pdf((score - centres) / scale) / scale
     miss = np.stack([expit(score), 1 - expit(score)])
     false, true = norm.sf((logit(threshold) - centres[:, 0]) / scale)
-    n_called = share * true + (1 - share) * false
+    n_predicted_pspd = prevalence * true + (1 - prevalence) * false
     return {
         ("auc", ""): ndtr((centres[1, 0] - centres[0, 0]) / (np.sqrt(2) * scale)),
         ("average_precision", ""): np.trapezoid(precision[::-1], above[1, ::-1]),
         ("brier", ""): np.trapezoid((density * miss**2).sum(axis=0), score),
-        ("accuracy", ""): share * true + (1 - share) * (1 - false),
-        ("f1", "PD"): 2 * (1 - share) * (1 - false) / (1 - share + 1 - n_called),
-        ("f1", "PsPD"): 2 * share * true / (share + n_called),
+        ("accuracy", ""): prevalence * true + (1 - prevalence) * (1 - false),
+        ("f1", "PD"): 2 * (1 - prevalence) * (1 - false) / (1 - prevalence + 1 - n_predicted_pspd),
+        ("f1", "PsPD"): 2 * prevalence * true / (prevalence + n_predicted_pspd),
     }
 
 

@@ -11,6 +11,7 @@ from imblearn.over_sampling import RandomOverSampler
 from joblib import Memory
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import (
     GridSearchCV,
     StratifiedKFold,
@@ -25,6 +26,7 @@ from sklearn_pspd import (
     make_clinical_pipeline,
     make_fusion_pipeline,
     make_image_pipeline,
+    paper_models,
     read_cohort,
     split_xy,
 )
@@ -235,6 +237,56 @@ def test_unknown_preset():
         jang2018("code")
     with pytest.raises(ValueError, match="got 'both'"):
         jang2018("paper", "both")
+
+
+def test_only_the_chosen_clinical_columns_are_read(tiny_network, memory, patients):
+    """The other ones may be absent, or hold anything."""
+    X, y = patients
+    chosen = ["mgmt", "age_years"]
+    spoilt = X.assign(sex="?", dose_gy=np.nan).drop(columns=["idh", "interval_days"])
+    fusion = make_fusion_pipeline(tiny_network, columns=chosen, n_slices=N_SLICES, size_px=SIZE_PX, memory=memory)
+    forest = make_clinical_pipeline(columns=chosen, random_state=0).set_params(classifier__n_estimators=20)
+    for pipeline in (fusion, forest):
+        np.testing.assert_array_equal(
+            clone(pipeline).fit(X, y).predict_proba(X), clone(pipeline).fit(spoilt, y).predict_proba(spoilt)
+        )
+    assert fusion.fit(X, y)["classifier"].n_features_in_ == N_SLICES * SIZE_PX**2 + 2
+    assert forest.fit(X, y)["features"].get_feature_names_out().tolist() == ["clinical__mgmt", "clinical__age_years"]
+    for wrong in ((), ("age_years", "age_years")):
+        with pytest.raises(ValueError, match="one or more clinical columns of the table, each once; got"):
+            make_clinical_pipeline(columns=wrong)
+
+
+def test_the_clinical_pipeline_takes_any_classifier_and_leaves_it_alone(patients):
+    X, y = patients
+    given = LogisticRegression(C=0.5)
+    pipeline = make_clinical_pipeline(given).fit(X, y)
+    assert pipeline["classifier"].C == 0.5
+    assert pipeline["classifier"] is not given
+    assert not hasattr(given, "coef_")
+
+
+def test_paper_models_are_the_three_pipelines(tiny_network, memory, patients):
+    X, y = patients
+    images = {"n_slices": N_SLICES, "size_px": SIZE_PX, "memory": memory}
+    models = paper_models(tiny_network, random_state=3, **images)
+    expected = {
+        "MRI + clinical": make_fusion_pipeline(tiny_network, **images),
+        "MRI alone": make_image_pipeline(tiny_network, **images),
+        "clinical alone": make_clinical_pipeline(random_state=3),
+    }
+    assert list(models) == list(expected)
+    for name, pipeline in expected.items():
+        np.testing.assert_array_equal(
+            clone(models[name]).fit(X, y).predict_proba(X), pipeline.fit(X, y).predict_proba(X), err_msg=name
+        )
+    assert paper_models(random_state=3)["MRI alone"]["classifier"].random_state == 3
+    published = paper_models(tiny_network, variant="released", random_state=3)
+    assert published["MRI + clinical"]["classifier"].filters == (64, 128, 256)
+    assert published["MRI alone"]["features"].get_params()["mri__fov__method"] == "released"
+    assert published["clinical alone"]["classifier"].n_estimators == 100
+    with pytest.raises(ValueError, match="variant must be 'paper' or 'released'; got 'printed'"):
+        paper_models(variant="printed")
 
 
 def test_real_scans_through_a_fitted_fusion_pipeline(shared_data, tiny_network):

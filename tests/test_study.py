@@ -39,9 +39,9 @@ def written(cohort, tmp_path_factory):
     folder = tmp_path_factory.mktemp("study") / "new" / "folder"
     models = clinical()
     models["age"].set_params(classifier__n_estimators=5, classifier__random_state=0)
-    told = []
+    progress = []
     study = Study(cohort, models, cv=3, n_permutations=2, title="Made up")
-    return study, study.run(folder, on_progress=lambda *progress: told.append(progress)), folder, told
+    return study, study.run(folder, on_progress=lambda *step: progress.append(step)), folder, progress
 
 
 class Witness(ClassifierMixin, BaseEstimator):
@@ -122,11 +122,14 @@ def test_sample_size(written):
 
 
 def test_report_and_files(written):
-    study, result, folder, told = written
+    study, result, folder, progress = written
     text = (folder / "report.txt").read_text()
     assert text == result.report()
     assert text.startswith("Made up\n\nLeakage checks")
     assert study.describe() in text
+    n_training, n_held_out = len(study.y), len(study.y_test)
+    assert f"training: {n_training} patients, " in text
+    assert f"held out: {n_held_out} patients, " in text
     assert comparison_text(result.comparison, title="Made up") in text
     assert "With 2 permutations the smallest possible p-value is 0.33." in text
     assert result.report(cohort=False) == text[len(study.describe()) + 1 :]
@@ -145,9 +148,9 @@ def test_report_and_files(written):
         assert (folder / f"{name}.png").stat().st_size > 10_000
     scores = pd.read_csv(folder / "scores.csv")
     np.testing.assert_allclose(scores["y_score"], result.comparison.scores["y_score"])
-    assert told[0] == (1, 8, "validation: logistic, fold 1 of 3")
-    assert told[-1][:2] == (3, 3)
-    assert told[-1][2].startswith("negative control, age: ")
+    assert progress[0] == (1, 8, "validation: logistic, fold 1 of 3")
+    assert progress[-1][:2] == (3, 3)
+    assert progress[-1][2].startswith("negative control, age: ")
     assert result.settings["packages"]["sklearn_pspd"]
     assert result.settings["held_out_site"] == "B"
 

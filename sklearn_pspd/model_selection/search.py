@@ -222,11 +222,13 @@ class SequentialSearchCV(BaseSearchCV):
         sequence = self._check_settings()
         y = self._check_classes(y)
         X, y = indexable(X, y)
-        self._search_data = {"X": X, "y": y, "sequence": sequence}
+        self._search_data = {"X": X, "y": y, "sequence": sequence, "losses": None}
         try:
-            return super().fit(X, y, **params)
+            super().fit(X, y, **params)
+            self.losses_ = self._search_data["losses"]
         finally:
-            vars(self).pop("_search_data", None)
+            del self._search_data
+        return self
 
     @property
     def scores_(self):
@@ -264,11 +266,12 @@ class SequentialSearchCV(BaseSearchCV):
         has_epochs = hasattr(classifier, "partial_fit") and "epochs" in classifier.get_params()
         if self.max_epochs is not None and not has_epochs:
             raise InputError(
-                f"max_epochs={self.max_epochs} tunes the number of epochs; that needs a network with partial_fit and "
-                "the parameter epochs, such as CNNLSTMClassifier, alone or as the last step of a pipeline; got "
-                f"{kind}{f' that ends in {prefix[:-2]!r}' if prefix else ''}. max_epochs=None leaves this step out"
+                f"max_epochs={self.max_epochs}: the number of epochs can only be tuned for a classifier with "
+                "partial_fit and the parameter epochs, such as CNNLSTMClassifier, alone or as the last step of a "
+                f"pipeline; got {kind}{f' that ends in {prefix[:-2]!r}' if prefix else ''}. Set max_epochs=None to "
+                "leave this step out"
             )
-        if isinstance(self.scoring, list | tuple | set | dict) and not isinstance(self.refit, str):
+        if isinstance(self.scoring, list | tuple | dict) and not isinstance(self.refit, str):
             self._refuse_several_metrics()
         return self._check_sequence(prefix)
 
@@ -280,10 +283,10 @@ class SequentialSearchCV(BaseSearchCV):
             raise InputError("there is nothing to tune: param_sequence is empty and max_epochs is None")
         for name, values in sequence.items():
             if isinstance(values, str) or not isinstance(values, Iterable):
-                raise InputError(f"param_sequence holds a list of values per parameter; {name} has {values!r}")
+                raise InputError(f"param_sequence must contain a list of values per parameter; {name} has {values!r}")
         sequence = {name: list(values) for name, values in sequence.items()}
         if empty := [name for name, values in sequence.items() if not values]:
-            raise InputError(f"param_sequence has parameters without a value: {', '.join(empty)}")
+            raise InputError(f"param_sequence must contain at least one value for {', '.join(empty)}")
         first_values = {name: values[0] for name, values in sequence.items()}
         try:
             clone(self.estimator).set_params(**clone(first_values, safe=False))
@@ -306,7 +309,7 @@ class SequentialSearchCV(BaseSearchCV):
 
     def _refuse_several_metrics(self):
         raise InputError(
-            f"with several metrics, refit names the one that selects the value of each step; got refit={self.refit}"
+            f"scoring has several metrics: set refit to the name of the one that selects the values; got {self.refit}"
         )
 
     def _get_routed_params_for_fit(self, params):
@@ -316,20 +319,20 @@ class SequentialSearchCV(BaseSearchCV):
 
     def _run_search(self, evaluate_candidates, *, callback_ctx=None):
         """Tune the epochs, then each parameter of the sequence with all that was chosen before."""
-        # No attribute from here on: the search itself may be sent to other processes with each candidate.
-        X, y, sequence, routed = (vars(self)["_search_data"].pop(name) for name in ("X", "y", "sequence", "routed"))
-        # The order of these draws makes a seed give the same splits whichever of them are used.
+        # Taken from the search, which scikit-learn may send to other processes with each candidate.
+        X, y, sequence, routed = (self._search_data.pop(name) for name in ("X", "y", "sequence", "routed"))
+        # Both seeds are always drawn, so that the folds do not depend on `max_epochs`, nor the traces on `cv`.
         rng = check_random_state(self.random_state)
         fold_seed, trace_seed = (int(rng.randint(2**31 - 1)) for _ in range(2))
         folds = self._make_folds(X, y, fold_seed, routed.splitter.split)
         root = NoCallbackContext() if callback_ctx is None else callback_ctx
         n_tasks = (self.max_epochs is not None) + max(len(sequence), 1)
         with self._task(root, "search", max_subtasks=n_tasks) as search:
-            chosen, self.losses_ = {}, None
+            chosen = {}
             if self.max_epochs is not None:
                 with self._task(search, "loss-traces"):
-                    self.losses_ = self._trace_losses(X, y, trace_seed, routed)
-                epochs = int(self.losses_.groupby("epoch")["validation_loss"].mean().idxmin())
+                    losses = self._search_data["losses"] = self._trace_losses(X, y, trace_seed, routed)
+                epochs = int(losses.groupby("epoch")["validation_loss"].mean().idxmin())
                 chosen[f"{_last_step(self.estimator)[0]}epochs"] = epochs
                 report_progress(f"epochs: {_count(self.n_repeats, 'loss trace')}, chosen {epochs}")
             # Without a sequence, the chosen number of epochs is scored alone.
@@ -353,7 +356,13 @@ class SequentialSearchCV(BaseSearchCV):
             # From scikit-learn 1.9 on, the base class keeps what it has read from a generator.
             splitter = check_cv(getattr(self, "_checked_cv_orig", cv), y, classifier=True)
             cv = list(splitter.split(X, y, **split_params))
-        folds = make_splits(cv, X, codes, seed)
+        try:
+            folds = make_splits(cv, X, codes, seed)
+        except InputError as error:
+            # Inside another cross-validation these are the patients of a training fold.
+            n_patients, n_features = (*np.shape(X), 1)[:2]
+            given = f"{type(self).__name__} was given {n_patients} patient(s) with {n_features} feature(s)"
+            raise InputError(f"{given}: {error}") from error
         warn_of_small_folds(folds, codes, type(self).__name__)
         return folds
 
@@ -386,8 +395,8 @@ class SequentialSearchCV(BaseSearchCV):
             # Where the fits fail, their error says more than the scores that it leaves undefined.
             clone(self.estimator).set_params(**clone(params, safe=False)).fit(X, y, **fit_params)
             raise InputError(
-                f"{params}: the score of a fold is not defined; the fold may hold one outcome only, or one only with a "
-                "sample_weight above zero: use fewer folds"
+                f"{params}: the score of a fold is not defined, for example because the fold has patients of one "
+                "outcome only, or of one only with a sample_weight above zero; use fewer folds"
             )
         return dict(results["params"][self._select_best_index(self.refit, metric, results)])
 

@@ -32,20 +32,19 @@ def cohort_text(findings, characteristics, sample_size, *, title=None):
 
 
 def _size_lines(sample_size):
-    rows = sample_size.set_index("patients")
-    training = rows.loc["training"]
+    by_part = {row["patients"]: row for row in sample_size.to_dict("records")}
+    training = by_part["training"]
     lines = [
         f"Sample size, for an AUC of {training['auc']:g}",
         f"training: {training['n_patients']} patients, {training['events_per_variable']:.1f} events per variable "
-        "(patients with the rarer outcome per clinical feature);",
-        f"  Riley's criteria require {training['n_required']} patients for {training['n_features']} features, and more "
-        "for networks",
+        "(patients with the rarer outcome,",
+        f"  per clinical feature); Riley's criteria require {training['n_required']} patients for "
+        f"{training['n_features']} features, and more for networks",
     ]
-    if "held out" in rows.index:
-        held_out = rows.loc["held out"]
+    if held_out := by_part.get("held out"):
         lines += [
-            f"held out: {held_out['n_patients']} patients, for an expected 95 % interval of the AUC of about "
-            f"{held_out['auc_low']:.2f} to {held_out['auc_high']:.2f};",
-            f"  Riley's criteria require {held_out['n_required']} patients",
+            f"held out: {held_out['n_patients']} patients, for whom a 95 % interval of the AUC of about "
+            f"{held_out['auc_low']:.2f} to {held_out['auc_high']:.2f}",
+            f"  is expected; Riley's criteria require {held_out['n_required']} patients",
         ]
     return lines

@@ -52,8 +52,13 @@ def search_text(search, *, name=None):
     epochs = {parameter: value for parameter, value in search.best_params_.items() if _short(parameter) == "epochs"}
     lines += [f"epochs: {value}, at the lowest mean validation loss" for value in epochs.values()]
     for parameter, rows in search.scores_.groupby("parameter", sort=False):
-        means = rows.groupby("value", sort=False)["score"].agg(["mean", "std"])
-        shown = ", ".join(f"{_plain(value)} {mean:.2f} (SD {std:.2f})" for value, mean, std in means.itertuples())
+        # By position, since a value can be a list, which pandas cannot group.
+        n_folds = rows["fold"].nunique()
+        of_values = rows["score"].to_numpy().reshape(-1, n_folds)
+        shown = ", ".join(
+            f"{_plain(value)} {scores.mean():.2f} (SD {scores.std(ddof=1):.2f})"
+            for value, scores in zip(rows["value"].iloc[::n_folds], of_values, strict=True)
+        )
         lines.append(f"{_short(parameter)}: {shown}; chosen {_plain(search.best_params_[parameter])}")
     return "\n".join([*lines, "These scores are optimistic: the values were selected because they scored best.", ""])
 

@@ -172,6 +172,8 @@ def test_hard_sigmoid_is_that_of_keras_2():
 def test_slices_too_small_for_the_pooling_steps():
     with pytest.raises(ValueError, match="slices of 8 x 9 px are too small for 4 pooling steps"):
         build_cnn_lstm(small_spec(filters=(2, 2, 2, 2)))
+    with pytest.raises(ValueError, match="slices of 1 x 1 px are too small for 1 pooling steps"):
+        build_cnn_lstm(CNNLSTMClassifier((3, 1, 1), filters=(2,))._spec(3 + 7))
 
 
 def test_reset_forgets_the_last_fit():
