@@ -108,8 +108,6 @@ class SequentialSearchCV(BaseSearchCV):
         Whether there are several metrics.
     classes_ : ndarray of shape (2,)
         The labels; absent with ``refit=False``.
-    n_features_in_ : int
-        Number of columns seen during :meth:`fit`, if ``best_estimator_`` knows it.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Their names, if ``best_estimator_`` knows them.
 

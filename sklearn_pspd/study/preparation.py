@@ -82,11 +82,28 @@ def prepare_study(
         If there is no such table.
     """
     from sklearn_pspd.datasets import make_cohort
-    from sklearn_pspd.neural_network import CNNLSTMClassifier
 
     synthetic = table is None
     defaults = SYNTHETIC_DEFAULTS if synthetic else COHORT_DEFAULTS
     size_px = defaults["size_px"] if size_px is None else size_px
+    if synthetic:
+        # Finer than the network's pixels, so that resampling has something to do.
+        side = max(128, 2 * size_px)
+        make_cohort(
+            workspace / "cohort",
+            n_patients,
+            matrix_px=(side, side + side // 4),
+            n_native_slices=n_slices + 8,
+            random_state=random_state,
+        )
+        settings = {"title": SYNTHETIC_TITLE, **settings}
+    elif results is not None:
+        settings = {"external_log": _external_log(Path(table), results), **settings}
+    cohort = read_cohort(workspace / "cohort" / "cohort.csv" if synthetic else table)
+
+    # Only now, since it loads TensorFlow: a table with problems is refused at once.
+    from sklearn_pspd.neural_network import CNNLSTMClassifier
+
     network = CNNLSTMClassifier(**(SYNTHETIC_NETWORK if synthetic else {}), random_state=random_state)
     models = paper_models(
         network,
@@ -101,18 +118,8 @@ def prepare_study(
     chosen = {name: value for name, value in chosen.items() if value is not None}
     for model in models.values():
         model.set_params(**{name: value for name, value in chosen.items() if name in model.get_params()})
-    if synthetic:
-        # Finer than the network's pixels, so that resampling has something to do.
-        side = max(128, 2 * size_px)
-        folder = workspace / "cohort"
-        matrices = (side, side + side // 4)
-        make_cohort(folder, n_patients, matrix_px=matrices, n_native_slices=n_slices + 8, random_state=random_state)
-        table = folder / "cohort.csv"
-        settings = {"title": SYNTHETIC_TITLE, **settings}
-    elif results is not None:
-        settings = {"external_log": _external_log(Path(table), results), **settings}
     return Study(
-        read_cohort(table),
+        cohort,
         models,
         cv=defaults["cv"] if cv is None else cv,
         n_permutations=defaults["n_permutations"] if n_permutations is None else n_permutations,

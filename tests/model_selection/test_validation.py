@@ -294,7 +294,7 @@ def test_an_edited_table_does_not_hide_a_second_use(patients, models):
     assert uses[["use", "n_shared", "n_relabelled"]].to_numpy().tolist() == [[1, 15, 2], [2, 15, 0]]
     assert not uses["is_new_choice"].any()
     text = comparison_text(compare_models(model, X[:40], y[:40], cv=5, X_test=X[45:], y_test=y[45:]))
-    assert "Of 2 of them the outcome was another at an earlier time." in text
+    assert "The outcome of 2 of them was different at an earlier use." in text
     assert use(X[45:], y[45:], X=X[1:40], y=y[1:40])["is_new_choice"].tolist()[-1]
     assert use(X[45:], y[45:], X=X[:40].assign(b=1.0))["is_new_choice"].tolist()[-1]
     nameless = X[["a"]].to_numpy()
