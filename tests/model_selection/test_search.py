@@ -506,7 +506,7 @@ def test_nested_validation_shows_the_optimism_of_choosing_among_noise():
     optimism, scores = [], []
     for seed in range(30):
         X, y = rng.normal(size=(40, 50)), np.arange(40) % 2
-        grid = {"selectkbest__k": [1, 2, 5, 10], "logisticregression__C": [0.01, 1.0, 100.0]}
+        grid = {"selectkbest__k": [1, 2, 5, 10]}
         nested = nested_cross_validate(
             GridSearchCV(pipeline, grid, scoring="roc_auc", cv=3), X, y, cv=4, random_state=seed
         )
