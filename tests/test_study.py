@@ -1,5 +1,7 @@
 """The study as an object: the split, what it finds, what it writes."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,10 +11,12 @@ from sklearn.model_selection import StratifiedKFold
 
 from sklearn_pspd import (
     CNNLSTMClassifier,
+    ModelComparison,
     Study,
     audit_leaks,
     compare_models,
     make_clinical_pipeline,
+    make_image_pipeline,
     negative_control,
     paper_models,
     read_cohort,
@@ -169,6 +173,29 @@ def test_a_generator_of_splits_serves_validation_and_control(cohort):
     result = Study(cohort, {"witness": Witness()}, cv=splits, n_permutations=1).run()
     assert result.comparison.scores.query("evaluation == 'cross-validation'")["fold"].nunique() == 2
     assert len(result.controls["witness"].permutation_scores) == 1
+
+
+def test_an_unreadable_image_stops_the_study_before_any_training(cohort, tmp_path):
+    Witness.fitted_on.clear()
+    broken = cohort.copy()
+    for row in (2, 5):
+        path = tmp_path / f"{row}.nii.gz"
+        path.write_bytes(Path(cohort["image"].iloc[row]).read_bytes()[:1000])
+        broken.loc[broken.index[row], "image"] = str(path)
+    models = {"witness": Witness(), "MRI alone": make_image_pipeline(n_slices=3, size_px=8)}
+    with pytest.raises(ValueError, match=r"images of 2 of 30 patients cannot be loaded"):
+        Study(broken, models, cv=2).run()
+    assert Witness.fitted_on == []
+
+
+def test_scores_are_saved_before_anything_else_can_fail(cohort, tmp_path, monkeypatch):
+    def fail(self):
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(ModelComparison, "tables", fail)
+    with pytest.raises(RuntimeError, match="a defect"):
+        Study(cohort, {"witness": Witness()}, cv=2).run(tmp_path)
+    assert len(pd.read_csv(tmp_path / "scores.csv")) == len(cohort)
 
 
 def test_tuning_goes_round_the_networks_only(cohort, tmp_path):

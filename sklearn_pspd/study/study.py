@@ -246,18 +246,25 @@ class Study:
         folder = None if folder is None else Path(folder)
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
+        # Every image is read before any training, and all problems are listed at once.
+        cohort = {
+            "findings": self.audit(),
+            "characteristics": self.characteristics(),
+            "sample_size": self.sample_size(),
+        }
         with self._prepared_models() as models:
+            comparison = self._compare(models, on_progress)
+            if folder is not None:
+                # Hours of training are in them: before anything else can fail.
+                comparison.scores.to_csv(folder / "scores.csv", index=False)
             result = StudyResult(
-                comparison=(comparison := self._compare(models, on_progress)),
+                comparison=comparison,
                 tables=comparison.tables(),
-                findings=self.audit(),
-                characteristics=self.characteristics(),
-                sample_size=self.sample_size(),
                 settings=self._settings(models),
                 title=self.title,
+                **cohort,
             )
             if folder is not None:
-                # Hours of training are in it: before anything else can fail.
                 reporting.write_report(result, folder)
             if self.n_permutations:
                 result = replace(result, controls=self._run_controls(models, on_progress))
