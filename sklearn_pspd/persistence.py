@@ -57,7 +57,7 @@ def save_pipeline(pipeline, path):
     import skops.io
 
     content = skops.io.dumps(pipeline)
-    if foreign := _foreign_types(content):
+    if foreign := _foreign_types(skops.io.get_untrusted_types(data=content)):
         raise InputError(f"{path}: the pipeline contains types that load_pipeline refuses: {', '.join(foreign)}")
     Path(path).write_bytes(content)
 
@@ -87,7 +87,8 @@ def load_pipeline(path):
 
     content = Path(path).read_bytes()
     try:
-        foreign = _foreign_types(content)
+        types = skops.io.get_untrusted_types(data=content)
+        foreign = _foreign_types(types)
     except (zipfile.BadZipFile, KeyError, ValueError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: not a file of save_pipeline, or damaged ({error})") from error
     if foreign:
@@ -95,19 +96,18 @@ def load_pipeline(path):
             f"{path}: refused; it contains types that pipelines of this library do not use: {', '.join(foreign)}"
         )
     try:
-        return skops.io.loads(content, trusted=skops.io.get_untrusted_types(data=content))
+        return skops.io.loads(content, trusted=types)
     except Exception as error:
         raise InputError(f"{path}: damaged, or written by another version ({error})") from error
 
 
-def _foreign_types(content):
-    import skops.io
-
-    return sorted(name for name in skops.io.get_untrusted_types(data=content) if not _is_trusted(name))
+def _foreign_types(types):
+    """Return those of the types that skops does not trust by itself and this library does not use."""
+    return sorted(name for name in types if not _is_trusted(name))
 
 
 def _is_trusted(name):
-    """Say whether a type is one of the listed others, or public in a room of this library whose objects pipelines hold.
+    """Return whether a type is one of the listed others, or public in a room whose objects pipelines of ours hold.
 
     Of functions only the selector of image columns is one; the others could be called with what a file chooses.
     """
