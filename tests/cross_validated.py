@@ -65,6 +65,7 @@ def draw_comparison(n_negative, n_positive, distance, n_folds, seed):
             score, *line = discriminate(X[train], y[train], X[test])
             if model == "a":
                 truths.append(true_values(*line, distance, y.mean(), threshold))
-            columns = {"model": model, "evaluation": "cross-validation", "fold": fold, "patient_id": test}
+            columns = {"model": model, "evaluation": "cross-validation", "repeat": 1, "fold": fold, "replicate": 0}
+            columns["patient_id"] = test
             tables.append(pd.DataFrame({**columns, "y_true": y[test], "y_score": score, "threshold": threshold}))
     return ModelComparison(pd.concat(tables, ignore_index=True)), pd.DataFrame(truths).mean()

@@ -75,7 +75,7 @@ def test_the_smallest_site_is_held_out_and_trains_nothing(cohort):
     study.run()
     seen = set().union(*Witness.fitted_on)
     assert seen == set(study.X["patient_id"])
-    assert len(Witness.fitted_on) == 3 + 1 + 2 * 3  # folds, all patients, two negative controls
+    assert len(Witness.fitted_on) == 2 * (3 + 1)  # folds and all patients, with the outcomes and with permuted ones
 
 
 def test_a_site_of_ones_choice_or_none(cohort):
@@ -102,8 +102,9 @@ def test_the_result_is_what_the_functions_give(written, cohort):
     pd.testing.assert_frame_equal(result.comparison.scores, comparison.scores)
     pd.testing.assert_frame_equal(result.tables["tests"], comparison.tests())
     pd.testing.assert_frame_equal(result.tables["thresholds"], comparison.thresholds())
-    control = negative_control(models["age"], study.X, study.y, n_permutations=2, cv=3, random_state=0)
-    np.testing.assert_array_equal(result.controls["age"].permutation_scores, control.permutation_scores)
+    external_set = {"X_test": study.X_test, "y_test": study.y_test}
+    control = negative_control(models["age"], study.X, study.y, n_permutations=2, cv=3, random_state=0, **external_set)
+    pd.testing.assert_frame_equal(result.controls["age"].frame(), control.frame())
     pd.testing.assert_frame_equal(result.findings, audit_leaks(study.X, study.y, X_test=study.X_test))
     external = comparison.scores.query("evaluation == 'external' and model == 'logistic'")
     released = result.models_["logistic"].predict_proba(study.X_test)[:, 1]
@@ -135,7 +136,7 @@ def test_report_and_files(written):
     assert f"training: {n_training} patients, " in text
     assert f"held out: {n_held_out} patients, " in text
     assert comparison_text(result.comparison, title="Made up") in text
-    assert "With 2 permutations the smallest possible p-value is 0.33." in text
+    assert "2 permutations show that the protocol runs, not that it is free of leakage" in text
     assert result.report(cohort=False) == text[len(study.describe()) + 1 :]
     names = {path.name for path in folder.iterdir()}
     tables = {"comparison", "tests", "scores", "calibration", "calibration_curves", "decision_curves", "thresholds"}
@@ -153,7 +154,7 @@ def test_report_and_files(written):
     scores = pd.read_csv(folder / "scores.csv")
     np.testing.assert_allclose(scores["y_score"], result.comparison.scores["y_score"])
     assert progress[0] == (1, 8, "validation: logistic, fold 1 of 3")
-    assert progress[-1][:2] == (3, 3)
+    assert progress[-1][:2] == (2, 2)
     assert progress[-1][2].startswith("negative control, age: ")
     assert result.settings["packages"]["sklearn_pspd"]
     assert result.settings["held_out_site"] == "B"
@@ -173,6 +174,17 @@ def test_a_generator_of_splits_serves_validation_and_control(cohort):
     result = Study(cohort, {"witness": Witness()}, cv=splits, n_permutations=1).run()
     assert result.comparison.scores.query("evaluation == 'cross-validation'")["fold"].nunique() == 2
     assert len(result.controls["witness"].permutation_scores) == 1
+
+
+def test_repeats_of_the_folds(cohort):
+    result = Study(cohort, {"witness": Witness()}, cv=3, n_repeats=2, n_permutations=1).run()
+    inside = result.comparison.scores.query("evaluation == 'cross-validation'")
+    assert inside.groupby("repeat")["fold"].nunique().tolist() == [3, 3]
+    assert result.controls["witness"].score == 0.5
+    with pytest.raises(ValueError, match="n_repeats must be a whole number of at least 1; got 0"):
+        Study(cohort, cv=2, n_repeats=0)
+    with pytest.raises(ValueError, match="n_repeats=2 needs cv as a number of folds"):
+        Study(cohort, cv=StratifiedKFold(2), n_repeats=2)
 
 
 def test_an_unreadable_image_stops_the_study_before_any_training(cohort, tmp_path):

@@ -3,42 +3,39 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import combinations
 
 import numpy as np
 import pandas as pd
 
-from sklearn_pspd.statistics import (
-    calibration_intercept,
-    calibration_slope,
-    calibration_table,
-    corrected_resampled_ttest,
-    decision_curve,
-    delong_test,
-    fold_table,
-    holm,
-    mcnemar_test,
-    score_table,
-)
+from sklearn_pspd.exceptions import InputError
+from sklearn_pspd.statistics import calibration_intercept, calibration_slope, calibration_table, decision_curve
 from sklearn_pspd.statistics.checks import check_scores
-from sklearn_pspd.statistics.intervals import shared_training_factor, widened_level
 
 from .folds import CROSS_VALIDATION, EXTERNAL
+from .paired_comparisons import paired_tests
+from .score_summaries import (
+    coverage,
+    mean_over_repeats,
+    of_model,
+    patient_table,
+    replicate_table,
+    summarise,
+)
 from .thresholds import THRESHOLD_RULES, threshold_table
 
-TEST_COLUMNS = [
+SCORE_COLUMNS = [
+    "model",
     "evaluation",
-    "metric",
-    "model_a",
-    "model_b",
-    "difference",
-    "low",
-    "high",
-    "statistic",
-    "p_value",
-    "method",
+    "repeat",
+    "fold",
+    "replicate",
+    "patient_id",
+    "y_true",
+    "y_score",
+    "threshold",
 ]
-WIDENED = ", widened for shared training patients"
+# With more models than the paper's, the report tests the first one against each of the others.
+MAX_MODELS_IN_ALL_PAIRS = 3
 
 
 @dataclass(frozen=True)
@@ -48,9 +45,11 @@ class ModelComparison:
     Attributes
     ----------
     scores : DataFrame
-        One row per model and scored patient: ``model``, ``evaluation`` ("cross-validation" or "external"), ``fold`` (0
-        for external), ``patient_id``, ``y_true`` (1 = PsPD), ``y_score`` (probability of PsPD) and ``threshold``, the
-        prevalence of PsPD among the patients that the scoring model was trained on.
+        One row per model, scored patient and replicate: ``model``, ``evaluation`` ("cross-validation" or "external"),
+        ``repeat`` of the cross-validation and ``fold``, which is numbered through all repeats (both 0 for external),
+        ``replicate`` (0 for the model itself; an ensemble also has the scores of its members, 1 to R),
+        ``patient_id``, ``y_true`` (1 = PsPD), ``y_score`` (probability of PsPD) and ``threshold``, the prevalence of
+        PsPD among the patients that the scoring model was trained on.
     external_uses : DataFrame or None
         Every scoring of these external patients so far, this one last, one row per model: ``use``, ``when``, ``model``,
         ``settings`` (fingerprint of its parameters, its training patients and their columns), ``n_shared`` (patients in
@@ -68,6 +67,13 @@ class ModelComparison:
     external_uses: pd.DataFrame | None = None
     tuning: pd.DataFrame | None = None
     models: dict = field(default_factory=dict, repr=False)
+
+    def __post_init__(self):
+        if missing := [column for column in SCORE_COLUMNS if column not in self.scores]:
+            raise InputError(
+                f"scores lacks the columns {', '.join(missing)}; scores that were computed elsewhere go through "
+                "ModelComparison.from_predictions"
+            )
 
     @classmethod
     def from_predictions(cls, y_true, y_score, *, fold=None, threshold=None, name="model", pos_label=1):
@@ -110,14 +116,15 @@ class ModelComparison:
         """
         by_name = y_score if isinstance(y_score, Mapping) else {name: y_score}
         tables = []
-        for model, of_model in by_name.items():
-            is_positive, score = check_scores(y_true, of_model, pos_label)
+        for model, given in by_name.items():
+            is_positive, score = check_scores(y_true, given, pos_label)
             folds = np.zeros(len(score), dtype=np.int64) if fold is None else np.asarray(fold)
-            columns = {"model": model, "evaluation": EXTERNAL if fold is None else CROSS_VALIDATION, "fold": folds}
+            columns = {"model": model, "evaluation": EXTERNAL if fold is None else CROSS_VALIDATION}
+            columns |= {"repeat": int(fold is not None), "fold": folds, "replicate": 0}
             columns |= {"patient_id": np.arange(len(score)), "y_true": is_positive.astype(np.int64), "y_score": score}
             columns["threshold"] = _prevalence_elsewhere(is_positive, folds) if threshold is None else threshold
             tables.append(pd.DataFrame(columns))
-        return cls(pd.concat(tables, ignore_index=True))
+        return cls(pd.concat(tables, ignore_index=True)[SCORE_COLUMNS])
 
     def tables(self):
         """Compute every table of the comparison once, with its defaults.
@@ -125,13 +132,18 @@ class ModelComparison:
         Returns
         -------
         dict of str to DataFrame
-            By name: "comparison" (:meth:`frame`), "tests", "scores", "calibration", "calibration_curves",
-            "decision_curves", "thresholds" (where there is a cross-validation), and "external_uses" and "tuned_folds"
-            where they exist.
+            By name: "comparison" (:meth:`frame`), "tests" (of all pairs of up to three models, or else of the first
+            model with each other one), "scores", "calibration", "calibration_curves", "decision_curves", "thresholds"
+            (where there is a cross-validation), "replicates" and "patients" (where a model is an ensemble), and
+            "external_uses" and "tuned_folds" where they exist.
         """
+        names = list(self.scores["model"].unique())
+        has_replicates = (self.scores["replicate"] > 0).any()
         tables = {
             "comparison": self.frame(),
-            "tests": self.tests(),
+            "tests": self.tests(reference=names[0] if len(names) > MAX_MODELS_IN_ALL_PAIRS else None),
+            "replicates": self.replicates() if has_replicates else None,
+            "patients": self.patients() if has_replicates else None,
             "scores": self.scores,
             "calibration": self.calibration(),
             "calibration_curves": self.calibration_curves(),
@@ -145,8 +157,10 @@ class ModelComparison:
     def frame(self, *, confidence_level=0.95, random_state=0):
         """Summarise the scores of every model.
 
-        Scores of a cross-validation are pooled over the folds. "auc_fold_mean", "average_precision_fold_mean" and
-        "accuracy_fold_mean" are means over the values of the single folds, without an interval.
+        The AUC of a cross-validation ("auc") is the mean over its folds: it compares only patients who were scored by
+        the same fit. "auc_pooled" ranks the patients of all folds together; where the levels of the folds differ,
+        which "fold_level_share" shows, it compares fits rather than patients. All other metrics are those of the
+        pooled predictions. With repeats, they and their limits are means over the repeats.
 
         Parameters
         ----------
@@ -158,42 +172,29 @@ class ModelComparison:
         Returns
         -------
         DataFrame
-            Columns ``model``, ``evaluation``, ``metric``, ``class``, ``value``, ``low``, ``high``, ``method``.
+            Columns ``model``, ``evaluation``, ``metric``, ``class``, ``value``, ``low``, ``high``, ``method``. For an
+            ensemble "auc_single_network" is the mean AUC of its members, see :meth:`replicates`.
 
         Notes
         -----
-        Folds share training patients, so out-of-fold scores are not independent. Intervals of a cross-validation are
-        widened as if the variance were that of Nadeau and Bengio [1]_, 1 + k / (k - 1) times the plain one for k folds.
-        Those of AUPRC and F1 are then normal intervals on the logit scale, since BCa limits so far out depend on the
-        outermost resamples. A simulation with linear discriminant analysis of 59 patients shows the need for it:
-        DeLong's plain 95 % interval of the pooled AUC misses the true mean AUC of the folds in 14 to 16 % of cohorts
-        without a signal. The widened interval misses it in 1 to 4 %, and in 0 to 1 % at an AUC of 0.73, where it is
-        conservative. Widened intervals of AUPRC miss in 1 to 5 %, of the Brier score in 0 to 4 %, of accuracy and F1 in
-        0 to 2 % (``python tests/benchmarks/cross_validation.py 300``).
+        Intervals of the AUC hold the sampling of patients and, for an ensemble, the randomness of its training
+        (jackknife over the members). A model without replicates, such as a forest, has an interval for this one fit.
+
+        Folds share training patients, so out-of-fold scores are not independent. Variances of a cross-validation are
+        therefore 1 + k / (k - 1) times the plain ones for k folds [1]_. A fold with one outcome only has no AUC; then
+        "auc" is NaN and its method says which folds these are. Simulated coverage of all these intervals is in the
+        user guide.
 
         References
         ----------
         .. [1] Nadeau C, Bengio Y. Inference for the generalization error. Mach Learn 52, 239-281 (2003).
         """
+        return self._per_model(
+            partial(summarise, confidence_level=confidence_level, random_state=random_state), self.scores
+        )
 
-        def summary(scores):
-            table = score_table(
-                scores["y_true"].to_numpy(),
-                scores["y_score"].to_numpy(),
-                threshold=scores["threshold"].to_numpy(),
-                confidence_level=confidence_level,
-                random_state=random_state,
-                variance_factor=_factor(scores),
-            )
-            if scores["evaluation"].iloc[0] == CROSS_VALIDATION:
-                table["method"] += WIDENED
-                table = pd.concat([table, _fold_means(scores)], ignore_index=True)
-            return table
-
-        return self._per_model(summary)
-
-    def tests(self, *, confidence_level=0.95):
-        """Compare the models in pairs on the same patients.
+    def replicates(self, *, confidence_level=0.95):
+        """Describe how much the AUC of each ensemble's single networks depends on the training.
 
         Parameters
         ----------
@@ -203,22 +204,65 @@ class ModelComparison:
         Returns
         -------
         DataFrame
-            Columns ``evaluation``, ``metric`` ("auc"; on the external set "accuracy"; in a cross-validation
-            "auc_fold_mean", "average_precision_fold_mean" and "accuracy_fold_mean"), ``model_a``, ``model_b``,
-            ``difference`` (a minus b), ``low``, ``high``, ``statistic``, ``p_value``, ``p_holm`` (adjusted over the
-            pairs within one evaluation and metric) and ``method``.
+            One row per ensemble and evaluation: ``model``, ``evaluation``, ``n_replicates``, the columns of
+            :func:`~sklearn_pspd.statistics.replicated_auc` and ``changing_class``, the proportion of patients whom not
+            all networks classify alike.
+
+        Raises
+        ------
+        InputError
+            If no model is an ensemble, or a fold has one outcome only.
+        """
+        return self._per_model(partial(replicate_table, confidence_level=confidence_level), self._of_ensembles())
+
+    def patients(self):
+        """Describe how much the score of each patient depends on the training.
+
+        Returns
+        -------
+        DataFrame
+            One row per ensemble, evaluation and scoring: ``model``, ``evaluation``, ``repeat``, ``fold``,
+            ``patient_id``, ``y_true``, ``y_score`` of the ensemble, and over its single networks ``std``, ``lowest``
+            and ``highest`` probability and ``classified_pspd``, the proportion that classify the patient as PsPD.
+
+        Raises
+        ------
+        InputError
+            If no model is an ensemble.
+        """
+        return self._per_model(patient_table, self._of_ensembles())
+
+    def tests(self, *, reference=None, confidence_level=0.95):
+        """Compare the models in pairs on the same patients.
+
+        Parameters
+        ----------
+        reference : str, default=None
+            The model that is compared with each of the others; None compares all pairs.
+        confidence_level : float, default=0.95
+            Coverage of the intervals, in (0, 1).
+
+        Returns
+        -------
+        DataFrame
+            Columns ``evaluation``, ``metric`` ("auc", "accuracy" and, for ensembles, "auc_single_network"),
+            ``model_a``, ``model_b``, ``difference`` (a minus b), ``low``, ``high``, ``statistic``, ``p_value``,
+            ``p_holm`` (adjusted over the pairs within one evaluation and metric) and ``method``.
+
+        Raises
+        ------
+        InputError
+            If there is no such model, or models were not scored on the same patients in the same folds.
 
         Notes
         -----
         On the external set AUCs are compared by DeLong's paired test, accuracies by McNemar's exact test. In a
-        cross-validation the variance of DeLong's test is corrected for shared training patients as in :meth:`frame`;
-        accuracies and AUCs of the folds (those with both outcomes) are compared by the corrected resampled t-test.
-        Without the correction DeLong's test at the 5 % level finds two useless models different in 18 to 21 % of
-        simulated cohorts of 59 patients, with it in 3 to 7 % (``python tests/benchmarks/cross_validation.py 300``). See
-        :func:`~sklearn_pspd.statistics.delong_test`.
+        cross-validation AUCs are compared within folds, with the variance corrected for shared training patients as in
+        :meth:`frame`, and accuracies of the folds by the corrected resampled t-test. Tests of single networks use all
+        replicates. Simulated sizes of these tests are in the user guide.
         """
         tables = [
-            _paired_tests(evaluation, scores, confidence_level)
+            paired_tests(evaluation, scores, reference, confidence_level)
             for evaluation, scores in self.scores.groupby("evaluation", sort=False)
         ]
         return pd.concat(tables, ignore_index=True)
@@ -241,7 +285,7 @@ class ModelComparison:
             ``is_optimistic``: True where the threshold was learned from the patients to whom it is applied, as in the
             cross-validation and, under the rule "equal_error, test set", in the paper's own external test.
         """
-        return threshold_table(self.scores, rules, random_state)
+        return threshold_table(of_model(self.scores), rules, random_state)
 
     def calibration(self, *, confidence_level=0.95):
         """Estimate calibration intercept and slope of every model.
@@ -259,15 +303,16 @@ class ModelComparison:
         """
 
         def intercept_and_slope(scores):
-            level = {"confidence_level": _level(scores, confidence_level)}
+            level = {"confidence_level": coverage(scores, confidence_level)}
             outcomes_and_risks = scores["y_true"], scores["y_score"]
+            strata = {}
             found = {
                 "intercept": calibration_intercept(*outcomes_and_risks, **level),
-                "slope": calibration_slope(*outcomes_and_risks, **level),
+                "slope": calibration_slope(*outcomes_and_risks, **strata, **level),
             }
             return pd.DataFrame([{"metric": metric, **estimate._asdict()} for metric, estimate in found.items()])
 
-        return self._per_model(intercept_and_slope)
+        return self._per_model(partial(mean_over_repeats, intercept_and_slope), of_model(self.scores))
 
     def calibration_curves(self, *, n_bins=4, confidence_level=0.95):
         """Tabulate predicted probabilities against observed proportions of PsPD.
@@ -286,12 +331,14 @@ class ModelComparison:
         """
 
         def curve(scores):
-            level = _level(scores, confidence_level)
+            # Repeats can differ in the number of groups, so their curves have no mean.
+            first = scores[scores["repeat"] == scores["repeat"].iloc[0]]
+            level = coverage(first, confidence_level)
             return calibration_table(
-                scores["y_true"], scores["y_score"], n_bins=min(n_bins, len(scores)), confidence_level=level
+                first["y_true"], first["y_score"], n_bins=min(n_bins, len(first)), confidence_level=level
             )
 
-        return self._per_model(curve)
+        return self._per_model(curve, of_model(self.scores))
 
     def decision_curves(self, *, thresholds=None, confidence_level=0.95):
         """Tabulate the net benefit of every model.
@@ -310,15 +357,22 @@ class ModelComparison:
         """
 
         def curve(scores):
-            level = _level(scores, confidence_level)
+            level = coverage(scores, confidence_level)
             return decision_curve(scores["y_true"], scores["y_score"], thresholds=thresholds, confidence_level=level)
 
-        return self._per_model(curve)
+        return self._per_model(partial(mean_over_repeats, curve), of_model(self.scores))
 
-    def _per_model(self, tabulate):
+    def _of_ensembles(self):
+        is_ensemble = self.scores.groupby("model")["replicate"].transform("max") > 0
+        if not is_ensemble.any():
+            raise InputError("no model is an ensemble, so there are no replicates of its training")
+        return self.scores[is_ensemble]
+
+    @staticmethod
+    def _per_model(tabulate, scores):
         tables = []
-        for (model, evaluation), scores in self.scores.groupby(["model", "evaluation"], sort=False):
-            table = tabulate(scores)
+        for (model, evaluation), part in scores.groupby(["model", "evaluation"], sort=False):
+            table = tabulate(part)
             table.insert(0, "evaluation", evaluation)
             table.insert(0, "model", model)
             tables.append(table)
@@ -330,87 +384,3 @@ def _prevalence_elsewhere(is_positive, folds):
     if len(np.unique(folds)) == 1:
         return np.full(len(folds), is_positive.mean())
     return np.array([is_positive[folds != fold].mean() for fold in folds])
-
-
-def _fold_means(scores):
-    """Return one row per metric: the mean over the folds that have it, without an interval."""
-    rows = []
-    for metric, of_folds in FOLD_METRICS.items():
-        values = of_folds(scores)
-        row = {"metric": metric, "class": "", "value": np.mean(values) if len(values) else np.nan}
-        rows.append({**row, "low": np.nan, "high": np.nan, "method": f"mean of {len(values)} folds"})
-    return pd.DataFrame(rows)
-
-
-def _paired_tests(evaluation, scores, confidence_level):
-    level = {"confidence_level": confidence_level}
-    by_model = {model: rows.set_index("patient_id") for model, rows in scores.groupby("model", sort=False)}
-    rows = []
-    for (name_a, a), (name_b, b) in combinations(by_model.items(), 2):
-        b = b.loc[a.index]
-        y = a["y_true"].to_numpy()
-        both_scores = (part["y_score"].to_numpy() for part in (a, b))
-        if evaluation == CROSS_VALIDATION:
-            found = {
-                "auc": delong_test(y, *both_scores, variance_factor=_factor(a), **level),
-                **_fold_tests(a, b, level),
-            }
-        else:
-            predictions = [(part["y_score"] >= part["threshold"]).to_numpy() for part in (a, b)]
-            found = {
-                "auc": delong_test(y, *both_scores, **level),
-                "accuracy": mcnemar_test(y == 1, *predictions, **level),
-            }
-        rows += [
-            {"evaluation": evaluation, "metric": metric, "model_a": name_a, "model_b": name_b, **test._asdict()}
-            for metric, test in found.items()
-        ]
-    table = pd.DataFrame(rows, columns=TEST_COLUMNS)
-    # Cross-validation may have no test of folds, and one model none at all.
-    adjusted = table.groupby("metric")["p_value"].transform(lambda p: holm(p.to_numpy())) if len(table) else []
-    table.insert(table.columns.get_loc("p_value") + 1, "p_holm", adjusted)
-    return table
-
-
-def _fold_tests(a, b, level):
-    """Compare two models by the scores of single folds, each metric over the folds that have it."""
-    n_test = float(a["fold"].value_counts().mean())
-    sizes = {"n_train": len(a) - n_test, "n_test": n_test}
-    pairs = {metric: (of_folds(a), of_folds(b)) for metric, of_folds in FOLD_METRICS.items()}
-    return {
-        metric: corrected_resampled_ttest(*scores, **sizes, **level)
-        for metric, scores in pairs.items()
-        if len(scores[0]) > 1
-    }
-
-
-def _fold_accuracies(scores):
-    is_right = (scores["y_score"] >= scores["threshold"]) == (scores["y_true"] == 1)
-    return is_right.groupby(scores["fold"]).mean().to_numpy()
-
-
-def _fold_values(metric, scores):
-    """Return a metric of the folds with both outcomes."""
-    table = fold_table(scores["y_true"].to_numpy(), scores["y_score"].to_numpy(), scores["fold"].to_numpy())
-    values = table.loc[~table["fold"].isin(["mean", "pooled"]), metric].to_numpy(dtype=np.float64)
-    return values[~np.isnan(values)]
-
-
-FOLD_METRICS = {
-    "auc_fold_mean": partial(_fold_values, "auc"),
-    "average_precision_fold_mean": partial(_fold_values, "average_precision"),
-    "accuracy_fold_mean": _fold_accuracies,
-}
-
-
-def _factor(scores):
-    """Return the factor by which shared training patients increase the variance; 1 on an external set."""
-    n_folds = scores["fold"].nunique()
-    if scores["evaluation"].iloc[0] != CROSS_VALIDATION or n_folds == 1:
-        return 1.0
-    n_test = len(scores) / n_folds
-    return shared_training_factor(n_folds, len(scores) - n_test, n_test)
-
-
-def _level(scores, confidence_level):
-    return widened_level(confidence_level, _factor(scores))

@@ -75,6 +75,39 @@ def make_splits(cv, X, y, random_state):
     return splits
 
 
+def number_repeats(splits):
+    """Return for each fold of a cross-validation which repeat it belongs to, counted from one.
+
+    Parameters
+    ----------
+    splits : list of tuple of ndarray
+        Training and test rows, as :func:`make_splits` returns them.
+
+    Returns
+    -------
+    list of int
+        A repeat ends where a patient is tested again.
+
+    Raises
+    ------
+    InputError
+        If the repeats do not test the same patients, once each.
+    """
+    repeats, tested = [], [set()]
+    for _, test in splits:
+        rows = set(np.asarray(test).tolist())
+        if rows & tested[-1]:
+            tested.append(set())
+        tested[-1] |= rows
+        repeats.append(len(tested))
+    if any(rows != tested[0] for rows in tested):
+        raise InputError(
+            "cv tests some patients more often than others; use folds that test each patient once, or repeats of such "
+            "folds, for example RepeatedStratifiedKFold"
+        )
+    return repeats
+
+
 def _make_splitter(cv, y, random_state):
     if not isinstance(cv, Integral):
         return check_cv(cv, y, classifier=True)

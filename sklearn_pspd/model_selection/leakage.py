@@ -4,18 +4,32 @@ import hashlib
 
 import numpy as np
 import pandas as pd
+from sklearn.base import clone
+from sklearn.model_selection import StratifiedKFold
+from sklearn.utils.parallel import Parallel, delayed
 
 from sklearn_pspd.cohort.columns import CLINICAL_COLUMNS
 from sklearn_pspd.cohort.problems import normalise_ids
 from sklearn_pspd.exceptions import InputError
 from sklearn_pspd.loading import SliceStackLoader
-from sklearn_pspd.statistics import roc_auc
+from sklearn_pspd.statistics import Estimate, expected_auc_interval, roc_auc
+from sklearn_pspd.statistics.auc_intervals import auc_estimate
+from sklearn_pspd.statistics.fold_design import auc_covariance, fold_design, influences, placements_within
+from sklearn_pspd.statistics.intervals import normal_quantile
 
 from .folds import check_outcomes
 
 # A single clinical feature whose AUC has a lower confidence limit above this value is more likely leakage than a
 # discovery: the paper's seven features together have an AUC of 0.52 on the external site.
 SUSPICIOUS_AUC = 0.75
+
+# If a feature with this AUC would not be found suspicious, the patients are too few to tell.
+STRONG_AUC = 0.95
+
+UNKNOWN_AUC = Estimate(np.nan, np.nan, np.nan, "not defined")
+
+# Folds in which a category is scored by the outcomes of the other folds.
+N_FOLDS = 5
 
 
 def audit_leaks(X, y, *, X_test=None, loader=None, feature_names=None):
@@ -39,7 +53,7 @@ def audit_leaks(X, y, *, X_test=None, loader=None, feature_names=None):
     -------
     DataFrame
         One row per finding; columns ``finding``, ``patients`` (their ids, comma-separated), ``sites``, ``column`` and
-        ``detail``. Empty if nothing was found.
+        ``detail``. Empty if nothing was found, and enough patients were there to find it.
 
     Raises
     ------
@@ -50,13 +64,14 @@ def audit_leaks(X, y, *, X_test=None, loader=None, feature_names=None):
     Notes
     -----
     The findings are "same patient" (ids are compared without letter case and surrounding blanks), "same image file",
-    "same pixels" (equal slice stacks), "same clinical values" (all features equal), and "reveals the outcome". A
-    feature reveals the outcome if its AUC alone is 1, or if the 95 % confidence interval of this AUC lies above 0.75,
-    in either direction (our criterion). A category is scored by the prevalence of PsPD among its patients. Whether a
-    value is missing is tested as well.
+    "same pixels" (equal slice stacks), "same clinical values" (all features equal), "reveals the outcome" and "too few
+    patients to tell". A feature reveals the outcome if its AUC alone is 1, or if the 95 % confidence interval of this
+    AUC lies above 0.75 (our criterion); see :func:`single_feature_aucs`. If no feature does, and the patients are so
+    few that even an AUC of 0.95 would not be found, the last finding states the largest AUC of a feature.
 
-    The first four findings mean, with few exceptions, that a patient is in the table twice. The last one concerns the
-    definition of the outcome: if the label was derived from timing, the days since radiotherapy repeat it.
+    The first four findings mean, with few exceptions, that a patient is in the table twice. "reveals the outcome"
+    concerns the definition of the outcome: if the label was derived from timing, the days since radiotherapy repeat it.
+    Images are read one patient at a time (per process of the loader), and only a hash of their pixels is kept.
 
     Examples
     --------
@@ -84,8 +99,117 @@ def audit_leaks(X, y, *, X_test=None, loader=None, feature_names=None):
     findings = [row for finding, key in keys.items() for row in _duplicates(everyone, finding, key)]
 
     # Features are tested on training patients only: the outcomes of the external site are not to be looked at.
-    findings += [row for name in names for row in _revealing(X[name], y)]
+    features = single_feature_aucs(X, y, feature_names=names)
+    revealing = features[(features["low"] > SUSPICIOUS_AUC) | (features["auc"] == 1)]
+    findings += [_finding("reveals the outcome", row, "") for row in revealing.itertuples()]
+    n_pspd, n_pd = int(y.sum()), int((y == 0).sum())
+    if names and revealing.empty and not _is_enough(n_pspd, n_pd):
+        largest = next(features.dropna(subset="auc").sort_values("auc", ascending=False).itertuples(), None)
+        findings.append(_finding("too few patients to tell", largest, f"{n_pspd} with PsPD, {n_pd} with PD; largest: "))
     return pd.DataFrame(findings, columns=["finding", "patients", "sites", "column", "detail"])
+
+
+def single_feature_aucs(X, y, *, feature_names=None):
+    """Estimate how well each feature alone separates the outcomes.
+
+    Parameters
+    ----------
+    X : DataFrame of shape (n_patients, n_columns)
+        Cohort table of the training patients.
+    y : array-like of shape (n_patients,)
+        0 = PD, 1 = PsPD.
+    feature_names : sequence of str, default=None
+        Columns to test. None takes the clinical columns that X has.
+
+    Returns
+    -------
+    DataFrame
+        Two rows per feature; columns ``column``, ``scored_by`` ("this feature alone" or "whether it is missing"),
+        ``auc`` with the limits ``low`` and ``high`` of its 95 % interval, and ``n_patients``. NaN where no AUC can be
+        computed.
+
+    Raises
+    ------
+    InputError
+        If y contains values other than 0 and 1, or X and y differ in length.
+
+    Notes
+    -----
+    A number is its own score, in the direction in which its AUC is at least 0.5. A category is scored by the proportion
+    of PsPD among the patients of the same category in the other of five stratified folds, and by the overall proportion
+    where there are none, so that many rare categories do not repeat the outcomes that they are scored by; the AUC is
+    then the mean over the folds.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sklearn_pspd.model_selection.leakage import single_feature_aucs
+    >>> X = pd.DataFrame({"interval_days": [200, 50, 210, 60, 190]})
+    >>> table = single_feature_aucs(X, [0, 1, 0, 1, 0], feature_names=["interval_days"])
+    >>> table[["column", "scored_by", "auc"]].round(2)
+              column            scored_by  auc
+    0  interval_days   this feature alone  1.0
+    1  interval_days  whether it is missing  NaN
+    """
+    y = check_outcomes(y, "y")
+    if len(X) != len(y):
+        raise InputError(f"X must have one row per outcome ({len(y)}); got {len(X)} rows")
+    names = [name for name in CLINICAL_COLUMNS if name in X] if feature_names is None else list(feature_names)
+    rows = []
+    for name in names:
+        missing = X[name].isna().to_numpy()
+        present = X[name][~missing]
+        of_values = _auc_of_numbers if pd.api.types.is_numeric_dtype(present.dtype) else _auc_of_categories
+        for scored_by, auc, n in (
+            ("this feature alone", of_values(present.to_numpy(), y[~missing]), len(present)),
+            ("whether it is missing", _auc_of_numbers(missing, y), len(y)),
+        ):
+            row = {"column": name, "scored_by": scored_by, "auc": auc.value, "low": auc.low, "high": auc.high}
+            rows.append({**row, "n_patients": n})
+    return pd.DataFrame(rows, columns=["column", "scored_by", "auc", "low", "high", "n_patients"])
+
+
+def _auc_of_numbers(values, y):
+    """Return the AUC in the direction in which it is at least 0.5; NaN without two outcomes and two values."""
+    if len(np.unique(y)) < 2 or len(np.unique(values)) < 2:
+        return UNKNOWN_AUC
+    score = values.astype(np.float64)
+    auc = roc_auc(y, score)
+    return auc if auc.value >= 0.5 else roc_auc(y, -score)
+
+
+def _auc_of_categories(values, y):
+    """Return the mean AUC over folds of categories that are scored by the other folds; NaN with too few patients."""
+    n_folds = min(N_FOLDS, int(np.bincount(y, minlength=2).min()) // 2)
+    if n_folds < 2 or len(pd.unique(values)) < 2:
+        return UNKNOWN_AUC
+    score, fold = np.empty(len(y)), np.empty(len(y), dtype=np.intp)
+    for number, (others, own) in enumerate(StratifiedKFold(n_folds, shuffle=True, random_state=0).split(y, y)):
+        prevalence = y[others].mean()
+        counts = pd.Series(y[others]).groupby(values[others]).agg(["sum", "size"])
+        # Shrunk towards the prevalence by one patient, so that a rare category is not certain.
+        learned = (counts["sum"] + prevalence) / (counts["size"] + 1)
+        score[own] = pd.Series(values[own]).map(learned).fillna(prevalence).to_numpy()
+        fold[own] = number
+    # The scores hardly depend on which patients are left out, so that their variance is that of separate patients.
+    design = fold_design(y == 1, fold)._replace(factor=1.0)
+    auc, placement = placements_within(design, score)
+    variance = auc_covariance(design, influences(design, placement)[np.newaxis])[0, 0]
+    return auc_estimate(design, auc, variance, normal_quantile(0.95))
+
+
+def _is_enough(n_pspd, n_pd):
+    """Return whether a feature with a large AUC would be found suspicious among so many patients."""
+    return min(n_pspd, n_pd) > 0 and expected_auc_interval(STRONG_AUC, n_pspd, n_pd)[0] > SUSPICIOUS_AUC
+
+
+def _finding(finding, feature, before):
+    """Return a finding about a feature, a row of the table of single features; None if no feature could be tested."""
+    row = {"finding": finding, "patients": "", "sites": "", "column": "" if feature is None else feature.column}
+    if feature is None:
+        return {**row, "detail": f"{before}no feature could be tested"}
+    auc = f"AUC {feature.auc:.2f} ({feature.low:.2f} to {feature.high:.2f}) of {feature.scored_by}"
+    return {**row, "detail": before + auc}
 
 
 def _duplicate_keys(X, names, loader):
@@ -101,10 +225,24 @@ def _duplicate_keys(X, names, loader):
 
 
 def _pixel_hashes(X, loader):
+    """Return a hash of each patient's stack; all patients whose images cannot be loaded are named in one error."""
     if not isinstance(loader, SliceStackLoader):
         raise InputError(f"loader must be a SliceStackLoader; got {type(loader).__name__}")
-    stacks = loader.fit_transform(X)
-    return pd.Series([hashlib.sha256(np.ascontiguousarray(s.pixels)).hexdigest() for s in stacks], index=X.index)
+    single = clone(loader).set_params(n_jobs=None)
+    hashes = Parallel(n_jobs=loader.n_jobs)(delayed(_pixel_hash)(X.iloc[[row]], single) for row in range(len(X)))
+    failed = [row for row, found in enumerate(hashes) if found is None]
+    if failed:
+        single.fit_transform(X.iloc[failed])
+    return pd.Series(hashes, index=X.index)
+
+
+def _pixel_hash(row, loader):
+    """Return the hash of one patient's stack, or None if the images cannot be loaded."""
+    try:
+        (stack,) = loader.fit_transform(row)
+    except InputError:
+        return None
+    return hashlib.sha256(np.ascontiguousarray(stack.pixels)).hexdigest()
 
 
 def _duplicates(X, finding, key):
@@ -123,31 +261,3 @@ def _duplicates(X, finding, key):
             "column": "",
             "detail": f"{len(rows)} rows{across}",
         }
-
-
-def _revealing(values, y):
-    """Yield a finding if the values of a column reveal the outcome, and one if its missing values do."""
-    # A number is its own score; a category is scored by its prevalence of PsPD.
-    missing = values.isna().to_numpy()
-    present = values[~missing]
-    if pd.api.types.is_numeric_dtype(present.dtype):
-        score = present.to_numpy(dtype=np.float64)
-    else:
-        score = pd.Series(y[~missing]).groupby(present.to_numpy()).transform("mean").to_numpy()
-
-    # An AUC needs two outcomes and two different scores. Low values may reveal PsPD as well as high ones.
-    tested = [("this feature alone", score, y[~missing]), ("whether it is missing", missing.astype(np.float64), y)]
-    for what, feature, outcome in tested:
-        if len(np.unique(outcome)) < 2 or len(np.unique(feature)) < 2:
-            continue
-        auc = roc_auc(outcome, feature)
-        if auc.value < 0.5:
-            auc = roc_auc(outcome, -feature)
-        if auc.low > SUSPICIOUS_AUC or auc.value == 1:
-            yield {
-                "finding": "reveals the outcome",
-                "patients": "",
-                "sites": "",
-                "column": values.name,
-                "detail": f"AUC {auc.value:.2f} ({auc.low:.2f} to {auc.high:.2f}) of {what}",
-            }

@@ -5,17 +5,21 @@ from numbers import Integral
 
 import numpy as np
 import pandas as pd
-from sklearn.base import clone
-from sklearn.model_selection import check_cv, cross_val_score
+from sklearn.metrics import check_scoring
+from sklearn.model_selection import check_cv
 from sklearn.utils import check_random_state
 
+from sklearn_pspd._sklearn import _safe_indexing
 from sklearn_pspd.cohort.columns import CLINICAL_COLUMNS
 from sklearn_pspd.exceptions import InputError
 
-from .folds import check_outcomes, make_splits
+from .fits import fit_on, refuse_tuned_seeds, seeded_clone
+from .folds import CROSS_VALIDATION, EXTERNAL, check_outcomes, make_splits
 from .parallel import Tasks
 
 PERMUTED_LINKS = ("label", "image", "clinical", "pairing")
+# Fewer permutations cannot reach p = 0.05, whatever their scores are.
+FEWEST_FOR_P_VALUE = 19
 
 # Scores of the same ranking can differ in the last digits if they are summed in another order.
 ROUNDING = 1e-9
@@ -33,17 +37,32 @@ class NegativeControl:
         Mean score over folds on the original data.
     permutation_scores : ndarray of shape (n_permutations,)
         Mean score over folds for each permutation.
+    external_score : float or None
+        Score on the external set of the model trained on the original data; None without an external set.
+    external_permutation_scores : ndarray of shape (n_permutations,) or None
+        Scores on the external set, with its true outcomes, of the models trained on permuted data.
     """
 
     permuted: str
     score: float
     permutation_scores: np.ndarray
+    external_score: float | None = None
+    external_permutation_scores: np.ndarray | None = None
 
     @property
     def p_value(self):
-        """Proportion of permutations, including the original data, that score at least as high as the original data."""
-        n_as_high = int(np.count_nonzero(self.permutation_scores >= self.score - ROUNDING))
-        return (1 + n_as_high) / (1 + len(self.permutation_scores))
+        """Proportion of permutations, including the original data, that score at least as high as the original data.
+
+        NaN with fewer than 19 permutations: they show that the protocol runs, not that it is free of leakage.
+        """
+        return _p_value(self.score, self.permutation_scores)
+
+    @property
+    def external_p_value(self):
+        """The same for the scores on the external set; None without one."""
+        if self.external_score is None:
+            return None
+        return _p_value(self.external_score, self.external_permutation_scores)
 
     @property
     def resolution(self):
@@ -56,20 +75,33 @@ class NegativeControl:
         Returns
         -------
         DataFrame
-            One row; columns ``permuted``, ``score``, ``permuted_mean``, ``permuted_std``, ``n_permutations``,
-            ``p_value`` and ``resolution``.
+            One row per evaluation ("cross-validation" and, with an external set, "external"); columns ``evaluation``,
+            ``permuted``, ``score``, ``permuted_mean``, ``permuted_std``, ``n_permutations``, ``p_value`` and
+            ``resolution``.
         """
-        scores = self.permutation_scores
-        row = {
-            "permuted": self.permuted,
-            "score": self.score,
-            "permuted_mean": scores.mean(),
-            "permuted_std": scores.std(ddof=1) if len(scores) > 1 else np.nan,
-            "n_permutations": len(scores),
-            "p_value": self.p_value,
-            "resolution": self.resolution,
-        }
-        return pd.DataFrame([row])
+        rows = [(CROSS_VALIDATION, self.score, self.permutation_scores, self.p_value)]
+        if self.external_score is not None:
+            rows.append((EXTERNAL, self.external_score, self.external_permutation_scores, self.external_p_value))
+        return pd.DataFrame(
+            {
+                "evaluation": evaluation,
+                "permuted": self.permuted,
+                "score": score,
+                "permuted_mean": scores.mean(),
+                "permuted_std": scores.std(ddof=1) if len(scores) > 1 else np.nan,
+                "n_permutations": len(scores),
+                "p_value": p_value,
+                "resolution": self.resolution,
+            }
+            for evaluation, score, scores, p_value in rows
+        )
+
+
+def _p_value(score, permutation_scores):
+    if len(permutation_scores) < FEWEST_FOR_P_VALUE:
+        return float("nan")
+    n_as_high = int(np.count_nonzero(permutation_scores >= score - ROUNDING))
+    return (1 + n_as_high) / (1 + len(permutation_scores))
 
 
 def negative_control(
@@ -81,6 +113,9 @@ def negative_control(
     n_permutations=100,
     cv=10,
     scoring="roc_auc",
+    X_test=None,
+    y_test=None,
+    unpermuted=None,
     random_state=None,
     n_jobs=None,
     on_progress=None,
@@ -109,9 +144,18 @@ def negative_control(
         Number of permutations to draw. The paper has one.
     cv : int, splitter or iterable, default=10
         Number of stratified, shuffled folds, a scikit-learn splitter, or the splits themselves. If it is a number, the
-        folds are drawn for each permutation separately, from the same seed.
+        folds are drawn for each permutation separately, from the same seed; those of the original data are the folds of
+        :func:`compare_models` with this `random_state`.
     scoring : str or callable, default="roc_auc"
         As in scikit-learn.
+    X_test : DataFrame, default=None
+        Cohort table of the external site. Each model is also trained on all permuted patients and scored on these, with
+        their true outcomes: the second half of the paper's negative control (its supplement S1B).
+    y_test : array-like, default=None
+        Its outcomes.
+    unpermuted : float or tuple of float, default=None
+        Score on the original data, if it is known from a comparison on the same folds; with an external set, this score
+        and the external one. None fits the pipeline on the original data too.
     random_state : int, RandomState instance or None, default=None
         Seed of permutations and folds.
     n_jobs : int, default=None
@@ -130,6 +174,10 @@ def negative_control(
         If `permute` is not one of the options, there are no permutations, X lacks the clinical columns that are to be
         permuted, y contains values other than 0 and 1, a class has fewer patients than there are folds, or a score is
         undefined, such as the AUC of a fold with one outcome only.
+
+    See Also
+    --------
+    compare_models : The same folds and seeds, without permutation.
 
     Notes
     -----
@@ -159,27 +207,40 @@ def negative_control(
         raise InputError(f"permute must be one of {', '.join(PERMUTED_LINKS)}; got {permute!r}")
     if not isinstance(n_permutations, Integral) or n_permutations < 1:
         raise InputError(f"n_permutations must be a whole number of at least 1; got {n_permutations!r}")
+    if (X_test is None) != (y_test is None):
+        raise InputError("X_test and y_test come together; one of them is None")
+    refuse_tuned_seeds({"negative_control": pipeline})
     columns = _columns_to_permute(X, permute)
     if not isinstance(cv, Integral):
         cv = check_cv(cv, y, classifier=True)  # a generator gives its splits only once
+    external = None if X_test is None else (X_test, check_outcomes(y_test, "y_test"))
+    known = None if unpermuted is None else np.broadcast_to(unpermuted, 1 if external is None else 2)
 
-    # Draw all permutations in advance, so that they do not depend on n_jobs; the first one is the original data.
+    # Draw all permutations in advance, so that they do not depend on n_jobs; number 0 is the original data.
     rng = check_random_state(random_state)
-    seed = int(rng.randint(2**31 - 1))
-    orders = [None] + [_draw_order(y, permute, rng) for _ in range(n_permutations)]
+    # The folds of the original data are those that a comparison of models draws from this number.
+    seed = random_state if isinstance(random_state, Integral) else int(rng.randint(2**31 - 1))
+    orders = {0: None} if known is None else {}
+    orders |= {number: _draw_order(y, permute, rng) for number in range(1, n_permutations + 1)}
 
     # Validate the whole pipeline on each of them.
-    calls = [(clone(pipeline), *_permuted(X, y, permute, columns, order), cv, scoring, seed) for order in orders]
-    descriptions = ["unpermuted", *(f"permutation {number} of {n_permutations}" for number in range(1, len(calls)))]
-    scores = list(Tasks(len(calls), n_jobs, on_progress).run(_mean_score, calls, descriptions))
+    scorer = check_scoring(pipeline, scoring)
+    calls = [
+        (pipeline, number, *_permuted(X, y, permute, columns, order), cv, scorer, seed, external)
+        for number, order in orders.items()
+    ]
+    descriptions = [f"permutation {number} of {n_permutations}" if number else "unpermuted" for number in orders]
+    scores = list(Tasks(len(calls), n_jobs, on_progress).run(_validate, calls, descriptions))
 
     # NaN is never at least as high as the original score, so it would count as evidence.
-    if undefined := [name for name, score in zip(descriptions, scores, strict=True) if not np.isfinite(score)]:
+    if undefined := [name for name, found in zip(descriptions, scores, strict=True) if not np.isfinite(found).all()]:
         raise InputError(
             f"the score is undefined in {len(undefined)} of {len(scores)} validations (first: {undefined[0]}); a fold "
             "may contain one outcome only: use stratified folds, or fewer folds"
         )
-    return NegativeControl(permute, float(scores[0]), np.asarray(scores[1:], dtype=np.float64))
+    table = np.array(scores if known is None else [known, *scores], dtype=np.float64)
+    (score, permuted), *of_external = [(float(column[0]), column[1:]) for column in table.T]
+    return NegativeControl(permute, score, permuted, *(of_external[0] if of_external else ()))
 
 
 def _columns_to_permute(X, permute):
@@ -218,6 +279,18 @@ def _permuted(X, y, permute, columns, order):
     return X, y[order] if permute in ("label", "image") else y
 
 
-def _mean_score(pipeline, X, y, cv, scoring, seed):
-    folds = make_splits(cv, X, y, seed)
-    return cross_val_score(pipeline, X, y, cv=folds, scoring=scoring, error_score="raise").mean()
+def _validate(pipeline, number, X, y, cv, scorer, seed, external):
+    """Return the mean score over folds and, with an external set, the score on it of a fit on all patients.
+
+    Folds and seeds of the original data, number 0, are those of a comparison of models.
+    """
+    scores = []
+    for fold, (train, test) in enumerate(make_splits(cv, X, y, seed), start=1):
+        key = (fold, number) if number else (fold,)
+        model = fit_on(seeded_clone(pipeline, *key), X, y, train)
+        scores.append(scorer(model, _safe_indexing(X, test), y[test]))
+    found = [np.mean(scores)]
+    if external is not None:
+        model = seeded_clone(pipeline, *([0, number] if number else [])).fit(X, y)
+        found.append(scorer(model, *external))
+    return tuple(found)

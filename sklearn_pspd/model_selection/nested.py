@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 import pandas as pd
-from sklearn.base import clone
 
 from sklearn_pspd._sklearn import _safe_indexing
 from sklearn_pspd.exceptions import InputError
 
+from .fits import refuse_tuned_seeds, seeded_clone
 from .folds import check_outcomes, make_splits, warn_of_small_folds
 from .parallel import Tasks
 
@@ -97,9 +97,10 @@ def nested_cross_validate(search, X, y, *, cv=10, random_state=None, n_jobs=None
     y = check_outcomes(y, "y")
     if getattr(search, "refit", True) is False:
         raise InputError(f"{type(search).__name__}(refit=False) keeps no model that could be scored; set refit=True")
+    refuse_tuned_seeds({"nested_cross_validate": search})
     splits = make_splits(cv, X, y, random_state)
     warn_of_small_folds(splits, y, "nested_cross_validate")
-    calls = [(clone(search), X, y, *split, fold) for fold, split in enumerate(splits, start=1)]
+    calls = [(seeded_clone(search, fold), X, y, *split, fold) for fold, split in enumerate(splits, start=1)]
     descriptions = [f"outer fold {fold} of {len(splits)}" for fold in range(1, len(splits) + 1)]
     rows = list(Tasks(len(splits), n_jobs, on_progress).run(_tune_and_score, calls, descriptions))
     return NestedValidation(pd.DataFrame(rows))

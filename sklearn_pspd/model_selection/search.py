@@ -25,6 +25,7 @@ from sklearn_pspd._sklearn import (
 )
 from sklearn_pspd.exceptions import InputError
 
+from .fits import refuse_tuned_seeds, seeded_clone
 from .folds import make_splits, warn_of_small_folds
 from .parallel import report_progress
 
@@ -285,6 +286,7 @@ class SequentialSearchCV(BaseSearchCV):
         sequence = {name: list(values) for name, values in sequence.items()}
         if empty := [name for name, values in sequence.items() if not values]:
             raise InputError(f"param_sequence must contain at least one value for {', '.join(empty)}")
+        refuse_tuned_seeds({"the search": self})
         first_values = {name: values[0] for name, values in sequence.items()}
         try:
             clone(self.estimator).set_params(**clone(first_values, safe=False))
@@ -368,7 +370,7 @@ class SequentialSearchCV(BaseSearchCV):
         splits = StratifiedShuffleSplit(self.n_repeats, test_size=VALIDATION_FRACTION, random_state=seed)
         traces = Parallel(n_jobs=self.n_jobs, pre_dispatch=self.pre_dispatch)(
             delayed(_loss_trace)(
-                self.estimator,
+                seeded_clone(self.estimator, repeat),
                 X,
                 y,
                 train,
@@ -377,7 +379,7 @@ class SequentialSearchCV(BaseSearchCV):
                 fit_params=routed.estimator.fit,
                 sample_weight=routed.scorer.score.get("sample_weight"),
             )
-            for train, test in splits.split(np.zeros(len(y)), y)
+            for repeat, (train, test) in enumerate(splits.split(np.zeros(len(y)), y), start=1)
         )
         rows = [{"repeat": repeat, **row} for repeat, trace in enumerate(traces, start=1) for row in trace]
         return pd.DataFrame(rows)
@@ -443,7 +445,6 @@ class _HandOver(BaseEstimator):
 def _loss_trace(estimator, X, y, train, test, *, max_epochs, fit_params=None, sample_weight=None):
     """Return the losses after each pass over the training rows; everything is fitted on these alone."""
     # A pipeline prepares its data itself, with its memory, samplers and fit parameters.
-    estimator = clone(estimator)
     prefix, classifier = _last_step(estimator)
     hand_over = _HandOver(classifier)
     preparation = estimator.set_params(**{prefix[:-2]: hand_over}) if prefix else hand_over

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-from sklearn.base import clone
 
 from sklearn_pspd._sklearn import _safe_indexing
 from sklearn_pspd.cohort.problems import normalise_ids
@@ -12,7 +11,8 @@ from sklearn_pspd.exceptions import InputError
 
 from .comparison import ModelComparison
 from .external_uses import check_log, record_use
-from .folds import CROSS_VALIDATION, EXTERNAL, check_outcomes, make_splits
+from .fits import fit_on, refuse_tuned_seeds, score_rows, seeded_clone
+from .folds import CROSS_VALIDATION, EXTERNAL, check_outcomes, make_splits, number_repeats
 from .nested import inner_and_outer_score
 from .parallel import Tasks
 
@@ -38,6 +38,10 @@ def compare_models(
     patients that the model was trained on. This threshold needs neither test rows nor a second fit (ours; the paper
     took one from the test set).
 
+    A model whose last step has several members (``n_members`` of the network) is scored as an ensemble and member by
+    member. Each fold gives the models' seeds other values, so that the fits of different folds do not start from the
+    same initial weights; the fit on all of X keeps the seeds of the models.
+
     Parameters
     ----------
     models : dict of str to estimator
@@ -49,7 +53,8 @@ def compare_models(
         0 = PD, 1 = PsPD.
     cv : int, splitter or iterable, default=10
         Number of stratified, shuffled folds [1]_, a scikit-learn splitter, or the splits themselves, for example
-        ``LeaveOneGroupOut().split(X, y, X["site"])``.
+        ``LeaveOneGroupOut().split(X, y, X["site"])``. Each repeat of a repeated cross-validation, such as
+        :class:`~sklearn.model_selection.RepeatedStratifiedKFold`, must test each patient once.
     X_test : DataFrame, default=None
         Cohort table of the external site.
     y_test : array-like, default=None
@@ -75,10 +80,10 @@ def compare_models(
     Raises
     ------
     InputError
-        If there is no model, one has no ``predict_proba``, a class has fewer patients than there are folds, a patient
-        is in two test folds or is used to train the model that scores this patient, y holds anything but 0 and 1, a
-        patient is in two rows, or in X and in X_test (ids are compared without blanks and letter case), the external
-        set lacks an outcome, or the log holds something else.
+        If there is no model, one has no ``predict_proba`` or tunes its seed, a class has fewer patients than there are
+        folds, repeats do not test the same patients, a patient is used to train the model that scores this patient, y
+        holds anything but 0 and 1, a patient is in two rows, or in X and in X_test (ids are compared without blanks and
+        letter case), the external set lacks an outcome, or the log holds something else.
     FileNotFoundError
         If the folder of the log does not exist.
     PermissionError
@@ -98,7 +103,7 @@ def compare_models(
     >>> X = pd.DataFrame({"a": rng.normal(size=40) + y, "b": rng.normal(size=40)})
     >>> comparison = compare_models({"logistic": LogisticRegression()}, X, y, cv=4, random_state=0)
     >>> comparison.scores.shape
-    (40, 7)
+    (40, 9)
     """
     # Refuse what would make a result wrong, before hours of training.
     _check_models(models)
@@ -108,17 +113,18 @@ def compare_models(
     if external_log is not None:
         check_log(external_log)
     splits = make_splits(cv, X, y, random_state)
-    if len(tested := np.concatenate([test for _, test in splits])) != len(np.unique(tested)):
-        raise InputError("cv has a patient in more than one test fold; pooled scores need folds that share no patient")
+    repeats = number_repeats(splits)
 
     # One task per model and fold; fold 0 stands for a fit on all of X.
     tasks = [(name, fold, train, test) for name in models for fold, (train, test) in enumerate(splits, start=1)]
     if X_test is not None or keep_models:
         tasks += [(name, 0, np.arange(len(y)), None) for name in models]
-    calls = [
-        (clone(models[name]), name, fold, X, y, train, test, X_test, y_test, keep_models)
-        for name, fold, train, test in tasks
-    ]
+    calls = []
+    for name, fold, train, test in tasks:
+        fit = {"model": name, "evaluation": CROSS_VALIDATION if fold else EXTERNAL}
+        fit |= {"repeat": repeats[fold - 1] if fold else 0, "fold": fold}
+        model = seeded_clone(models[name], *([fold] if fold else []))
+        calls.append((model, fit, X, y, train, test, X_test, y_test, keep_models))
     what_for = "external set" if X_test is not None else "all patients"
     descriptions = [f"{name}, {f'fold {fold} of {len(splits)}' if fold else what_for}" for name, fold, _, _ in tasks]
     results = list(Tasks(len(calls), n_jobs, on_progress).run(_fit_and_score, calls, descriptions))
@@ -138,6 +144,7 @@ def _check_models(models):
         raise InputError(
             f"models without predict_proba, which gives the probability of PsPD: {', '.join(without_proba)}"
         )
+    refuse_tuned_seeds(models)
 
 
 def _check_external(X, X_test, y_test):
@@ -173,23 +180,14 @@ def _patient_ids(X):
     return np.asarray(getattr(X, "index", range(len(X))))
 
 
-def _fit_and_score(model, name, fold, X, y, train, test, X_test, y_test, keep_model):
+def _fit_and_score(model, fit, X, y, train, test, X_test, y_test, keep_model):
     """Return the scores of one fit, what it selected if it is a search, and the model if it is to be kept."""
-    model.fit(_safe_indexing(X, train), y[train])
-    kept = model if keep_model and not fold else None
-    if fold:
+    fit_on(model, X, y, train)
+    kept = model if keep_model and not fit["fold"] else None
+    if fit["fold"]:
         X_test, y_test = _safe_indexing(X, test), y[test]
     elif X_test is None:
         return None, None, kept
-    fit = {"model": name, "evaluation": CROSS_VALIDATION if fold else EXTERNAL, "fold": fold}
-    scores = pd.DataFrame(
-        {
-            **fit,
-            "patient_id": _patient_ids(X_test),
-            "y_true": y_test,
-            "y_score": model.predict_proba(X_test)[:, 1],
-            "threshold": y[train].mean(),
-        }
-    )
+    scores = score_rows(model, X_test, y_test, _patient_ids(X_test), threshold=y[train].mean(), identity=fit)
     is_search = hasattr(model, "best_params_") and hasattr(model, "best_score_")
     return scores, {**fit, **inner_and_outer_score(model, X_test, y_test)} if is_search else None, kept

@@ -2,6 +2,8 @@
 
 import pandas as pd
 
+from sklearn_pspd.model_selection.score_summaries import of_first_repeat
+
 from .display import Grid, ScoreDisplay, panels
 from .style import wrapped
 
@@ -13,7 +15,8 @@ class ConfusionMatrixDisplay(ScoreDisplay):
     """Confusion matrix of each model, normalised within each true outcome, as in the paper's figure 4.
 
     A patient is classified as PsPD if the score is at least this patient's threshold, by default the prevalence of PsPD
-    among the training patients of the model. The paper [1]_ took its threshold from the test set.
+    among the training patients of the model. The paper [1]_ took its threshold from the test set. Of a repeated
+    cross-validation, the first repeat is counted.
 
     Parameters
     ----------
@@ -65,7 +68,7 @@ class ConfusionMatrixDisplay(ScoreDisplay):
             and ``proportion`` (of the patients with this true outcome).
         """
         rows = []
-        for (evaluation, model), scores in self.scores.groupby(["evaluation", "model"], sort=False):
+        for (evaluation, model), scores in of_first_repeat(self.scores).groupby(["evaluation", "model"], sort=False):
             predicted = (scores["y_score"] >= scores["threshold"]).astype(int)
             for true, true_name in OUTCOMES.items():
                 of_outcome = predicted[scores["y_true"] == true]

@@ -3,6 +3,7 @@
 import numpy as np
 from matplotlib.lines import Line2D
 
+from sklearn_pspd.model_selection.score_summaries import of_model
 from sklearn_pspd.statistics import fold_table
 
 from .display import Grid, ScoreDisplay
@@ -44,7 +45,7 @@ class FoldCurvesDisplay(ScoreDisplay):
 
     See Also
     --------
-    ComparisonDisplay : Curves of the pooled scores, and of an external set.
+    ComparisonDisplay : Mean ROC curves and AUCs with intervals, also of an external set.
 
     Notes
     -----
@@ -93,7 +94,7 @@ class FoldCurvesDisplay(ScoreDisplay):
         return curve_table(means)
 
     def _by_model(self):
-        return list(self._check_folds(self.scores).groupby("model", sort=False))
+        return list(of_model(self._check_folds(self.scores)).groupby("model", sort=False))
 
     def _grid(self):
         return Grid((len(CURVES), len(self._by_model())), (3.1, 3.8))

@@ -1,7 +1,6 @@
 """A comparison of models as text."""
 
 import math
-from itertools import zip_longest
 
 import numpy as np
 import pandas as pd
@@ -9,17 +8,11 @@ import pandas as pd
 from sklearn_pspd.formatting import plain_text
 from sklearn_pspd.model_selection.folds import CROSS_VALIDATION, EXTERNAL
 
-RANKING = (
-    ("AUC", "auc"),
-    ("mean of folds", "auc_fold_mean"),
-    ("AUPRC", "average_precision"),
-    ("mean of folds", "average_precision_fold_mean"),
-    ("accuracy", "accuracy"),
-    ("Brier score", "brier"),
-)
+OTHER_METRICS = (("AUPRC", "average_precision"), ("accuracy", "accuracy"), ("Brier score", "brier"))
 CLASS_HEADINGS = {"precision": "precision", "recall": "recall", "f1": "F1"}
-# Of the AUC and of the accuracy, which a cross-validation tests over its folds.
-DIFFERENCES = (("auc",), ("accuracy", "accuracy_fold_mean"))
+DIFFERENCES = ("auc", "auc_single_network", "accuracy")
+# Above this proportion of the variance of the scores between folds, pooled figures mostly compare different fits.
+LARGE_LEVEL_SHARE = 0.5
 SHOWN_THRESHOLDS = (0.25, 0.5, 0.75)
 
 
@@ -38,66 +31,141 @@ def comparison_text(comparison, *, title=None, tables=None):
     Returns
     -------
     str
-        One block per evaluation: AUC, AUPRC, accuracy, Brier score, and precision, recall and F1 of each class, with
-        95 % intervals, and the paired tests of AUCs and accuracies. Then calibration, net benefit, thresholds learned
-        from out-of-fold scores, the optimism of tuning, and whether the external set was used before.
+        One block per evaluation: AUC of each model and, for ensembles, of their single networks; AUPRC, accuracy, Brier
+        score; precision, recall and F1 of each class; all with 95 % intervals; and the paired tests. Then how much the
+        results depend on the training, calibration, net benefit, thresholds learned from out-of-fold scores, the
+        optimism of tuning, and whether the external set was used before.
     """
     tables = comparison.tables() if tables is None else tables
     lines = [title, ""] if title else []
     for evaluation, rows in tables["comparison"].groupby("evaluation", sort=False):
         lines += [*_evaluation_lines(tables["scores"], evaluation, rows), ""]
+        lines += _level_lines(rows)
         if len(differences := tables["tests"][tables["tests"]["evaluation"] == evaluation]):
             lines += [*_difference_lines(differences), ""]
+    lines += _training_lines(tables.get("replicates"))
     lines += [*_calibration_lines(tables["calibration"]), "", *_benefit_lines(tables["decision_curves"]), ""]
     if "thresholds" in tables:
         lines += [*_threshold_lines(tables["thresholds"]), ""]
     lines += [*_tuning_lines(tables.get("tuned_folds")), *_use_lines(tables.get("external_uses"))]
-    lines += [
-        "A patient is classified as PsPD if the predicted probability is at least the prevalence of PsPD in that",
-        "model's training data. Sensitivity for PsPD is the recall of PsPD, specificity the recall of PD.",
-        "Intervals: 95 %, wider in cross-validation, whose folds share training patients (Nadeau and Bengio).",
-    ]
+    lines += [*_notes(tables), ""]
     return "\n".join([*lines, "Research software, not a medical device.", ""])
 
 
+def _notes(tables):
+    notes = [
+        "A patient is classified as PsPD if the predicted probability is at least the prevalence of PsPD in that",
+        "model's training data. Sensitivity for PsPD is the recall of PsPD, specificity the recall of PD.",
+        "Intervals: 95 %, wider in cross-validation, whose folds share training patients (Nadeau and Bengio).",
+        "AUCs of a cross-validation are means over its folds, since scores of different fits are not comparable; all",
+        "other figures pool the predictions of the folds.",
+    ]
+    if "replicates" in tables:
+        notes += [
+            "A network is trained several times from different seeds; the model is the ensemble (mean log odds). Its",
+            "interval and those of a single network hold the patients and the randomness of training.",
+        ]
+    return notes
+
+
 def _evaluation_lines(scores, evaluation, rows):
-    patients = scores[scores["evaluation"] == evaluation].drop_duplicates("patient_id")
-    counts = f"{(patients['y_true'] == 0).sum()} PD, {(patients['y_true'] == 1).sum()} PsPD"
-    is_external = evaluation != CROSS_VALIDATION
-    how = "held-out site" if is_external else f"{patients['fold'].nunique()} folds, pooled"
-    shown = [(heading, metric) for heading, metric in RANKING if metric in set(rows["metric"])]
-    ranking, of_classes = [], []
+    scores = scores[scores["evaluation"] == evaluation]
+    outcomes = scores.drop_duplicates("patient_id")["y_true"]
+    counts = f"{(outcomes == 0).sum()} PD, {(outcomes == 1).sum()} PsPD"
+    aucs, others, of_classes = [], [], []
     for model, of_model in rows.groupby("model", sort=False):
         cells = {(row["metric"], row["class"]): row for row in of_model.to_dict("records")}
-        ranking.append([model, *(_estimate(cells[metric, ""]) for _, metric in shown)])
+        single = cells.get(("auc_single_network", ""))
+        aucs.append([model, _with_interval(cells["auc", ""]), "" if single is None else _with_interval(single)])
+        others.append([model, *(_with_interval(cells[metric, ""]) for _, metric in OTHER_METRICS)])
         of_classes += [
-            {"": name, "class": label, **{h: _estimate(cells[m, label]) for m, h in CLASS_HEADINGS.items()}}
+            {"": name, "class": label, **{h: _with_interval(cells[m, label]) for m, h in CLASS_HEADINGS.items()}}
             for name, label in ((model, "PD"), ("", "PsPD"))
         ]
-    heading = f"{evaluation.capitalize()}: {how}, {counts}"
-    ranking = pd.DataFrame(ranking, columns=["", *(heading for heading, _ in shown)])
-    return [heading, plain_text(ranking), "", plain_text(pd.DataFrame(of_classes))]
+    chance = rows.loc[rows["metric"] == "average_precision_by_chance", "value"].iloc[0]
+    headings = [f"{name} (chance {chance:.2f})" if name == "AUPRC" else name for name, _ in OTHER_METRICS]
+    aucs = pd.DataFrame(aucs, columns=["", "AUC", "AUC of a single network"])
+    if not aucs.iloc[:, 2].any():
+        aucs = aucs.iloc[:, :2]
+    return [
+        f"{evaluation.capitalize()}: {_design(scores, evaluation)}, {counts}",
+        plain_text(aucs),
+        *_undefined_lines(rows),
+        "",
+        plain_text(pd.DataFrame(others, columns=["", *headings])),
+        "",
+        plain_text(pd.DataFrame(of_classes)),
+    ]
+
+
+def _design(scores, evaluation):
+    if evaluation != CROSS_VALIDATION:
+        return "held-out site"
+    n_repeats = scores["repeat"].nunique()
+    n_folds = scores["fold"].nunique() // n_repeats
+    return f"{n_folds} folds" if n_repeats == 1 else f"{n_repeats} repeats of {n_folds} folds"
+
+
+def _undefined_lines(rows):
+    """Say why there is no AUC, which is so for all models or for none."""
+    auc = rows[rows["metric"] == "auc"].iloc[0]
+    return [f"There is no AUC; {auc['method']}"] if math.isnan(auc["value"]) else []
+
+
+def _level_lines(rows):
+    """Say where the scores of different folds lie at different levels."""
+    values = rows.pivot_table(index="model", columns="metric", values="value", sort=False)
+    if "fold_level_share" not in values or "auc_pooled" not in values:
+        return []
+    lines = [
+        f"{model}: {100 * row['fold_level_share']:.0f} % of the variance of the scores lies between folds;\n"
+        f"  pooled over the folds its AUC would be {row['auc_pooled']:.2f}, which compares fits rather than patients"
+        for model, row in values.iterrows()
+        if row["fold_level_share"] > LARGE_LEVEL_SHARE and not math.isnan(row["auc_pooled"])
+    ]
+    return [*lines, ""] if lines else []
+
+
+def _training_lines(replicates):
+    """Describe how much the results depend on the seed of the training."""
+    if replicates is None:
+        return []
+    rows = [
+        {
+            "": row["model"],
+            "evaluation": row["evaluation"],
+            "AUC from seed to seed": f"{row['lowest']:.2f} to {row['highest']:.2f}",
+            **{name: _percent(row[name]) for name in ("patients", "training", "interaction")},
+            "needed": f"{row['n_needed']:.0f}".replace("inf", "-").replace("nan", "-"),
+            "class changes": _percent(row["changing_class"]),
+        }
+        for row in replicates.to_dict("records")
+    ]
+    n = int(replicates["n_replicates"].max())
+    return [
+        f"Randomness of training, from {n} networks per fit: range of the AUC, proportions of the variance of a single",
+        "network's AUC, networks needed for less than a tenth of the variance of their mean AUC to be due to training,",
+        "and patients whom not all networks classify alike",
+        plain_text(pd.DataFrame(rows)),
+        "",
+    ]
 
 
 def _difference_lines(tests):
     """Lay out the differences between the models in pairs, and how they were tested."""
-    auc, accuracy = (tests[tests["metric"].isin(names)].to_dict("records") for names in DIFFERENCES)
-    rows = []
-    for first, second in zip_longest(auc, accuracy):
-        rows.append([f"{first['model_a']} - {first['model_b']}", *_test_cells(first), *_test_cells(second)])
-    columns = ["", "difference of AUC", "p", "Holm", "difference of accuracy", "p", "Holm"]
-    methods = [
-        f"{what}: {' or '.join(dict.fromkeys(test['method'] for test in of_metric))}"
-        for what, of_metric in (("AUC", auc), ("accuracy", accuracy))
-        if of_metric
-    ]
-    return [plain_text(pd.DataFrame(rows, columns=columns)), f"Tests: {'; '.join(methods)}"]
+    by_metric = {metric: tests[tests["metric"] == metric] for metric in DIFFERENCES}
+    shown = {metric: rows for metric, rows in by_metric.items() if len(rows)}
+    headings = {"auc": "AUC", "auc_single_network": "AUC of a single network", "accuracy": "accuracy"}
+    lines = []
+    for metric, rows in shown.items():
+        cells = [[f"{row['model_a']} - {row['model_b']}", *_test_cells(row)] for row in rows.to_dict("records")]
+        lines += [plain_text(pd.DataFrame(cells, columns=["", f"difference of {headings[metric]}", "p", "Holm"]))]
+        lines += [f"Test: {' or '.join(dict.fromkeys(rows['method']))}"]
+    return lines
 
 
 def _test_cells(test):
-    """Return difference, p-value and Holm's, blank where a cross-validation of one fold has no test."""
-    if test is None:
-        return "", "", ""
+    """Return the difference with its interval, the p-value and Holm's."""
     difference = f"{test['difference']:+.2f} ({test['low']:+.2f} to {test['high']:+.2f})"
     return difference, *("-" if math.isnan(test[p]) else f"{test[p]:.3f}" for p in ("p_value", "p_holm"))
 
@@ -167,17 +235,16 @@ def _use_lines(uses):
     return [*lines, ""]
 
 
-def _estimate(row):
-    """Return a value with its interval; the mean of folds has none."""
-    return _number(row["value"]) if row["metric"].endswith("_fold_mean") else _with_interval(row)
-
-
 def _interval_of(row, name):
     return _with_interval({"value": row[name], "low": row[f"{name}_low"], "high": row[f"{name}_high"]})
 
 
 def _with_interval(row):
     return f"{_number(row['value'])} ({_number(row['low'])} to {_number(row['high'])})"
+
+
+def _percent(value):
+    return "-" if math.isnan(value) else f"{100 * value:.0f} %"
 
 
 def _number(value):

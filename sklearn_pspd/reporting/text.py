@@ -1,8 +1,12 @@
 """The report of a study as plain text."""
 
+import math
+
 import pandas as pd
 
 from sklearn_pspd.formatting import plain_text
+from sklearn_pspd.model_selection.folds import EXTERNAL
+from sklearn_pspd.model_selection.negative_control import FEWEST_FOR_P_VALUE
 
 from .cohort import cohort_text
 from .comparison import comparison_text
@@ -74,23 +78,32 @@ def negative_control_text(controls):
     Returns
     -------
     str
-        One line per model.
+        One line per model and evaluation.
     """
-    first = next(iter(controls.values()))
-    n = len(first.permutation_scores)
+    table = pd.concat([control.frame().assign(name=name) for name, control in controls.items()], ignore_index=True)
     rows = [
         {
-            "": name,
-            "AUC": f"{control.score:.2f}",
-            "permuted, mean": f"{control.permutation_scores.mean():.2f}",
-            "p": f"{control.p_value:.2g}",
+            "": row.name,
+            "evaluation": row.evaluation,
+            "AUC": f"{row.score:.2f}",
+            "permuted, mean": f"{row.permuted_mean:.2f}",
+            "SD": "-" if math.isnan(row.permuted_std) else f"{row.permuted_std:.2f}",
+            "p": "-" if math.isnan(row.p_value) else f"{row.p_value:.2g}",
         }
-        for name, control in controls.items()
+        for row in table.itertuples(index=False)
     ]
+    n, resolution = int(table["n_permutations"].iloc[0]), table["resolution"].iloc[0]
     permutations = "one permutation" if n == 1 else f"{n} permutations"
-    heading = f"Negative control: the same protocol on permuted outcomes, {permutations}, mean AUC over its own folds"
-    note = f"With {permutations} the smallest possible p-value is {first.resolution:.2g}."
-    return "\n".join([heading, plain_text(pd.DataFrame(rows)), note, ""])
+    lines = [f"Negative control: the same protocol and folds on permuted outcomes, {permutations}"]
+    if (table["evaluation"] == EXTERNAL).any():
+        lines.append("External: models trained on permuted outcomes, tested on the true outcomes of the held-out site")
+    note = f"With {permutations} the smallest possible p-value is {resolution:.2g}."
+    if table["p_value"].isna().any():
+        note = (
+            f"{permutations.capitalize()} {'shows' if n == 1 else 'show'} that the protocol runs, not that it is free "
+            f"of leakage;\na p-value needs at least {FEWEST_FOR_P_VALUE}."
+        )
+    return "\n".join([*lines, plain_text(pd.DataFrame(rows)), note, ""])
 
 
 def _short(parameter):

@@ -11,18 +11,31 @@ from .group_tests import (
     difference_of_numbers,
     freeman_halton_test,
 )
-from .intervals import Estimate
-from .metrics import average_precision, bootstrap_interval, brier_score, proportion, roc_auc
-from .paired_tests import TestResult, corrected_resampled_ttest, delong_test, holm, mcnemar_test
+from .intervals import Estimate, TestResult
+from .metrics import (
+    average_precision,
+    average_precision_by_chance,
+    bootstrap_interval,
+    brier_score,
+    proportion,
+    roc_auc,
+)
+from .paired_tests import corrected_resampled_ttest, delong_test, holm, mcnemar_test
+from .replicates import ReplicatedAUC, ensemble_auc, replicated_auc, replicated_auc_test
 from .sample_size import development_sample_size, expected_auc_interval, validation_sample_size
 from .score_tables import classification_table, fold_table, score_table
+from .within_folds import auc_within_folds, auc_within_folds_test, fold_level_share
 
 __all__ = [
     "CharacteristicsTable",
     "Estimate",
     "GroupTest",
+    "ReplicatedAUC",
     "TestResult",
+    "auc_within_folds",
+    "auc_within_folds_test",
     "average_precision",
+    "average_precision_by_chance",
     "bootstrap_interval",
     "brier_score",
     "calibration_intercept",
@@ -38,12 +51,16 @@ __all__ = [
     "development_sample_size",
     "difference_of_counts",
     "difference_of_numbers",
+    "ensemble_auc",
     "expected_auc_interval",
+    "fold_level_share",
     "fold_table",
     "freeman_halton_test",
     "holm",
     "mcnemar_test",
     "proportion",
+    "replicated_auc",
+    "replicated_auc_test",
     "roc_auc",
     "score_table",
     "validation_sample_size",

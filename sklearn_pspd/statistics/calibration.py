@@ -7,11 +7,18 @@ from scipy.special import expit, logit
 
 from sklearn_pspd.exceptions import InputError
 
-from .checks import check_probabilities
+from .checks import check_labels, check_probabilities
 from .intervals import Estimate, normal_quantile, t_quantile, wilson_interval
 
 # Log odds of 0 and 1 are infinite. Half the smallest difference between probabilities of a forest of 1000 trees.
 SMALLEST_PROBABILITY = 0.0005
+
+# In the method of a slope whose value would mislead.
+NOT_ESTIMABLE = "not estimable"
+
+# With fewer patients in a class, or an interval that spans a larger factor, a slope is not estimable.
+_MIN_CLASS_SIZE_SLOPE = 20
+_LARGEST_FACTOR = 4
 
 # Slope per standard deviation of the log odds; beyond it a slope is reported as infinite.
 _LARGEST_SLOPE = 1e4
@@ -72,15 +79,21 @@ def calibration_intercept(y_true, y_prob, *, confidence_level=0.95, pos_label=1)
     return Estimate(value, *_likelihood_interval(likelihood, value, reach, quantile), "likelihood ratio, t")
 
 
-def calibration_slope(y_true, y_prob, *, confidence_level=0.95, pos_label=1):
+def calibration_slope(y_true, y_prob, *, fold=None, patient=None, confidence_level=0.95, pos_label=1):
     """Estimate the calibration slope; below 1, predictions are too extreme.
 
     Parameters
     ----------
-    y_true : array-like of shape (n_patients,)
+    y_true : array-like of shape (n_rows,)
         Two classes, both present.
-    y_prob : array-like of shape (n_patients,)
+    y_prob : array-like of shape (n_rows,)
         Probability of the positive class, in [0, 1].
+    fold : array-like of shape (n_rows,), default=None
+        The fold in whose test set the row is, in a cross-validation; in a repeated one, with another name in each
+        repetition. The slope is then estimated within folds, whose levels do not matter. None for a single fit.
+    patient : array-like of shape (n_rows,), default=None
+        The patient of each row, so that a patient who is scored in several repetitions counts once. None if each row
+        is another patient.
     confidence_level : float, default=0.95
         Coverage of the interval, in (0, 1).
     pos_label : int, str or bool, default=1
@@ -91,7 +104,9 @@ def calibration_slope(y_true, y_prob, *, confidence_level=0.95, pos_label=1):
     Estimate
         1 for a well calibrated model, below 1 for an overconfident one, 0 if predictions are unrelated to the outcome.
         Infinite if the probabilities separate the classes, apart from ties. NaN, with an interval from minus to plus
-        infinity, if all probabilities are equal.
+        infinity, if all probabilities (of each fold) are equal. ``method`` ends with "not estimable from n patients" if
+        a class has fewer than 20 patients, or if the interval spans a factor of more than four or holds 0 as well as 1;
+        such a value should not be reported without its limits.
 
     Raises
     ------
@@ -105,47 +120,53 @@ def calibration_slope(y_true, y_prob, *, confidence_level=0.95, pos_label=1):
     coverage of the 95 % interval for a well calibrated model with an AUC of 0.75: 94 % for 19 patients, 95 % for 59 and
     for 200.
 
+    With folds, the likelihood is conditional on the number of positive patients of each fold, as in a matched
+    case-control study [2]_, so that no intercepts are estimated; a fold with one class does not contribute. Without the
+    folds, fits at different levels would make the slope of their pooled scores too small. If patients occur in several
+    repetitions, the log likelihood is divided by the number of repetitions.
+
     References
     ----------
     .. [1] Cox DR. Two further applications of a model for binary regression. Biometrika 45, 562-565 (1958).
+    .. [2] Breslow NE, Day NE. Statistical methods in cancer research, vol. 1, chapter 7 (1980).
 
     Examples
     --------
     >>> from sklearn_pspd.statistics import calibration_slope
-    >>> slope = calibration_slope([0, 0, 1, 0, 1, 1, 0, 1], [0.01, 0.02, 0.1, 0.2, 0.7, 0.9, 0.95, 0.99])
-    >>> round(slope.value, 2), slope.low < 0.37 < slope.high
-    (0.37, True)
+    >>> y_true, y_prob = [0, 0, 1, 0, 1, 1, 0, 1], [0.01, 0.02, 0.1, 0.2, 0.7, 0.9, 0.95, 0.99]
+    >>> slope = calibration_slope(y_true, y_prob)
+    >>> round(slope.value, 2), slope.low < 0.37 < slope.high, slope.method
+    (0.37, True, 'profile likelihood, t; not estimable from 8 patients')
     """
-    # Standardised log odds, so that slopes have one scale for every model.
     is_positive, log_odds = _log_odds(y_true, y_prob, pos_label)
-    spread = log_odds.std()
+    fold = np.zeros(len(log_odds)) if fold is None else fold
+    patient = np.arange(len(log_odds)) if patient is None else patient
+    _, fold, patient = check_labels(y_true=is_positive, fold=fold, patient=patient)
+    n_patients = len(np.unique(patient))
+    # Standardised log odds, so that slopes have one scale for every model.
+    strata, spread = _strata(is_positive, log_odds, fold)
     if spread < 1e-9:
         return Estimate(np.nan, -np.inf, np.inf, "undefined: equal probabilities")
-    standard = (log_odds - log_odds.mean()) / spread
-
-    # The profile likelihood of the slope: at each slope, the intercept has its maximum likelihood value.
-    def best_intercept(slope):
-        reach = 40 + np.abs(slope * standard).max()
-        return brentq(lambda intercept: np.sum(is_positive - expit(intercept + slope * standard)), -reach, reach)
-
-    def gradient(slope):
-        return np.sum((is_positive - expit(best_intercept(slope) + slope * standard)) * standard)
-
-    def likelihood(slope):
-        return _log_likelihood(is_positive, best_intercept(slope) + slope * standard)
-
-    # The maximum likelihood slope.
-    positive, negative = standard[is_positive], standard[~is_positive]
-    if positive.min() >= negative.max() or positive.max() <= negative.min():
-        # The likelihood has no finite maximum, even if the classes share the probability at their border.
-        value = np.copysign(_LARGEST_SLOPE, positive.mean() - negative.mean())
+    is_single = len(np.unique(fold)) == 1
+    gradient, likelihood = _profile_likelihood(*strata[0]) if is_single else _conditional_likelihood(strata)
+    # The maximum likelihood slope. There is none if the classes are separated, even if they share the probability at
+    # their border.
+    above = [x[positive].min() - x[~positive].max() for positive, x in strata]
+    below = [x[~positive].min() - x[positive].max() for positive, x in strata]
+    if min(above) >= 0 or min(below) >= 0:
+        value = np.copysign(_LARGEST_SLOPE, sum(above) - sum(below))
     else:
         value = _root(gradient)
     # Its interval, back on the scale of the log odds.
-    quantile = t_quantile(confidence_level, max(1, len(log_odds) - 2))
-    low, high = _likelihood_interval(likelihood, value, _LARGEST_SLOPE, quantile)
+    rows_per_patient = len(log_odds) / n_patients
+    quantile = t_quantile(confidence_level, max(1, n_patients - len(strata) - 1))
+    low, high = _likelihood_interval(likelihood, value, _LARGEST_SLOPE, np.sqrt(rows_per_patient) * quantile)
     value, low, high = (np.copysign(np.inf, x) if abs(x) >= _LARGEST_SLOPE else x / spread for x in (value, low, high))
-    return Estimate(float(value), float(low), float(high), "profile likelihood, t")
+    method = "profile likelihood, t" if is_single else "conditional likelihood within folds, t"
+    smallest = min(len(np.unique(patient[mask])) for mask in (is_positive, ~is_positive))
+    if not _is_estimable(low, high, smallest):
+        method += f"; {NOT_ESTIMABLE} from {n_patients} patients"
+    return Estimate(float(value), float(low), float(high), method)
 
 
 def calibration_table(y_true, y_prob, *, n_bins=4, confidence_level=0.95, pos_label=1):
@@ -205,6 +226,66 @@ def _log_odds(y_true, y_prob, pos_label):
 
 def _log_likelihood(is_positive, log_odds):
     return -np.sum(np.logaddexp(0, np.where(is_positive, -log_odds, log_odds)))
+
+
+def _strata(is_positive, log_odds, fold):
+    """Return classes and standardised log odds of each fold with both classes, and the spread within these folds."""
+    strata = []
+    for name in np.unique(fold):
+        positive, x = is_positive[fold == name], log_odds[fold == name]
+        if positive.any() and not positive.all():
+            strata.append((positive, x - x.mean()))
+    spread = float(np.concatenate([x for _, x in strata]).std()) if strata else 0.0
+    return [(positive, x / max(spread, 1e-9)) for positive, x in strata], spread
+
+
+def _is_estimable(low, high, smallest_class):
+    if smallest_class < _MIN_CLASS_SIZE_SLOPE or not np.isfinite([low, high]).all():
+        return False
+    return high <= _LARGEST_FACTOR * low if low > 0 else high < 1
+
+
+def _profile_likelihood(is_positive, x):
+    """Return gradient and log likelihood of a slope; at each slope, the intercept has its maximum likelihood value."""
+
+    def best_intercept(slope):
+        reach = 40 + np.abs(slope * x).max()
+        return brentq(lambda intercept: np.sum(is_positive - expit(intercept + slope * x)), -reach, reach)
+
+    def gradient(slope):
+        return np.sum((is_positive - expit(best_intercept(slope) + slope * x)) * x)
+
+    def likelihood(slope):
+        return _log_likelihood(is_positive, best_intercept(slope) + slope * x)
+
+    return gradient, likelihood
+
+
+def _conditional_likelihood(strata):
+    """Return gradient and log likelihood of a slope, given the number of positives of each stratum."""
+
+    def gradient(slope):
+        return sum(x[positive].sum() - _subset_sums(x, positive.sum(), slope)[1] for positive, x in strata)
+
+    def likelihood(slope):
+        return sum(slope * x[positive].sum() - _subset_sums(x, positive.sum(), slope)[0] for positive, x in strata)
+
+    return gradient, likelihood
+
+
+def _subset_sums(x, size, slope):
+    """Return the log of the sum of exp(slope * sum(subset)) over all subsets of x of this size, and its derivative."""
+    # Elementary symmetric polynomials of exp(slope * x), one element after another: a subset of k elements either lacks
+    # the new element or adds it to a subset of k - 1. Logarithms, and the mean sum of a subset, stay finite.
+    logs, means = np.full(size + 1, -np.inf), np.zeros(size + 1)
+    logs[0] = 0.0
+    for element in x:
+        added = logs[:-1] + slope * element
+        combined = np.logaddexp(logs[1:], added)
+        proportion = np.exp(added - np.where(np.isfinite(combined), combined, 0.0))
+        means[1:] += proportion * (means[:-1] + element - means[1:])
+        logs[1:] = combined
+    return logs[-1], means[-1]
 
 
 def _root(gradient):

@@ -31,6 +31,31 @@ class Estimate(NamedTuple):
     method: str
 
 
+class TestResult(NamedTuple):
+    """Result of a paired test: the difference of two models, its interval, the test statistic and the p-value.
+
+    Attributes
+    ----------
+    difference : float
+        First model minus second model.
+    low, high : float
+        Limits of the confidence interval of the difference.
+    statistic : float
+        Test statistic.
+    p_value : float
+        Two-sided, in [0, 1].
+    method : str
+        Name of the test.
+    """
+
+    difference: float
+    low: float
+    high: float
+    statistic: float
+    p_value: float
+    method: str
+
+
 def _tail(confidence_level):
     if not 0 < confidence_level < 1:
         raise InputError(f"confidence_level must lie between 0 and 1; got {confidence_level}")

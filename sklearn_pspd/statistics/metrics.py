@@ -5,21 +5,19 @@ from scipy.special import expit, logit
 
 from sklearn_pspd.exceptions import InputError
 
+from .auc_intervals import auc_estimate
 from .bootstrap import PREDICTION_METRICS, SCORE_METRICS, Resampling, bootstrap, by_repetition, is_separated
 from .checks import check_classes, check_labels, check_predictions, check_probabilities, check_scores
+from .fold_design import fold_design
 from .intervals import (
     ROUNDING,
     Estimate,
     delong_variance,
-    newcombe_interval,
     normal_quantile,
     placements,
     t_quantile,
     wilson_interval,
 )
-
-# With fewer patients in a class, DeLong's variance is too imprecise (3 of 33 patients: 88 % coverage at AUC 0.5).
-MIN_CLASS_SIZE_DELONG = 5
 
 
 def roc_auc(y_true, y_score, *, confidence_level=0.95, pos_label=1):
@@ -75,15 +73,9 @@ def roc_auc(y_true, y_score, *, confidence_level=0.95, pos_label=1):
     (0.96, 0.57, 1.0, 'DeLong, logit')
     """
     is_positive, score = check_scores(y_true, y_score, pos_label)
-    z = normal_quantile(confidence_level)
     above, below = placements(is_positive, score)
-    auc, smallest = float(above.mean()), min(len(above), len(below))
-    variance = delong_variance(above, below) if smallest >= MIN_CLASS_SIZE_DELONG else 0.0
-    if not 0 < auc < 1 or variance < ROUNDING:
-        return Estimate(auc, *newcombe_interval(auc, len(above), len(below), z), "Newcombe 5")
-    half = z * np.sqrt(variance) / (auc * (1 - auc))
-    low, high = expit(logit(auc) - half), expit(logit(auc) + half)
-    return Estimate(auc, float(low), float(high), "DeLong, logit")
+    variance = delong_variance(above, below) if min(len(above), len(below)) > 1 else 0.0
+    return auc_estimate(fold_design(is_positive), float(above.mean()), variance, normal_quantile(confidence_level))
 
 
 def average_precision(y_true, y_score, *, confidence_level=0.95, n_resamples=2000, random_state=None, pos_label=1):
@@ -107,8 +99,7 @@ def average_precision(y_true, y_score, *, confidence_level=0.95, n_resamples=200
     Returns
     -------
     Estimate
-        Value in [0, 1]; the chance level is about the prevalence of the positive class. See
-        :func:`bootstrap_interval`.
+        Value in [0, 1]; its chance level is :func:`average_precision_by_chance`. See :func:`bootstrap_interval`.
 
     Raises
     ------
@@ -136,6 +127,44 @@ def average_precision(y_true, y_score, *, confidence_level=0.95, n_resamples=200
         random_state=random_state,
         pos_label=pos_label,
     )
+
+
+def average_precision_by_chance(n_positive, n_negative):
+    """Return the expected average precision of scores that are unrelated to the outcome.
+
+    Parameters
+    ----------
+    n_positive, n_negative : int
+        Patients of each class, at least one.
+
+    Returns
+    -------
+    float
+        Above the prevalence n_positive / (n_positive + n_negative), which it approaches with more patients.
+
+    Raises
+    ------
+    InputError
+        If a class has no patient.
+
+    Notes
+    -----
+    The mean over all orders of the patients, without ties: with m positive patients among N, and H the sum of 1 / k for
+    k from 1 to N, it is ((m - 1) / (N - 1) (N - H) + H) / N. The patient at rank k contributes its expected precision
+    (1 + (k - 1) (m - 1) / (N - 1)) / k with probability m / N, and the average is over m. Constant scores instead have
+    an average precision equal to the prevalence.
+
+    Examples
+    --------
+    >>> from sklearn_pspd.statistics import average_precision_by_chance
+    >>> round(average_precision_by_chance(8, 11), 2), round(8 / 19, 2)
+    (0.5, 0.42)
+    """
+    if min(n_positive, n_negative) < 1:
+        raise InputError(f"each class must have at least one patient; got {n_positive} and {n_negative}")
+    n = n_positive + n_negative
+    harmonic = np.sum(1 / np.arange(1, n + 1))
+    return float(((n_positive - 1) / (n - 1) * (n - harmonic) + harmonic) / n)
 
 
 def brier_score(y_true, y_prob, *, confidence_level=0.95, pos_label=1):

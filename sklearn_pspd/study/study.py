@@ -15,6 +15,7 @@ from pathlib import Path
 import pandas as pd
 from joblib import Memory
 from sklearn.base import clone
+from sklearn.model_selection import RepeatedStratifiedKFold
 
 from sklearn_pspd.cohort import CLINICAL_COLUMNS, split_xy
 from sklearn_pspd.exceptions import InputError
@@ -25,6 +26,7 @@ from sklearn_pspd.model_selection import (
     compare_models,
     negative_control,
 )
+from sklearn_pspd.model_selection.folds import CROSS_VALIDATION, EXTERNAL
 from sklearn_pspd.pipelines import paper_models
 from sklearn_pspd.statistics import (
     characteristics_table,
@@ -47,7 +49,8 @@ class Study:
     """The study of Jang et al. (2018) [1]_ on one cohort table.
 
     One site is held out. The other patients train the models, which are validated on the same folds, compared in pairs
-    and scored once on the site that was held out; the negative control repeats the protocol on permuted outcomes.
+    and scored once on the site that was held out. The negative control repeats the protocol on permuted outcomes: on
+    the same folds, and trained on permuted and tested on true outcomes of the site that was held out.
 
     Parameters
     ----------
@@ -61,6 +64,8 @@ class Study:
         False holds out none.
     cv : int, splitter or iterable, default=10
         Folds of the cross-validation, as in :func:`~sklearn_pspd.model_selection.compare_models`.
+    n_repeats : int, default=1
+        How often the cross-validation is repeated with other folds, if `cv` is a number.
     tune : bool, default=False
         Whether the networks are tuned as in the paper, inside each training fold, by
         :class:`~sklearn_pspd.model_selection.SequentialSearchCV`.
@@ -110,6 +115,7 @@ class Study:
     models: Mapping | None = field(default=None, repr=False)
     test_site: str | bool | None = None
     cv: object = 10
+    n_repeats: int = 1
     tune: bool = False
     n_permutations: int = 0
     random_state: int = 0
@@ -126,8 +132,11 @@ class Study:
             raise InputError(
                 f"test_site={self.test_site!r}: no such site; the table has {', '.join(map(repr, counts.index))}"
             )
-        if not isinstance(self.n_permutations, Integral) or self.n_permutations < 0:
-            raise InputError(f"n_permutations must be a whole number of at least 0; got {self.n_permutations!r}")
+        for name, least in (("n_permutations", 0), ("n_repeats", 1)):
+            if not isinstance(value := getattr(self, name), Integral) or value < least:
+                raise InputError(f"{name} must be a whole number of at least {least}; got {value!r}")
+        if self.n_repeats > 1 and not isinstance(self.cv, Integral):
+            raise InputError(f"n_repeats={self.n_repeats} needs cv as a number of folds; got {self.cv!r}")
         self._check_sizes()
 
     @cached_property
@@ -267,7 +276,7 @@ class Study:
             if folder is not None:
                 reporting.write_report(result, folder)
             if self.n_permutations:
-                result = replace(result, controls=self._run_controls(models, on_progress))
+                result = replace(result, controls=self._run_controls(models, result.tables["comparison"], on_progress))
         if folder is not None and result.controls:
             reporting.write_negative_controls(result.controls, folder, title=self.title)
             reporting.write_text(result, folder)
@@ -290,7 +299,7 @@ class Study:
             models,
             self.X,
             self.y,
-            cv=self.cv,
+            cv=self._folds,
             X_test=self.X_test,
             y_test=self.y_test,
             keep_models=True,
@@ -300,20 +309,33 @@ class Study:
             on_progress=_described("validation: ", on_progress),
         )
 
-    def _run_controls(self, models, on_progress):
+    def _run_controls(self, models, summary, on_progress):
+        """Repeat the protocol on permuted outcomes; the scores on the original ones are those of the comparison."""
+        aucs = summary[summary["metric"] == "auc"].set_index(["model", "evaluation"])["value"]
+        evaluations = [CROSS_VALIDATION] if self.X_test is None else [CROSS_VALIDATION, EXTERNAL]
         return {
             name: negative_control(
                 model,
                 self.X,
                 self.y,
                 n_permutations=self.n_permutations,
-                cv=self.cv,
+                cv=self._folds,
+                X_test=self.X_test,
+                y_test=self.y_test,
+                unpermuted=tuple(aucs[name, evaluation] for evaluation in evaluations),
                 random_state=self.random_state,
                 n_jobs=self._outer_jobs,
                 on_progress=_described(f"negative control, {name}: ", on_progress),
             )
             for name, model in models.items()
         }
+
+    @property
+    def _folds(self):
+        """Return the folds of validation and negative control."""
+        if self.n_repeats == 1:
+            return self.cv
+        return RepeatedStratifiedKFold(n_splits=self.cv, n_repeats=self.n_repeats, random_state=self.random_state)
 
     @cached_property
     def _parts(self):
@@ -399,6 +421,7 @@ class Study:
         return {
             "held_out_site": self.held_out_site,
             "cv": self.cv if isinstance(self.cv, Integral) else type(self.cv).__name__,
+            "n_repeats": self.n_repeats,
             "tune": self.tune,
             "n_permutations": self.n_permutations,
             "random_state": self.random_state,

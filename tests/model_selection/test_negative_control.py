@@ -5,12 +5,14 @@ import pandas as pd
 import pytest
 from scipy import stats
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold, permutation_test_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from sklearn_pspd import negative_control
+from sklearn_pspd import compare_models, negative_control
 from sklearn_pspd.cohort import CLINICAL_COLUMNS
 from sklearn_pspd.model_selection.negative_control import PERMUTED_LINKS, _columns_to_permute, _draw_order, _permuted
 
@@ -85,7 +87,7 @@ def test_permuted_pairing_is_detected_by_a_model_that_uses_it():
 def test_p_values_are_uniform_without_signal(permute):
     rng = np.random.RandomState(3)
     p_values = []
-    for _ in range(120):
+    for _ in range(80):
         X, y = make_patients(24, rng)
         # The log loss has no ties; with the few values that the AUC can take, p-values are conservative.
         control = negative_control(
@@ -93,24 +95,24 @@ def test_p_values_are_uniform_without_signal(permute):
             X,
             y,
             permute=permute,
-            n_permutations=9,
-            cv=3,
+            n_permutations=3,
+            cv=2,
             scoring="neg_log_loss",
             random_state=rng,
         )
-        p_values.append(control.p_value)
-    # Ten possible p-values, all equally likely.
-    counts = np.bincount(np.rint(np.array(p_values) * 10).astype(int) - 1, minlength=10)
+        p_values.append(np.mean(np.append(control.permutation_scores, control.score) >= control.score))
+    # Four possible p-values, all equally likely.
+    counts = np.bincount(np.rint(np.array(p_values) * 4).astype(int) - 1, minlength=4)
     assert stats.chisquare(counts).pvalue > 0.001
 
 
 def test_a_tuned_pipeline_is_tuned_again():
     X, y = make_patients(40, np.random.RandomState(4), image=2.0)
-    search = GridSearchCV(LogisticRegression(), {"C": [0.01, 1.0]}, cv=3, scoring="roc_auc")
-    control = negative_control(search, X[["image"]], y, n_permutations=9, cv=4, random_state=0, n_jobs=1)
-    assert control.p_value == 0.1
+    search = GridSearchCV(LogisticRegression(), {"C": [0.01, 1.0]}, cv=2, scoring="roc_auc")
+    control = negative_control(search, X[["image"]], y, n_permutations=19, cv=2, random_state=0, n_jobs=1)
+    assert control.p_value == 0.05
     frame = control.frame()
-    assert frame.loc[0, ["permuted", "n_permutations", "p_value", "resolution"]].tolist() == ["label", 9, 0.1, 0.1]
+    assert frame.loc[0, ["permuted", "n_permutations", "p_value", "resolution"]].tolist() == ["label", 19, 0.05, 0.05]
     assert frame.loc[0, "permuted_mean"] == pytest.approx(0.5, abs=0.15)
 
 
@@ -161,3 +163,37 @@ def test_an_undefined_score_is_no_evidence():
     X = np.random.default_rng(0).normal(size=(60, 1))
     with pytest.raises(ValueError, match=r"undefined in 6 of 6 validations \(first: unpermuted\)"):
         negative_control(LogisticRegression(), X, y, cv=KFold(10), n_permutations=5, random_state=0)
+
+
+def test_few_permutations_have_no_p_value():
+    X, y = make_patients(40, np.random.RandomState(4), image=2.0)
+    control = negative_control(FAST, X[["image"]], y, n_permutations=18, cv=2, random_state=0)
+    assert np.isnan(control.p_value)
+    assert control.frame()["p_value"].isna().all()
+
+
+def test_trained_on_permuted_outcomes_and_tested_on_the_true_ones_of_another_site():
+    X, y = make_patients(60, np.random.RandomState(6), image=2.0)
+    X_test, y_test = make_patients(40, np.random.RandomState(7), image=2.0)
+    sites = {"X_test": X_test[["image"]], "y_test": y_test}
+    control = negative_control(FAST, X[["image"]], y, n_permutations=19, cv=3, random_state=0, **sites)
+    expected = roc_auc_score(y_test, FAST.fit(X[["image"]], y).predict_proba(X_test[["image"]])[:, 1])
+    assert control.external_score == pytest.approx(expected)
+    # One feature ranks all patients either way round, whatever the outcomes that it was trained on.
+    assert set(control.external_permutation_scores.round(9)) <= {round(expected, 9), round(1 - expected, 9)}
+    assert control.frame()["evaluation"].tolist() == ["cross-validation", "external"]
+
+
+def test_the_original_data_are_scored_as_a_comparison_scores_them():
+    X, y = make_patients(50, np.random.RandomState(8), image=1.0)
+    forest = make_pipeline(
+        FunctionTransformer(pd.DataFrame.__getitem__, kw_args={"key": ["image", "age_years"]}),
+        RandomForestClassifier(5, random_state=0),
+    )
+    comparison = compare_models({"forest": forest}, X, y, cv=3, random_state=4)
+    expected = comparison.frame().query("metric == 'auc'")["value"].item()
+    control = negative_control(forest, X, y, n_permutations=1, cv=3, random_state=4)
+    assert control.score == pytest.approx(expected)
+    known = negative_control(forest, X, y, n_permutations=1, cv=3, random_state=4, unpermuted=expected)
+    assert known.score == expected
+    np.testing.assert_array_equal(known.permutation_scores, control.permutation_scores)

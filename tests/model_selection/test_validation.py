@@ -8,10 +8,18 @@ from cross_validated import draw_comparison
 from joblib import parallel_config
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.compose import ColumnTransformer
+from sklearn.dummy import DummyClassifier
 from sklearn.feature_selection import SelectKBest
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.metrics import average_precision_score, roc_auc_score
-from sklearn.model_selection import GridSearchCV, LeaveOneGroupOut, RepeatedStratifiedKFold
+from sklearn.model_selection import (
+    GridSearchCV,
+    KFold,
+    LeaveOneGroupOut,
+    LeaveOneOut,
+    RepeatedStratifiedKFold,
+    ShuffleSplit,
+)
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.svm import SVC
@@ -27,10 +35,9 @@ from sklearn_pspd import (
 from sklearn_pspd.cohort import CLINICAL_COLUMNS
 from sklearn_pspd.datasets.synthetic import _draw_patients
 from sklearn_pspd.model_selection import ModelComparison, external_uses
-from sklearn_pspd.model_selection.comparison import _level
 from sklearn_pspd.plotting import ComparisonDisplay
 from sklearn_pspd.reporting import comparison_text, write_comparison
-from sklearn_pspd.statistics import calibration_slope, decision_curve, delong_test, roc_auc
+from sklearn_pspd.statistics import auc_within_folds, calibration_slope, decision_curve, delong_test, roc_auc
 
 
 class Memoriser(ClassifierMixin, BaseEstimator):
@@ -94,16 +101,17 @@ def test_the_threshold_is_the_training_share(patients, models):
         assert inside.loc[is_test, "threshold"].unique() == pytest.approx(inside.loc[~is_test, "y_true"].mean())
 
 
-def test_frame_pools_the_folds(patients, models):
+def test_the_auc_is_the_mean_over_folds_and_the_rest_is_pooled(patients, models):
     X, y = patients
     comparison = compare_models(models, X, y, cv=4, random_state=0)
     frame = comparison.frame().set_index(["model", "metric", "class"])["value"]
     scores = comparison.scores[comparison.scores["model"] == "logistic"]
-    assert frame["logistic", "auc", ""] == pytest.approx(roc_auc_score(scores["y_true"], scores["y_score"]))
+    assert frame["logistic", "auc_pooled", ""] == pytest.approx(roc_auc_score(scores["y_true"], scores["y_score"]))
     pooled = average_precision_score(scores["y_true"], scores["y_score"])
     assert frame["logistic", "average_precision", ""] == pytest.approx(pooled)
     by_fold = [roc_auc_score(fold["y_true"], fold["y_score"]) for _, fold in scores.groupby("fold")]
-    assert frame["logistic", "auc_fold_mean", ""] == pytest.approx(np.mean(by_fold))
+    assert frame["logistic", "auc", ""] == pytest.approx(np.mean(by_fold))
+    assert frame["memory", "auc", ""] == 0.5
 
 
 def test_processes_and_progress(patients, models):
@@ -185,10 +193,8 @@ def test_models_are_tested_two_by_two(patients, models):
     tests = comparison.tests()
     n_pairs = len(models) * (len(models) - 1) // 2
     assert tests.groupby(["evaluation", "metric"]).size().to_dict() == {
-        ("cross-validation", "accuracy_fold_mean"): n_pairs,
+        ("cross-validation", "accuracy"): n_pairs,
         ("cross-validation", "auc"): n_pairs,
-        ("cross-validation", "auc_fold_mean"): n_pairs,
-        ("cross-validation", "average_precision_fold_mean"): n_pairs,
         ("external", "accuracy"): n_pairs,
         ("external", "auc"): n_pairs,
     }
@@ -345,7 +351,11 @@ def test_a_search_tunes_inside_each_fold_and_says_what_it_promised(patients):
         *(["search", "cross-validation", fold] for fold in (1, 2, 3)),
         ["search", "external", 0],
     ]
-    outer = comparison.frame().query("model == 'search' and metric == 'auc_fold_mean'")["value"].item()
+    outer = (
+        comparison.frame()
+        .query("model == 'search' and metric == 'auc' and evaluation == 'cross-validation'")["value"]
+        .item()
+    )
     inside = tuning[tuning["fold"] > 0]
     assert inside["outer_score"].mean() == pytest.approx(outer)
     assert f"{inside['inner_score'].mean() - outer:+.2f}" in comparison_text(comparison).split("Tuning inside")[1]
@@ -358,10 +368,10 @@ def test_cross_validated_models_of_no_worth_are_rarely_called_different():
         comparison, _ = draw_comparison(37, 22, 0.0, 5, seed)
         a, b = (part.sort_values("patient_id") for _, part in comparison.scores.groupby("model"))
         test = comparison.tests().query("metric == 'auc'").iloc[0]
-        assert test["method"] == "DeLong, paired, corrected"
+        assert "within folds" in test["method"]
         corrected.append(test["p_value"] < 0.05)
         plain.append(delong_test(a["y_true"], a["y_score"], b["y_score"].to_numpy()).p_value < 0.05)
-        auc = roc_auc(a["y_true"], a["y_score"], confidence_level=_level(a, 0.95))
+        auc = auc_within_folds(a["y_true"], a["y_score"], a["fold"])
         missed.append(not auc.low <= 0.5 <= auc.high)
     assert np.mean(plain) > 0.1
     assert np.mean(corrected) < 0.08
@@ -379,7 +389,7 @@ def test_widened_bootstrap_limits_hardly_depend_on_the_seed():
 def test_intervals_of_a_cross_validation_are_the_widened_ones(patients, models):
     X, y = patients
     comparison = compare_models({"logistic": models["logistic"]}, X, y, cv=5, random_state=0)
-    row = comparison.frame().query("metric == 'auc'").iloc[0]
+    row = comparison.frame().query("metric == 'auc_pooled'").iloc[0]
     wide = roc_auc(
         y, comparison.scores.set_index("patient_id").loc[X["patient_id"], "y_score"], confidence_level=0.99671
     )
@@ -387,10 +397,145 @@ def test_intervals_of_a_cross_validation_are_the_widened_ones(patients, models):
     assert row["method"] == "DeLong, logit, widened for shared training patients"
 
 
-def test_folds_that_share_patients_are_refused(patients, models):
+def test_repeats_score_each_patient_once_each(patients, models):
     X, y = patients
-    with pytest.raises(ValueError, match="cv has a patient in more than one test fold"):
-        compare_models(models, X, y, cv=RepeatedStratifiedKFold(n_splits=5, n_repeats=2, random_state=0))
+    splitter = RepeatedStratifiedKFold(n_splits=4, n_repeats=3, random_state=0)
+    comparison = compare_models(models, X, y, cv=splitter)
+    logistic = comparison.scores.query("model == 'logistic'")
+    assert logistic.groupby("repeat")["patient_id"].agg(set).map(len).tolist() == [60, 60, 60]
+    assert logistic.groupby("repeat")["fold"].agg(set).tolist() == [{1, 2, 3, 4}, {5, 6, 7, 8}, {9, 10, 11, 12}]
+    rows = comparison.frame().query("model == 'logistic'").set_index(["metric", "class"])
+    by_fold = [roc_auc_score(fold["y_true"], fold["y_score"]) for _, fold in logistic.groupby("fold")]
+    assert rows.loc[("auc", ""), "value"] == pytest.approx(np.mean(by_fold))
+    once = [ModelComparison(part).frame().set_index(["metric", "class"]) for _, part in logistic.groupby("repeat")]
+    for column in ("value", "low", "high"):
+        expected = np.mean([table.loc[("brier", ""), column] for table in once])
+        assert rows.loc[("brier", ""), column] == pytest.approx(expected)
+    # More repeats of the same patients are not more patients.
+    widths = [table.loc[("auc", ""), "high"] - table.loc[("auc", ""), "low"] for table in [rows, *once]]
+    assert widths[0] == pytest.approx(np.mean(widths[1:]), rel=0.25)
+    assert set(comparison.tests()["metric"]) == {"auc", "accuracy"}
+    assert "3 repeats of 4 folds" in comparison_text(comparison)
+
+
+def test_folds_that_test_some_patients_more_often_are_refused(patients, models):
+    X, y = patients
+    with pytest.raises(ValueError, match="cv tests some patients more often than others"):
+        compare_models(models, X, y, cv=ShuffleSplit(n_splits=5, random_state=0))
+
+
+@pytest.mark.parametrize("cv", [5, 10, KFold(4), RepeatedStratifiedKFold(n_splits=3, n_repeats=2, random_state=0)])
+def test_a_model_that_knows_nothing_gets_one_half(cv):
+    X, y = pd.DataFrame({"a": np.zeros(59)}), np.random.default_rng(0).permutation(np.repeat([0, 1], [37, 22]))
+    comparison = compare_models({"prevalence": DummyClassifier(strategy="prior")}, X, y, cv=cv, random_state=0)
+    auc = comparison.frame().query("metric == 'auc'").iloc[0]
+    assert auc["value"] == 0.5
+    assert auc["low"] < 0.5 < auc["high"]
+
+
+def test_folds_of_one_patient_have_no_auc(patients, models):
+    X, y = patients
+    models = {"logistic": models["logistic"], "prevalence": DummyClassifier()}
+    comparison = compare_models(models, X[:30], y[:30], cv=LeaveOneOut())
+    rows = comparison.frame().query("model == 'logistic'").set_index("metric")
+    assert np.isnan(rows.loc[["auc", "auc_pooled"], "value"]).all()
+    assert "one class" in rows.loc["auc", "method"]
+    assert rows.loc["accuracy", "value"] > 0
+    assert set(comparison.tests()["metric"]) == {"accuracy"}
+    assert "no AUC" in comparison_text(comparison)
+    assert len(ComparisonDisplay.from_comparison(comparison).axes_[0, 0].lines) == 1
+    plt.close("all")
+
+
+def test_scores_at_different_levels_are_a_finding():
+    rng = np.random.default_rng(0)
+    y, fold = np.arange(60) % 2, np.arange(60) // 2 % 5
+    score = 1 / (1 + np.exp(-(rng.normal(size=60) + y + 4 * fold - 8)))
+    comparison = ModelComparison.from_predictions(y, {"unstable": score, "steady": rng.random(60)}, fold=fold)
+    table = comparison.frame().set_index(["model", "metric"])["value"]
+    assert table["unstable", "auc"] > table["unstable", "auc_pooled"] + 0.1
+    share = f"{100 * table['unstable', 'fold_level_share']:.0f} %"
+    text = comparison_text(comparison)
+    assert f"unstable: {share} of the variance of the scores lies between folds" in " ".join(text.split())
+    assert "steady: " not in text
+
+
+class Ensemble(ClassifierMixin, BaseEstimator):
+    """A classifier of the column a with members that differ by their seed."""
+
+    def __init__(self, n_members=4, noise=0.5, random_state=0):
+        self.n_members = n_members
+        self.noise = noise
+        self.random_state = random_state
+
+    def fit(self, X, y):
+        self.classes_ = np.unique(y)
+        return self
+
+    def member_probabilities(self, X):
+        rng = np.random.default_rng(self.random_state)
+        log_odds = X["a"].to_numpy() + self.noise * rng.normal(size=(self.n_members, len(X)))
+        positive = 1 / (1 + np.exp(-log_odds))
+        return np.stack([1 - positive, positive], axis=2)
+
+    def predict_proba(self, X):
+        return self.member_probabilities(X).mean(axis=0)
+
+
+def test_an_ensemble_is_scored_member_by_member(patients, models):
+    X, y = patients
+    models = {"ensemble": Ensemble(), "steady": Ensemble(noise=0.0), "logistic": models["logistic"]}
+    comparison = compare_models(models, X[:40], y[:40], cv=4, X_test=X[40:], y_test=y[40:], random_state=0)
+    scores = comparison.scores
+    assert scores.groupby("model")["replicate"].max().to_dict() == {"ensemble": 4, "steady": 4, "logistic": 0}
+    external = scores.query("model == 'ensemble' and evaluation == 'external'")
+    single = [roc_auc_score(part["y_true"], part["y_score"]) for _, part in external.groupby("replicate")][1:]
+    replicates = comparison.replicates().set_index(["model", "evaluation"]).loc[("ensemble", "external")]
+    assert replicates[["value", "lowest", "highest"]].tolist() == pytest.approx(
+        [np.mean(single), np.min(single), np.max(single)]
+    )
+    assert replicates["n_replicates"] == 4
+    assert 0 < replicates["changing_class"] < 1
+    rows = comparison.frame().set_index(["model", "evaluation", "metric"])["value"]
+    assert rows["ensemble", "external", "auc_single_network"] == pytest.approx(np.mean(single))
+    assert ("logistic", "external", "auc_single_network") not in rows.index
+
+    # Without differences between the members there is no training variance.
+    steady = comparison.replicates().set_index(["model", "evaluation"]).loc[("steady", "external")]
+    assert steady[["training", "changing_class"]].tolist() == pytest.approx([0, 0], abs=1e-9)
+    spread = comparison.patients()
+    assert len(spread) == 2 * 60
+    assert (spread.query("model == 'steady'")["std"] == 0).all()
+    one = external.query("patient_id == 'p41' and replicate > 0")["y_score"]
+    row = spread.query("model == 'ensemble' and patient_id == 'p41'").iloc[0]
+    assert row[["lowest", "highest"]].tolist() == [one.min(), one.max()]
+    assert set(comparison.tests()["metric"]) == {"auc", "auc_single_network", "accuracy"}
+    text = comparison_text(comparison)
+    assert f"{np.min(single):.2f} to {np.max(single):.2f}" in text
+
+
+def test_each_fold_has_its_own_seed(patients):
+    X, y = patients
+    comparison = compare_models({"ensemble": Ensemble()}, X, y, cv=3, random_state=0, keep_models=True)
+    noise = comparison.scores.query("replicate > 0").assign(
+        noise=lambda scores: (
+            np.log(scores["y_score"] / (1 - scores["y_score"]))
+            - scores["patient_id"].map(dict(zip(X["patient_id"], X["a"], strict=True)))
+        )
+    )
+    first = [part["noise"].iloc[0] for _, part in noise.groupby("fold")]
+    assert len(set(np.round(first, 9))) == 3
+    assert comparison.models["ensemble"].random_state == 0
+    again = compare_models({"ensemble": Ensemble()}, X, y, cv=3, random_state=0)
+    pd.testing.assert_frame_equal(again.scores, comparison.scores)
+
+
+def test_seeds_are_not_tuned(patients):
+    X, y = patients
+    grid = {"logisticregression__random_state": [0, 1, 2]}
+    search = GridSearchCV(make_pipeline(LogisticRegression()), grid, cv=2)
+    with pytest.raises(ValueError, match="lucky: GridSearchCV tunes logisticregression__random_state"):
+        compare_models({"lucky": search}, X[["a"]], y, cv=3)
 
 
 def test_a_patient_in_two_rows_is_refused(patients, models):
@@ -434,7 +579,8 @@ def test_an_effect_of_zero_gives_no_model_an_edge():
             model, *parts[0], cv=5, X_test=parts[1][0], y_test=parts[1][1], random_state=seed
         ).scores
         for _, part in scores.groupby("evaluation"):
-            auc = roc_auc(part["y_true"], part["y_score"], confidence_level=_level(part, 0.95))
+            columns = [part[name].to_numpy() for name in ("y_true", "y_score", "fold")]
+            auc = auc_within_folds(*columns)
             above.append(auc.low > 0.5)
             apart.append(not auc.low <= 0.5 <= auc.high)
             values.append(auc.value)
