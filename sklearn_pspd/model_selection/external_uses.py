@@ -12,13 +12,17 @@ import joblib
 import numpy as np
 import pandas as pd
 
-from sklearn_pspd.cohort.problems import normalise_ids
+from sklearn_pspd.cohort.columns import CLINICAL_COLUMNS
+from sklearn_pspd.cohort.problems import is_missing, normalise_ids
 from sklearn_pspd.exceptions import InputError
 
 COLUMNS = ["use", "when", "model", "settings", "n_shared", "n_relabelled", "is_new_choice"]
 
 # Parameters that determine where and how fast a model is trained, but not what it learns.
 _IRRELEVANT = ("memory", "n_jobs", "verbose", "pre_dispatch", "on_progress")
+
+# Fewer clinical values can be equal by chance in two patients.
+FEWEST_VALUES = 4
 
 # The uses recorded in this process, oldest first.
 _USES: list[dict] = []
@@ -37,7 +41,8 @@ def record_use(models, X, y, X_test, y_test, log=None):
         Their outcomes.
     X_test : DataFrame of shape (n_external, n_columns)
         The external patients. They are identified by ``patient_id`` (compared without letter case and surrounding
-        blanks) or, where there is none, by the values of their row.
+        blanks) or, where there is none, by the values of their row; a patient with another id but the same clinical
+        values, at least four of them, is the same patient renamed.
     y_test : ndarray of shape (n_external,)
         Their outcomes.
     log : path-like, default=None
@@ -65,6 +70,7 @@ def record_use(models, X, y, X_test, y_test, log=None):
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "models": {name: _settings_of(model, training) for name, model in models.items()},
         "patients": _patient_fingerprints(X_test, y_test),
+        "clinical": _clinical_fingerprints(X_test),
     }
 
     # Uses of this process are in the log too if the same log was given for them.
@@ -76,7 +82,7 @@ def record_use(models, X, y, X_test, y_test, log=None):
     if log is not None:
         with log.open("a", encoding="utf-8") as file:
             file.write(json.dumps(use) + "\n")
-    return _table([*earlier, use], use["patients"])
+    return _table([*earlier, use], use)
 
 
 def check_log(log):
@@ -106,10 +112,10 @@ def check_log(log):
     _read(log)
 
 
-def _table(uses, patients):
-    """Return one row per use and model, for the uses that scored any of the given patients."""
-    rows, known_settings = [], set()
-    related = [use for use in uses if patients.keys() & use["patients"].keys()]
+def _table(uses, last):
+    """Return one row per use and model, for the uses that scored any of the patients of the last one."""
+    rows, known_settings, patients = [], set(), last["patients"]
+    related = [use for use in uses if patients.keys() & use["patients"].keys() or _renamed(use, last)]
     for number, use in enumerate(related, start=1):
         shared = patients.keys() & use["patients"].keys()
         rows += [
@@ -118,7 +124,7 @@ def _table(uses, patients):
                 "when": use["when"],
                 "model": name,
                 "settings": settings,
-                "n_shared": len(shared),
+                "n_shared": len(shared) + len(_renamed(use, last)),
                 "n_relabelled": sum(patients[patient] != use["patients"][patient] for patient in shared),
                 "is_new_choice": number > 1 and settings not in known_settings,
             }
@@ -137,6 +143,27 @@ def _patient_fingerprints(X, y):
     ids = normalise_ids(X["patient_id"]).tolist() if "patient_id" in getattr(X, "columns", ()) else [None] * len(X)
     names = [joblib.hash(list(row)) if name is None else name for name, row in zip(ids, np.asarray(X), strict=True)]
     return {_digest([name]): _digest([name, str(outcome)]) for name, outcome in zip(names, y, strict=True)}
+
+
+def _clinical_fingerprints(X):
+    """Return a fingerprint of the clinical values of each patient who has enough of them, with that of the id."""
+    columns = [column for column in CLINICAL_COLUMNS if column in getattr(X, "columns", ())]
+    if len(columns) < FEWEST_VALUES or "patient_id" not in X:
+        return {}
+    return {
+        _digest(map(str, values)): _digest([name])
+        for name, values in zip(normalise_ids(X["patient_id"]), X[columns].to_numpy().tolist(), strict=True)
+        if name is not None and sum(not is_missing(value) for value in values) >= FEWEST_VALUES
+    }
+
+
+def _renamed(use, last):
+    """Return the clinical fingerprints of patients who are in both uses, under different names only."""
+    return {
+        values
+        for values in use["clinical"].keys() & last["clinical"].keys()
+        if use["clinical"][values] not in last["patients"] and last["clinical"][values] not in use["patients"]
+    }
 
 
 def _training_fingerprints(X, y):
@@ -180,7 +207,10 @@ def _read(log):
     for number, line in enumerate(log.read_text(encoding="utf-8").splitlines(), start=1):
         try:
             use = json.loads(line)
-            uses.append({"when": use["when"], "models": dict(use["models"]), "patients": dict(use["patients"])})
+            parts = {"models": dict(use["models"]), "patients": dict(use["patients"])}
+            # Records of earlier versions have no clinical values.
+            parts["clinical"] = dict(use.get("clinical", {}))
+            uses.append({"when": use["when"], **parts})
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(
                 f"{log}, line {number}: not a record of an external set's use ({error!r}); give another file"
