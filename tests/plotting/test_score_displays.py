@@ -299,7 +299,7 @@ def test_a_score_at_the_threshold_is_classified_as_pspd():
 def test_negative_controls():
     y = np.arange(40) % 2
     X = np.random.default_rng(0).normal(size=(40, 1)) + 2 * y[:, np.newaxis]
-    control = negative_control(LogisticRegression(), X, y, n_permutations=9, cv=4, random_state=0)
+    control = negative_control(LogisticRegression(), X, y, n_permutations=19, cv=4, random_state=0)
     _, ax = plt.subplots()
     display = NegativeControlDisplay.from_controls({"a": control, "b": control}, ax=ax, title="made up")
     assert display.ax_ is ax
@@ -309,9 +309,27 @@ def test_negative_controls():
     pd.testing.assert_frame_equal(table.drop(columns="name")[:1], control.frame())
     np.testing.assert_allclose(ax.lines[0].get_xdata(), control.permutation_scores)
     assert ax.lines[1].get_xdata()[0] == control.score == table["score"][0]
-    assert "p = 0.1\n(smallest possible 0.1)" in [text.get_text() for text in ax.texts]
+    assert "p = 0.05\n(smallest possible 0.05)" in [text.get_text() for text in ax.texts]
     assert ax.get_xlim() == (0, 1)
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["permuted data", "original data"]
+
+
+def test_negative_controls_on_an_external_set():
+    y = np.arange(40) % 2
+    X = np.random.default_rng(0).normal(size=(40, 1)) + 2 * y[:, np.newaxis]
+    external = {"X_test": X[30:], "y_test": y[30:]}
+    control = negative_control(LogisticRegression(), X[:30], y[:30], n_permutations=2, cv=3, random_state=0, **external)
+    ax = NegativeControlDisplay.from_controls({"a": control}).ax_
+    np.testing.assert_allclose(ax.lines[2].get_xdata(), control.external_permutation_scores)
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "a\n(external)"]
+    assert {text.get_text() for text in ax.texts} == {"too few permutations\nfor a p-value"}
+
+
+def test_the_area_below_the_mean_curve_is_the_auc(comparison):
+    display = ComparisonDisplay.from_comparison(comparison)
+    rows = display.frame().query("evaluation == 'cross-validation' and metric == 'auc'").set_index("model")
+    for line, model in zip(display.axes_[0, 0].lines, comparison.scores["model"].unique(), strict=False):
+        assert np.trapezoid(line.get_ydata(), line.get_xdata()) == pytest.approx(rows.loc[model, "value"])
 
 
 def test_scores_beyond_zero_and_one_are_in_the_figure():
