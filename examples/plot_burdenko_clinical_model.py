@@ -80,7 +80,7 @@ ax.set_title(f"{name}: timing by outcome")
 
 def model_3(columns):
     """Make the paper's random forest on some of the clinical columns."""
-    model = make_clinical_pipeline(columns=columns, random_state=0)
+    model = make_clinical_pipeline(clinical=columns, random_state=0)
     return model.set_params(classifier__max_features=min(2, len(columns)))
 
 

@@ -59,11 +59,11 @@ def _study(*, out, table, **options):
     print(f"{study.summary()}. Results are in {out}{os.sep}")
 
 
-def _check(*, table, workspace):  # noqa: ARG001  every command gets a workspace
-    from .cohort import read_cohort
-    from .study import Study
+def _check(*, table, workspace, **options):  # noqa: ARG001  every command gets a workspace
+    from .study import Study, read_study_table
 
-    print(Study(read_cohort(table), cv=2).describe())
+    cohort, columns = read_study_table(table, **options)
+    print(Study(cohort, cv=2, **columns).describe())
 
 
 def _parser():
@@ -77,33 +77,56 @@ def _parser():
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     study = commands.add_parser("study", help="run the study", description=parser.description)
     check = commands.add_parser("check", help="check a cohort table and its images, without training")
-    check.add_argument("table", type=Path, metavar="cohort", help="cohort table (.csv)")
+    check.add_argument("table", type=Path, metavar="cohort", help="cohort table (.csv, .xlsx, .ods)")
     check.set_defaults(run=_check)
     study.set_defaults(run=_study)
     _add_study_options(study.add_argument)
+    for command in (study, check):
+        _add_table_options(command.add_argument)
     for command in (study, check):
         command.add_argument("--traceback", action="store_true", help="show where an error was raised")
     return parser
 
 
 def _add_study_options(add):
-    add("table", nargs="?", type=Path, metavar="cohort", help="cohort table (.csv); without it, a synthetic cohort")
+    add(
+        "table",
+        nargs="?",
+        type=Path,
+        metavar="cohort",
+        help="cohort table (.csv, .xlsx, .ods); without it, a synthetic cohort",
+    )
     add("--out", type=Path, default=Path("pspd-study"), metavar="DIR", help="folder of the results (pspd-study)")
     add("--patients", dest="n_patients", type=_at_least(20), default=78, metavar="N", help="synthetic patients (78)")
     add("--test-site", metavar="SITE", help="site held out as the external set (the one with the fewest patients)")
+    recipes = "training of the networks: for small cohorts, as published, or both (both)"
+    add("--recipe", choices=("both", "small_cohort", "published"), default="both", help=recipes)
+    members = "networks per fit, trained from different seeds (5)"
+    add("--members", dest="n_members", type=_at_least(1), default=5, metavar="N", help=members)
     add("--variant", choices=("paper", "released"), help="published parameters: as printed, or of the released script")
     add("--folds", dest="cv", type=_at_least(2), metavar="N", help="folds of the cross-validation (10; synthetic 5)")
     add("--repeats", dest="n_repeats", type=_at_least(1), default=1, metavar="N", help="repeats of the folds (1)")
-    add("--epochs", type=_at_least(1), metavar="N", help="passes over the training patients (25)")
+    add("--epochs", type=_at_least(1), metavar="N", help="passes over the training patients (of the recipe)")
     add("--slices", dest="n_slices", type=_odd, default=9, metavar="N", help="axial slices per patient, odd (9)")
     add("--size-px", type=_at_least(8), metavar="N", help="rows and columns of a slice (256; synthetic 48)")
-    filters = "filters of the convolution blocks (64 128 256; synthetic 8 16 32)"
+    filters = "filters of the convolution blocks (of the recipe)"
     add("--filters", type=_at_least(1), nargs="+", metavar="N", help=filters)
     add("--tune", action="store_true", help="tune the networks as in the paper, inside each training fold (hours)")
     permutations = "permutations of the negative control (0; synthetic 1, as in the paper)"
     add("--permutations", dest="n_permutations", type=_at_least(0), metavar="N", help=permutations)
     add("--seed", dest="random_state", type=int, default=0, metavar="N", help="seed of everything random (0)")
     add("--jobs", dest="n_jobs", type=int, default=1, metavar="N", help="fits that run in parallel (1)")
+
+
+def _add_table_options(add):
+    clinical = "clinical columns (those of the paper); others as NAME:LOW..HIGH:UNIT or NAME:CODE=NUMBER,CODE=NUMBER"
+    add("--clinical", nargs="+", metavar="COLUMN", help=clinical)
+    missing = "missing numbers: refused, or replaced by the median of the training fold, without or with an indicator"
+    add("--missing", choices=("refuse", "median", "indicator"), default="refuse", help=missing)
+    add("--sep", metavar="CHAR", help="separator of the table (found from its header)")
+    add("--decimal", choices=(".", ","), default=".", help="decimal mark of the table (.)")
+    add("--encoding", metavar="NAME", help="encoding of the table (UTF-8)")
+    add("--sheet", metavar="NAME", help="sheet of a workbook (the one that has a column patient_id)")
 
 
 def _at_least(low):

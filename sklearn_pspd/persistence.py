@@ -10,7 +10,7 @@ from sklearn_pspd.exceptions import InputError
 __all__ = ["load_pipeline", "save_pipeline"]
 
 # Rooms whose classes a pipeline of this library may hold: those that their `__all__` lists.
-PIPELINE_ROOMS = ("loading", "model_selection", "neural_network", "pipelines", "preprocessing")
+PIPELINE_ROOMS = ("cohort", "loading", "model_selection", "neural_network", "pipelines", "preprocessing")
 
 # Types of other packages that skops does not trust by itself.
 TRUSTED_OTHERS = (

@@ -57,6 +57,11 @@ def write_structures(folder, date, regions, frame=PLANNING_FRAME):
     _save(header, folder, "1-1.dcm")
 
 
+def write_object(path, kind, modality):
+    """Write a DICOM object without an image."""
+    _save(_header(kind, modality, "2015-01-01", ""), path.parent, path.name)
+
+
 def _item(**values):
     item = Dataset()
     for keyword, value in values.items():

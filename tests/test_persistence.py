@@ -117,7 +117,7 @@ def test_other_and_damaged_files_are_refused_without_executing_code(fitted, tmp_
 @pytest.mark.parametrize(
     ("part", "value", "match"),
     [
-        ("format", 99, "file format 99, written by sklearn_pspd .* reads format 1"),
+        ("format", 99, "file format 99, written by sklearn_pspd .* reads format 2"),
         (
             "network",
             {"stack_shape": None, "attention": True},

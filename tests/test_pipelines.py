@@ -7,7 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import N_SLICES, SIZE_PX
-from imblearn.over_sampling import RandomOverSampler
+from imblearn import FunctionSampler
+from imblearn.over_sampling import SMOTE, SMOTEN, SMOTENC, RandomOverSampler
+from imblearn.under_sampling import RandomUnderSampler
 from joblib import Memory
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
@@ -20,16 +22,26 @@ from sklearn.model_selection import (
     cross_val_score,
     permutation_test_score,
 )
+from sklearn.preprocessing import OneHotEncoder
 
 from sklearn_pspd import (
+    CNNLSTMClassifier,
+    FOVNormalizer,
     jang2018,
+    load_pipeline,
     make_clinical_pipeline,
     make_fusion_pipeline,
     make_image_pipeline,
     paper_models,
+    persistence,
     read_cohort,
+    save_pipeline,
     split_xy,
 )
+from sklearn_pspd.cohort import CLINICAL_COLUMNS, ClinicalColumn
+from sklearn_pspd.exceptions import InputError
+from sklearn_pspd.pipelines import RECIPES, CohortPipeline, n_encoded_columns
+from sklearn_pspd.preprocessing import StackAugmenter
 
 
 @pytest.fixture(scope="module")
@@ -244,17 +256,247 @@ def test_only_the_chosen_clinical_columns_are_read(tiny_network, memory, patient
     X, y = patients
     chosen = ["mgmt", "age_years"]
     spoilt = X.assign(sex="?", dose_gy=np.nan).drop(columns=["idh", "interval_days"])
-    fusion = make_fusion_pipeline(tiny_network, columns=chosen, n_slices=N_SLICES, size_px=SIZE_PX, memory=memory)
-    forest = make_clinical_pipeline(columns=chosen, random_state=0).set_params(classifier__n_estimators=20)
+    fusion = make_fusion_pipeline(tiny_network, clinical=chosen, n_slices=N_SLICES, size_px=SIZE_PX, memory=memory)
+    forest = make_clinical_pipeline(clinical=chosen, random_state=0).set_params(classifier__n_estimators=20)
     for pipeline in (fusion, forest):
         np.testing.assert_array_equal(
             clone(pipeline).fit(X, y).predict_proba(X), clone(pipeline).fit(spoilt, y).predict_proba(spoilt)
         )
     assert fusion.fit(X, y)["classifier"].n_features_in_ == N_SLICES * SIZE_PX**2 + 2
     assert forest.fit(X, y)["features"].get_feature_names_out().tolist() == ["clinical__mgmt", "clinical__age_years"]
-    for wrong in ((), ("age_years", "age_years")):
-        with pytest.raises(ValueError, match="one or more clinical columns of the table, each once; got"):
-            make_clinical_pipeline(columns=wrong)
+
+
+@pytest.mark.parametrize(
+    ("clinical", "message"),
+    [
+        ((), "it is empty; None selects the columns of the paper"),
+        (("age_years", "age_years"), "'age_years' is there more than once"),
+        (
+            ["age_years", "kps"],
+            "'kps' is not a column of the paper; declare it, for example ClinicalColumn\\('kps', unit=",
+        ),
+        ("age_years", "clinical must be a sequence of column names and ClinicalColumn; got 'age_years'"),
+        ([7], "7 is neither a column name nor a ClinicalColumn"),
+    ],
+)
+def test_a_wrong_choice_of_clinical_columns_is_refused(clinical, message):
+    for make in (make_clinical_pipeline, make_fusion_pipeline, paper_models):
+        with pytest.raises(InputError, match=message):
+            make(clinical=clinical)
+
+
+def test_the_seven_columns_are_taken_where_present(tiny_network, memory, patients):
+    """A cohort in which nobody recorded the dose, and one in which everybody had the same."""
+    X, y = patients
+    without = X.drop(columns=["dose_gy", "n_fractions"])
+    fusion = make_fusion_pipeline(tiny_network, n_slices=N_SLICES, size_px=SIZE_PX, memory=memory)
+    forest = make_clinical_pipeline(random_state=0).set_params(classifier__n_estimators=20)
+    names = ["age_years", "sex", "mgmt", "idh", "interval_days"]
+    for model in (fusion, forest):
+        probabilities = clone(model).fit(without, y).predict_proba(without)
+        named = clone(model).set_params(features__clinical=clone(model["features"].transformers[-1][1]))
+        np.testing.assert_array_equal(probabilities, named.fit(without, y).predict_proba(without))
+    assert forest.fit(without, y)["features"].get_feature_names_out().tolist() == [f"clinical__{n}" for n in names]
+    constant = X.assign(dose_gy=60.0, n_fractions=30)
+    assert np.isfinite(forest.fit(constant, y).predict_proba(X)).all()
+    scaler = forest["features"].named_transformers_["clinical"]
+    assert {"dose_gy", "n_fractions"} <= set(scaler.constant_columns_)
+    with pytest.raises(InputError, match="the table has none of the clinical columns of the paper"):
+        clone(forest).fit(X[["patient_id", "image"]], y)
+    with pytest.raises(
+        InputError, match=r"has no clinical column 'dose_gy'; did you mean 'Dose_Gy'\?; it has patient_id"
+    ):
+        make_clinical_pipeline(clinical=["dose_gy"]).fit(X.rename(columns={"dose_gy": "Dose_Gy"}), y)
+
+
+KPS = ClinicalColumn("kps", unit="percent", range=(0, 100))
+STEROIDS = ClinicalColumn("steroids", codes={"no": 0, "yes": 1}, may_be_unknown=True)
+
+
+def test_declared_columns_and_missing_numbers_join(tiny_network, memory, patients, tmp_path, monkeypatch):
+    X, y = patients
+    rng = np.random.default_rng(0)
+    X = X.assign(
+        kps=rng.choice([60.0, 80.0, np.nan], len(X)), steroids=rng.choice(["no", "yes", "unknown"], len(X)), other="?"
+    )
+    chosen = [*CLINICAL_COLUMNS, KPS, STEROIDS]
+    fusion = make_fusion_pipeline(
+        tiny_network, clinical=chosen, missing="indicator", n_slices=N_SLICES, size_px=SIZE_PX, memory=memory
+    )
+    forest = make_clinical_pipeline(clinical=chosen, missing="median", random_state=0)
+    forest.set_params(classifier__n_estimators=20)
+    # One indicator for each number that may be missing: age, dose, fractions, KPS.
+    n_pixels = N_SLICES * SIZE_PX**2
+    assert fusion.fit(X, y)["classifier"].n_features_in_ == n_pixels + 9 + 4
+    assert n_encoded_columns(clone(fusion).set_params(features__clinical__unknown="indicator"), X) == 9 + 4 + 3
+    assert forest.fit(X, y)["features"].transform(X).shape == (len(X), 9)
+    with pytest.raises(InputError, match=r"column 'kps': missing; missing='median' or 'indicator' replaces"):
+        make_clinical_pipeline(clinical=chosen).fit(X, y)
+    for model in (fusion, forest):
+        again = pickle.loads(pickle.dumps(model))
+        np.testing.assert_array_equal(again.predict_proba(X), model.predict_proba(X))
+    assert np.isfinite(cross_val_score(forest, X, y, cv=3, scoring="roc_auc", error_score="raise")).all()
+    with pytest.raises(InputError, match="missing must be 'refuse', 'median' or 'indicator'; got 'mean'"):
+        make_clinical_pipeline(missing="mean")
+    # Types of the room of columns are those of a pipeline, too.
+    monkeypatch.setattr(persistence, "PIPELINE_ROOMS", {*persistence.PIPELINE_ROOMS, "cohort"})
+    save_pipeline(forest, tmp_path / "forest.skops")
+    loaded = load_pipeline(tmp_path / "forest.skops")
+    np.testing.assert_array_equal(loaded.predict_proba(X), forest.predict_proba(X))
+    assert clone(loaded).fit(X, y)["features"].transformers[0][1].clinical == (KPS, STEROIDS)
+
+
+def test_the_network_follows_the_size_and_number_of_slices(fusion, patients):
+    """A natural grid: one parameter of the features, none of the network; pixels are never clinical columns."""
+    X, y = patients
+    fusion.set_params(classifier__epochs=1)
+    grid = [{"features__mri__fov__size_px": [12]}, {"features__mri__load__n_slices": [1]}]
+    search = GridSearchCV(fusion, grid, scoring="roc_auc", cv=2, error_score="raise").fit(X, y)
+    best = search.best_estimator_
+    shape = (3, 12, 12) if "features__mri__fov__size_px" in search.best_params_ else (1, 8, 8)
+    assert best["classifier"].n_features_in_ == np.prod(shape) + 7
+    inputs = {tensor.name: tensor.shape[1:] for tensor in best["classifier"].network_.inputs}
+    assert inputs == {"stack": shape, "clinical": (7,)}
+    assert clone(best).get_params()["classifier__stack_shape"] == shape
+    # Set on the steps themselves, behind the pipeline's back.
+    best["features"].set_params(mri__fov__size_px=8, mri__load__n_slices=3)
+    assert best.fit(X, y)["classifier"].stack_shape == (3, 8, 8)
+
+
+def test_a_shape_that_contradicts_the_features_is_refused():
+    model = make_image_pipeline(n_slices=3, size_px=16, sampler=RandomUnderSampler())
+    assert model.set_params(classifier__stack_shape=[3, 16, 16])["classifier"].stack_shape == (3, 16, 16)
+    for shape in ((3, 32, 32), None):
+        with pytest.raises(
+            InputError, match=r"classifier__stack_shape=.* contradicts the features, which give \(3, 16, 16\)"
+        ):
+            model.set_params(classifier__stack_shape=shape)
+        assert model["classifier"].stack_shape == (3, 16, 16)
+    model.set_params(features__mri__fov__size_px=32, classifier__stack_shape=(3, 32, 32))
+    assert model["classifier"].stack_shape == (3, 32, 32)
+    replaced = model.set_params(classifier=CNNLSTMClassifier())
+    assert replaced["classifier"].stack_shape == (3, 32, 32)
+
+
+def test_a_second_image_branch_is_no_clinical_branch(patients):
+    X, y = patients
+    model = make_fusion_pipeline(n_slices=3, size_px=8)
+    (mri, clinical), stacks = model["features"].transformers, model["features"].transformers[0][1]
+    for transformers, remainder, message in (
+        ([mri, clinical, ("flair", stacks, mri[2])], "drop", "branches 'mri', 'clinical', 'flair': the network takes"),
+        (
+            [clinical, mri],
+            "drop",
+            "branches 'clinical', 'mri': the network takes the columns of 'mri', which comes first",
+        ),
+        ([mri, clinical], "passthrough", "remainder='passthrough': the network would take"),
+    ):
+        model["features"].transformers, model["features"].remainder = transformers, remainder
+        with pytest.raises(InputError, match=message):
+            model.fit(X, y)
+    # A classifier that makes no difference between pixels and others takes what it gets.
+    model["features"].transformers, model["features"].remainder = [mri, clinical, ("flair", stacks, mri[2])], "drop"
+    both = CohortPipeline([("features", model["features"]), ("classifier", LogisticRegression())]).fit(X, y)
+    assert both["classifier"].n_features_in_ == 2 * 3 * 8**2 + 7
+
+
+def test_the_pipeline_says_how_many_clinical_columns_there_are(patients):
+    """Also where the number depends on the table and on other parameters."""
+    X, y = patients
+
+    class Network(LogisticRegression):
+        def __init__(self, stack_shape=None, n_clinical=None, augment=None):
+            super().__init__()
+            self.stack_shape, self.n_clinical, self.augment = stack_shape, n_clinical, augment
+
+    model = make_fusion_pipeline(Network(augment=FOVNormalizer(fov_mm=5)), n_slices=3, size_px=8, fov_mm=150.0)
+    assert model["classifier"].augment.fov_mm == 150
+    assert model.set_params(features__mri__fov__fov_mm=180.0)["classifier"].augment.fov_mm == 180
+    with pytest.raises(
+        InputError, match=r"classifier__augment__fov_mm=90.0 contradicts the features, which give 180.0"
+    ):
+        model.set_params(classifier__augment__fov_mm=90.0)
+    assert model.fit(X, y)["classifier"].n_clinical == 7
+    assert model.fit(X.drop(columns=["idh", "dose_gy"]), y)["classifier"].n_clinical == 5
+    model.set_params(features__clinical__unknown="indicator", features__clinical__missing="indicator")
+    assert model.fit(X, y)["classifier"].n_clinical == n_encoded_columns(model, X) == 7 + 2 + 3
+    assert n_encoded_columns(model["features"], X.drop(columns="mgmt")) == 6 + 1 + 3
+    image = make_image_pipeline(Network(), n_slices=3, size_px=8).fit(X, y)
+    assert image["classifier"].n_clinical == n_encoded_columns(image, X) == 0
+    other = model.set_params(features__clinical=OneHotEncoder(handle_unknown="ignore"))
+    assert other.fit(X, y)["classifier"].n_clinical is None
+
+
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        SMOTE(random_state=0),
+        SMOTENC(categorical_features=["patient_id", "site", "image", "sex", "mgmt", "idh"], random_state=0),
+        SMOTEN(random_state=0),
+        FunctionSampler(func=lambda X, y: (X.assign(age_years=X["age_years"] + 0.5), y), validate=False),
+        FunctionSampler(func=lambda X, y: (X, 1 - y), validate=False),
+    ],
+    ids=["SMOTE", "SMOTENC", "SMOTEN", "changed values", "changed outcomes"],
+)
+def test_samplers_that_make_patients_are_refused(sampler, patients):
+    X, y = patients
+    message = (
+        f"sampler: {type(sampler).__name__} (makes patients that are not in the table|cannot choose among the rows)"
+    )
+    for make in (make_clinical_pipeline, make_fusion_pipeline):
+        with pytest.raises(InputError, match=message):
+            make(sampler=sampler).fit(X, y)
+    model = make_clinical_pipeline(sampler=RandomOverSampler(random_state=0)).set_params(sampler=sampler)
+    with pytest.raises(InputError, match=message):
+        model.fit(X, y)
+
+
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        RandomUnderSampler(random_state=0),
+        RandomOverSampler(random_state=0),
+        FunctionSampler(func=lambda X, y: (X[::2], y[::2]), validate=False),
+    ],
+)
+def test_samplers_that_choose_patients_are_taken(sampler, patients):
+    X, y = patients
+    X = X.assign(age_years=X["age_years"].where(np.arange(len(X)) > 2))
+    model = make_clinical_pipeline(sampler=sampler, missing="median", random_state=0)
+    assert len(model.set_params(classifier__n_estimators=5).fit(X, y).predict_proba(X)) == len(X)
+
+
+def test_recipes():
+    small = make_fusion_pipeline(CNNLSTMClassifier(epochs=3, lstm_units=5), recipe="small_cohort", fov_mm=150.0)
+    for name, value in RECIPES["small_cohort"].items():
+        assert repr(small.get_params()[name]).startswith(repr(value).rstrip("()"))
+    assert small["classifier"].lstm_units == 5
+    # The augmentation moves pixels by mm, and so follows the field of view.
+    assert small["classifier"].augment.fov_mm == 150
+    assert RECIPES["small_cohort"]["classifier__augment"].fov_mm == StackAugmenter().fov_mm == 200
+    assert make_image_pipeline()["classifier"].filters == CNNLSTMClassifier().filters
+    models = paper_models(recipe="small_cohort", random_state=0)
+    assert [models[name]["classifier"].pooling for name in ("MRI + clinical", "MRI alone")] == ["average"] * 2
+    assert models["clinical alone"]["classifier"].n_estimators == 1000
+    with pytest.raises(InputError, match="recipe must be 'published' or 'small_cohort'; got 'large'"):
+        make_image_pipeline(recipe="large")
+    with pytest.raises(InputError, match="variant='paper' and recipe='small_cohort' set the same parameters"):
+        paper_models(variant="paper", recipe="small_cohort")
+
+
+def test_a_frame_of_another_package_is_refused_in_one_sentence(patients):
+    X, y = patients
+
+    class Frame:
+        columns = tuple(X.columns)
+
+        def to_pandas(self):
+            return X
+
+    with pytest.raises(
+        InputError, match=r"^X must be a DataFrame of pandas; got .*Frame; convert it by to_pandas\(\)$"
+    ):
+        make_clinical_pipeline().fit(Frame(), y)
 
 
 def test_the_clinical_pipeline_takes_any_classifier_and_leaves_it_alone(patients):

@@ -34,7 +34,7 @@ def cohort(cohort_folder):
 def clinical():
     return {
         "logistic": make_clinical_pipeline(LogisticRegression()),
-        "age": make_clinical_pipeline(columns=["age_years"]),
+        "age": make_clinical_pipeline(clinical=["age_years"]),
     }
 
 

@@ -6,8 +6,12 @@ from .columns import (
     CLINICAL_RANGES,
     IDENTITY_COLUMNS,
     OUTCOME_CODES,
+    PAPER_CLINICAL,
     POSITION_COLUMNS,
+    ClinicalColumn,
+    clinical_columns,
 )
+from .completeness import absent_columns, missing_counts
 from .eligibility import ELIGIBILITY_RULES, select_eligible
 from .labels import label_lesions
 from .table import check_cohort, read_cohort, split_xy
@@ -19,9 +23,14 @@ __all__ = [
     "ELIGIBILITY_RULES",
     "IDENTITY_COLUMNS",
     "OUTCOME_CODES",
+    "PAPER_CLINICAL",
     "POSITION_COLUMNS",
+    "ClinicalColumn",
+    "absent_columns",
     "check_cohort",
+    "clinical_columns",
     "label_lesions",
+    "missing_counts",
     "read_cohort",
     "select_eligible",
     "split_xy",

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from .problems import id_problems, is_missing, missing_columns, patient_names, raise_problems, to_number
+from .problems import check_frame, id_problems, is_missing, missing_columns, patient_names, raise_problems, to_number
 
 HIGHEST_ISODOSE_PERCENT = 150
 ISODOSE_PERCENT = 80.0
@@ -114,6 +114,7 @@ def select_eligible(records, *, without=()):
     11         residual lesion after surgery         1     1
     """
     # The criteria to apply, and problems of columns and ids.
+    check_frame(records, "the table of records")
     rules = [rule for rule in ELIGIBILITY_RULES if rule.column not in without]
     raise_problems("the records have", _column_problems(records, rules, without))
     names = patient_names(records)

@@ -12,6 +12,7 @@ from sklearn_pspd.exceptions import InputError
 from .problems import is_missing, missing_columns, normalise_ids, raise_problems
 
 STABLE_DAYS = 120
+PRECEDENCE = ("pathology",)
 UNDETERMINED = "undetermined"
 
 KINDS: dict[str, tuple[str, ...]] = {
@@ -47,7 +48,7 @@ class _Event(NamedTuple):
     date: object
 
 
-def label_lesions(followup, *, stable_days=STABLE_DAYS, precedence=()):
+def label_lesions(followup, *, stable_days=STABLE_DAYS, precedence=PRECEDENCE):
     """Label lesions as progression or pseudoprogression by the paper's rules.
 
     ======================= ======== =============================================================================
@@ -64,7 +65,8 @@ def label_lesions(followup, *, stable_days=STABLE_DAYS, precedence=()):
     ======================= ======== =============================================================================
 
     All rules are evaluated. If the rules that apply agree, the first of them in the table is the deciding rule. If
-    they contradict one another, the outcome is "undetermined" and ``conflict`` states the contradiction.
+    they contradict one another, pathology decides; without pathology the outcome is "undetermined". In each case,
+    ``conflict`` states the contradiction.
 
     Parameters
     ----------
@@ -84,9 +86,10 @@ def label_lesions(followup, *, stable_days=STABLE_DAYS, precedence=()):
         an intervention.
     stable_days : int, default=120
         Days since the appearance after which a stable lesion is pseudoprogression [1]_.
-    precedence : sequence of {"pathology", "mri", "pet"}, default=()
+    precedence : sequence of {"pathology", "mri", "pet"}, default=("pathology",)
         Kinds of events that decide, in this order, if rules contradict one another. ``conflict`` still states the
-        contradiction. Empty by default because the paper gives no order.
+        contradiction. The paper names pathologic confirmation as the most reliable method, and gives no order of MRI
+        and PET. Empty leaves every contradiction undetermined.
 
     Returns
     -------
@@ -114,6 +117,8 @@ def label_lesions(followup, *, stable_days=STABLE_DAYS, precedence=()):
     * An increase or a PET result after an intervention is counted; ``remark`` says so.
     * A decrease followed by an increase is pseudoprogression, as the rules state; ``remark`` mentions the increase.
     * A lesion that was stable for 120 days and increased later meets two rules, so its outcome is undetermined.
+    * A lesion that increased and was then found to be pseudoprogression by surgery or biopsy meets two rules, and
+      pathology decides: lesions are operated on because they grow. So does pathology of a lesion that had been stable.
     * If MRI results of one date differ, MRI is not used for the label.
 
     References

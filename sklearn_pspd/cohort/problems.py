@@ -1,11 +1,15 @@
 """Missing values, patient ids, numbers in cells, and one error for all problems of a table."""
 
 import math
+import re
 
 import numpy as np
 import pandas as pd
 
 from sklearn_pspd.exceptions import InputError
+
+# Digits of other scripts and underscores between digits, which Python reads too, are no number of a table.
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 def raise_problems(source_has, problems):
@@ -36,6 +40,8 @@ def is_missing(value):
 def to_number(value):
     """Return the finite number that a cell holds as number or text; NaN for anything else, truth values included."""
     if isinstance(value, (bool, np.bool_)):
+        return math.nan
+    if isinstance(value, str) and not _NUMBER.fullmatch(value.strip()):
         return math.nan
     try:
         number = float(value)
@@ -79,18 +85,72 @@ def patient_names(table):
     return [f"in row {row}" if is_missing(name) else str(name) for row, name in enumerate(table["patient_id"], start=1)]
 
 
-def id_problems(table):
+def patient_labels(table, row_numbers=None):
+    """Return the words with which a problem of each row begins.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Table with or without a column ``patient_id``.
+    row_numbers : list of int, default=None
+        Row of the file from which each row was read. None: the table was not read from a file.
+
+    Returns
+    -------
+    list of str
+        For example "patient P1"; with `row_numbers`, "row 5, patient P1", or "row 5" if the id is missing.
+    """
+    if row_numbers is None:
+        return [f"patient {name}" for name in patient_names(table)]
+    ids = table["patient_id"] if "patient_id" in table.columns else [None] * len(table)
+    return [
+        f"row {row}" if is_missing(name) else f"row {row}, patient {name}"
+        for row, name in zip(row_numbers, ids, strict=True)
+    ]
+
+
+def id_problems(table, row_numbers=None):
     """Return one problem for each missing patient id and for each id that occurs in more than one row."""
     if "patient_id" not in table.columns:
         return []
     names = patient_names(table)
     problems = [
-        f"patient {name}: column patient_id is empty"
-        for name, given in zip(names, table["patient_id"], strict=True)
+        f"{label}: column patient_id is empty"
+        for label, given in zip(patient_labels(table, row_numbers), table["patient_id"], strict=True)
         if is_missing(given)
     ]
     for rows in repeated_ids(table["patient_id"]):
         spellings = dict.fromkeys(repr(names[row]) for row in rows)
         also = f", spelt {', '.join(spellings)}" if len(spellings) > 1 else ""
-        problems.append(f"patient {names[rows[0]]}: {len(rows)} rows have this patient_id{also}; one row per patient")
+        which = "" if row_numbers is None else f" ({', '.join(str(row_numbers[row]) for row in rows)})"
+        problems.append(
+            f"patient {names[rows[0]]}: {len(rows)} rows{which} have this patient_id{also}; one row per patient"
+        )
     return problems
+
+
+def check_frame(table, name="the cohort table"):
+    """Refuse a table that is no DataFrame of pandas, or that has a column twice.
+
+    Parameters
+    ----------
+    table : object
+        What was given.
+    name : str, default="the cohort table"
+        How the message names it.
+
+    Raises
+    ------
+    InputError
+        If the table is of another package, has several levels of column names, or a column name twice.
+    """
+    if not isinstance(table, pd.DataFrame):
+        kind = f"{type(table).__module__.partition('.')[0]}.{type(table).__name__}"
+        advice = "convert it by to_pandas()" if hasattr(table, "to_pandas") else "it needs named columns"
+        raise InputError(f"{name} must be a DataFrame of pandas; got {kind}; {advice}")
+    if table.columns.nlevels > 1:
+        raise InputError(f"{name} has {table.columns.nlevels} levels of column names; it must have one")
+    repeated = table.columns[table.columns.duplicated()].unique()
+    raise_problems(
+        f"{name} has", [f"column {column!r}: occurs {(table.columns == column).sum()} times" for column in repeated]
+    )

@@ -1,9 +1,7 @@
 """The cohort table: reading, checks, and separation into features and outcomes."""
 
-import math
+import difflib
 import os
-import warnings
-from numbers import Number
 from pathlib import Path
 
 import numpy as np
@@ -11,43 +9,82 @@ import pandas as pd
 
 from sklearn_pspd.exceptions import InputError
 
+from .cells import (
+    clinical_problem,
+    did_you_mean,
+    image_problem,
+    outcome_problem,
+    position_problem,
+)
 from .columns import (
-    CLINICAL_CODES,
     CLINICAL_COLUMNS,
-    CLINICAL_RANGES,
     IDENTITY_COLUMNS,
     OUTCOME_CODES,
     POSITION_COLUMNS,
-    WHOLE_NUMBERS,
-    allowed_codes,
+    clinical_columns,
 )
-from .image_files import image_format
-from .problems import id_problems, is_missing, missing_columns, patient_names, raise_problems
+from .problems import check_frame, id_problems, is_missing, patient_labels, raise_problems, to_number
+from .table_files import find_header, read_rows, split_header
 
-_NUMBER_COLUMNS = (*CLINICAL_RANGES, "lesion_slice", "lesion_z_mm")
 _PATH_COLUMNS = ("image", "lesion_mask")
+_POSITION_NUMBERS = ("lesion_slice", "lesion_z_mm")
+SHOWN_COLUMNS = 15
+# Similarity from which on a column name is taken for a misspelt one: 'sex' and 'se', 'dose_gy' and 'dose_cgy'.
+NEAR_NAMES = 0.75
 
 
-def read_cohort(path):
+def read_cohort(
+    path,
+    *,
+    clinical=None,
+    outcome="required",
+    missing="refuse",
+    sep=None,
+    decimal=".",
+    encoding=None,
+    sheet=None,
+):
     """Read a cohort table and check it.
 
     Parameters
     ----------
     path : str or Path
-        A comma-separated file with one row per patient and the columns of :func:`check_cohort`. Paths in it are
-        absolute or relative to the folder of the table. Only an empty cell is a missing value.
+        A table with one row per patient and the columns of :func:`check_cohort`: delimited text (CSV) or a workbook
+        (.xlsx, .xlsm, .ods). Paths in it are absolute or relative to the folder of the table. Only an empty cell is a
+        missing value. Titles above the header, blank rows and blanks around column names are passed over.
+    clinical : sequence of str or ClinicalColumn, default=None
+        Clinical columns that are checked, see :func:`check_cohort`.
+    outcome : {"required", "optional"}, default="required"
+        Whether every patient must have an outcome. "optional" reads patients for a prediction.
+    missing : {"refuse", "keep"}, default="refuse"
+        Whether a missing number of a clinical column is an error, or is kept for the models to replace
+        (``missing="median"`` or ``"indicator"`` of the pipelines).
+    sep : str, default=None
+        Separator of the cells of a text. None takes that with which the header has the columns of a cohort table:
+        commas, semicolons, tabs or vertical bars.
+    decimal : {".", ","}, default="."
+        Decimal mark of numbers.
+    encoding : str, default=None
+        Encoding of a text. None takes UTF-8, or what the byte order mark of the file says.
+    sheet : str, default=None
+        Sheet of a workbook. None takes the only one with a column ``patient_id``.
 
     Returns
     -------
     DataFrame
-        The table with absolute paths, otherwise unchanged.
+        The table with absolute paths, otherwise unchanged: text as in the file, and numbers.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     InputError
-        If the file is not a table, or :func:`check_cohort` finds problems; all of them are listed.
+        If the file is not a table, or there are problems; all of them are listed, with row, patient, column and value.
+
+    See Also
+    --------
+    sklearn_pspd.cohort.absent_columns : The paper's clinical columns that a table lacks.
+    sklearn_pspd.cohort.missing_counts : Missing values by column and outcome.
 
     Examples
     --------
@@ -60,25 +97,35 @@ def read_cohort(path):
     >>> folder.cleanup()
     """
     path = Path(path)
-    if not path.is_file():
+    if decimal not in (".", ","):
+        raise InputError(f"decimal must be '.' or ','; got {decimal!r}")
+    declared = clinical_columns(clinical)
+    names = (*IDENTITY_COLUMNS, "outcome", *POSITION_COLUMNS, *CLINICAL_COLUMNS, *(column.name for column in declared))
+    # The rows below the header, as text.
+    if not path.exists():
         raise FileNotFoundError(f"cohort table {path}: no such file")
-    texts = dict.fromkeys((*IDENTITY_COLUMNS, *CLINICAL_CODES, "lesion_mask", "outcome"), "str")
-    try:
-        with warnings.catch_warnings():
-            # If a row has more fields than the header, its values could be assigned to the wrong columns.
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            cohort = pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=[""], index_col=False)
-    except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise InputError(f"cohort table {path}: not a comma-separated table ({error})") from error
-    for column in cohort.columns.intersection(_NUMBER_COLUMNS):
-        cohort[column] = _numbers_where_possible(cohort[column])
+    found = read_rows(path, columns=("patient_id", *names), sep=sep, encoding=encoding, sheet=sheet)
+    source = f"the cohort table {path}, read as {found.read_as},"
+    header = find_header(found.rows, ("patient_id", *names))
+    if header is None:
+        raise InputError(f"{source} {_no_header(found.rows)}")
+    table = split_header(found.rows, header)
+    raise_problems(f"{source} has", [problem for problem in table.problems if problem.startswith("column")])
+    # Numbers where the cells are numbers, and absolute paths.
+    coded = {column.name for column in declared if column.is_coded}
+    texts = {*IDENTITY_COLUMNS, "lesion_mask", "outcome", *coded}
+    numeric = {*_POSITION_NUMBERS, *(column.name for column in declared if not column.is_coded)}
+    cohort = table.cells
+    for column in cohort.columns.difference(list(texts)):
+        cohort[column] = _numbers_where_possible(cohort[column], decimal, is_numeric=column in numeric)
     for column in cohort.columns.intersection(_PATH_COLUMNS):
         cohort[column] = cohort[column].map(lambda value: _absolute(value, path.parent), na_action="ignore")
-    check_cohort(cohort)
+    problems = _cohort_problems(cohort, clinical, outcome, missing, table.row_numbers)
+    raise_problems(f"{source} has", table.problems + problems)
     return cohort
 
 
-def check_cohort(cohort):
+def check_cohort(cohort, *, clinical=None, outcome="required", missing="refuse"):
     """Check a cohort table and report all problems in one error.
 
     ================= ========================================================================================
@@ -101,12 +148,21 @@ def check_cohort(cohort):
     ================= ========================================================================================
 
     Each patient has exactly one of the three lesion positions. A folder that contains exactly the slices to be used
-    needs none. Other columns are ignored.
+    needs none. A table may lack clinical columns, which are then not used; `clinical` may name others. Further columns
+    are ignored.
 
     Parameters
     ----------
     cohort : DataFrame
         One row per patient, with absolute paths.
+    clinical : sequence of str or ClinicalColumn, default=None
+        Clinical columns that are checked and must be there: names of the columns above, and declarations of others
+        (:class:`~sklearn_pspd.cohort.ClinicalColumn`). None checks those of the paper that the table has.
+    outcome : {"required", "optional"}, default="required"
+        Whether every patient must have an outcome.
+    missing : {"refuse", "keep"}, default="refuse"
+        Whether a missing number of a clinical column is an error, or is kept for the models to replace. Without
+        ``interval_days`` a lesion has no date: it may not be missing in any case.
 
     Returns
     -------
@@ -125,16 +181,11 @@ def check_cohort(cohort):
     >>> check_cohort(pd.DataFrame({"patient_id": ["a", "a"]}))
     Traceback (most recent call last):
         ...
-    sklearn_pspd.exceptions.InputError: the cohort table has 11 problems:
+    sklearn_pspd.exceptions.InputError: the cohort table has 4 problems:
     ...
     """
-    problems = missing_columns(cohort, (*IDENTITY_COLUMNS, *CLINICAL_COLUMNS, "outcome"))
-    if len(cohort) == 0:
-        problems.append("no patients")
-    problems += id_problems(cohort)
-    for name, (_, row) in zip(patient_names(cohort), cohort.iterrows(), strict=True):
-        problems += [f"patient {name}: {problem}" for problem in _row_problems(row)]
-    raise_problems("the cohort table has", problems)
+    check_frame(cohort)
+    raise_problems("the cohort table has", _cohort_problems(cohort, clinical, outcome, missing))
     return cohort
 
 
@@ -156,7 +207,8 @@ def split_xy(cohort):
     Raises
     ------
     InputError
-        If an outcome is missing or neither "PD" nor "PsPD".
+        If an outcome is missing or neither "PD" nor "PsPD". A prediction needs no outcomes: models take the table
+        itself.
 
     Examples
     --------
@@ -166,98 +218,135 @@ def split_xy(cohort):
     >>> y
     array([1, 0])
     """
-    raise_problems("the cohort table has", missing_columns(cohort, ("patient_id", "outcome")))
+    check_frame(cohort)
+    raise_problems("the cohort table has", _missing_columns(cohort, ("patient_id", "outcome")))
     problems = [
-        f"patient {name}: {problem}"
-        for name, outcome in zip(patient_names(cohort), cohort["outcome"], strict=True)
-        if (problem := _code_problem("outcome", outcome))
+        f"{label}: {problem}"
+        for label, outcome in zip(patient_labels(cohort), cohort["outcome"], strict=True)
+        if (problem := outcome_problem(outcome))
     ]
     raise_problems("the cohort table has", problems)
-    y = cohort["outcome"].map(OUTCOME_CODES).to_numpy(dtype=np.int64)
+    y = np.array([OUTCOME_CODES[outcome] for outcome in cohort["outcome"]], dtype=np.int64)
     X = cohort.drop(columns="outcome")
     X.index = pd.Index(cohort["patient_id"], name="patient")
     return X, y
 
 
-def _numbers_where_possible(column):
-    """Return a column as numbers; cells with other text keep it, so that the check can report them."""
-    if pd.api.types.is_numeric_dtype(column):
-        return column
-    numbers = pd.to_numeric(column, errors="coerce")
-    if (numbers.isna() & column.notna()).any():
-        return numbers.astype(object).where(numbers.notna() | column.isna(), column)
-    return numbers
+def _cohort_problems(cohort, clinical, outcome, missing, row_numbers=None):
+    """Return all problems of a table; `row_numbers` are those of the file that it was read from."""
+    if outcome not in ("required", "optional"):
+        raise InputError(f"outcome must be 'required' or 'optional'; got {outcome!r}")
+    if missing not in ("refuse", "keep"):
+        raise InputError(f"missing must be 'refuse' or 'keep'; got {missing!r}")
+    declared = clinical_columns(clinical, cohort)
+    needed = [*IDENTITY_COLUMNS, *(column.name for column in declared), *(["outcome"] if outcome == "required" else [])]
+    problems = _missing_columns(cohort, needed) + _misspelt_columns(cohort, clinical, needed)
+    if len(cohort) == 0:
+        problems.append("no patients")
+    problems += id_problems(cohort, row_numbers)
+    declared = [column for column in declared if column.name in cohort.columns]
+    labels = patient_labels(cohort, row_numbers)
+    for label, (_, row) in zip(labels, cohort.iterrows(), strict=True):
+        problems += [f"{label}: {problem}" for problem in _row_problems(row, declared, outcome)]
+    for column in declared:
+        if not column.is_coded:
+            problems += _missing_numbers(cohort[column.name], column, missing, labels)
+    return problems
 
 
-def _absolute(value, folder):
-    return value if is_missing(value) else str((folder / value).resolve())
-
-
-def _row_problems(row):
+def _row_problems(row, declared, outcome):
     problems = []
     if "site" in row and is_missing(row["site"]):
         problems.append("column site is empty")
     if "image" in row:
-        problems.append(_path_problem("image", row["image"]))
-        problems.append(_position_problem(row))
-    for column, (low, high) in CLINICAL_RANGES.items():
-        if column in row:
-            problems.append(_number_problem(column, row[column], low, high))
-    problems += [_code_problem(column, row[column]) for column in (*CLINICAL_CODES, "outcome") if column in row]
+        problems.append(image_problem("image", row["image"]))
+        problems.append(position_problem(row))
+    # Missing numbers are listed by column, in one line.
+    cells = [(column, row[column.name]) for column in declared]
+    problems += [clinical_problem(column, cell) for column, cell in cells if column.is_coded or not is_missing(cell)]
+    if "outcome" in row and not (outcome == "optional" and is_missing(row["outcome"])):
+        problems.append(outcome_problem(row["outcome"]))
     return [problem for problem in problems if problem]
 
 
-def _position_problem(row):
-    given = [column for column in POSITION_COLUMNS if column in row and not is_missing(row[column])]
-    if len(given) > 1:
-        return f"the lesion position is given more than once: {', '.join(f'{c} = {row[c]}' for c in given)}"
-    if not given:
-        # Path.is_dir would raise on a text that is too long for a path.
-        if isinstance(row["image"], str | os.PathLike) and os.path.isdir(row["image"]):  # noqa: PTH112
-            return None
-        return f"the lesion position is missing: give one of {', '.join(POSITION_COLUMNS)}"
-    if given == ["lesion_slice"]:
-        return _number_problem("lesion_slice", row["lesion_slice"], 0, math.inf)
-    if given == ["lesion_z_mm"]:
-        return _number_problem("lesion_z_mm", row["lesion_z_mm"], -math.inf, math.inf)
-    return _path_problem("lesion_mask", row["lesion_mask"])
+def _missing_numbers(cells, column, missing, labels):
+    patients = [label for label, cell in zip(labels, cells, strict=True) if is_missing(cell)]
+    if not patients or (missing == "keep" and column.may_be_missing):
+        return []
+    advice = (
+        "missing='keep' admits missing numbers, which models with missing='median' or 'indicator' replace"
+        if column.may_be_missing
+        else "it may not be missing, so these patients cannot take part"
+    )
+    count = "1 patient" if len(patients) == 1 else f"{len(patients)} patients"
+    return [f"column {column.name} is empty for {count} ({'; '.join(patients)}); {advice}"]
 
 
-def _number_problem(column, value, low, high):
-    if is_missing(value):
-        return f"column {column} is empty"
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Number):
-        return f"column {column} holds {value!r}, which is not a number"
-    if not math.isfinite(value):
-        return f"column {column} holds {value}, which is not finite"
-    if not low <= value <= high:
-        unit = column.rsplit("_", 1)[-1] if column.endswith(("_years", "_gy", "_days", "_mm")) else ""
-        return f"column {column} holds {value:g}, outside {low:g} to {high:g}{' ' + unit if unit else ''}"
-    if column in WHOLE_NUMBERS and value != round(value):
-        return f"column {column} holds {value:g}, which is not a whole number"
-    return None
+def _missing_columns(cohort, needed):
+    """Return one problem per column that a table lacks, the last one with the columns that it has."""
+    absent = [name for name in dict.fromkeys(needed) if name not in cohort.columns]
+    names = [str(name) for name in cohort.columns]
+    has = f"; the table has {_listing(names)}" if names else "; the table has no columns"
+    return [f"column {name}: missing{_proposal(name, names)}{has if name == absent[-1] else ''}" for name in absent]
 
 
-def _code_problem(column, value):
-    if is_missing(value):
-        return f"column {column} is empty"
-    allowed = allowed_codes(column)
-    if value not in allowed:
-        return f"column {column} holds {value!r}; it takes {', '.join(repr(code) for code in allowed)}"
-    return None
+def _misspelt_columns(cohort, clinical, needed):
+    """Return one problem per optional column that seems to be there in another spelling, and would not be used."""
+    optional = (*POSITION_COLUMNS, "outcome", *(CLINICAL_COLUMNS if clinical is None else ()))
+    names = [str(name) for name in cohort.columns]
+    # Those that are needed are missing anyway.
+    absent = {name: _proposal(name, names) for name in optional if name not in {*names, *needed}}
+    return [
+        f"column {name}: missing{proposal} Rename it, or choose the columns by clinical"
+        for name, proposal in absent.items()
+        if proposal
+    ]
 
 
-def _path_problem(column, value):
-    if is_missing(value):
-        return f"column {column} is empty"
-    if not isinstance(value, str | os.PathLike):
-        return f"column {column} holds {value!r}, which is not a path"
-    path = Path(value)
-    try:
-        if path.is_dir():
-            return None if any(path.iterdir()) else f"column {column}: {path} is an empty folder"
-        if not path.exists():
-            return f"column {column}: {path} does not exist"
-        return None if image_format(path) else f"column {column}: {path} is neither NIfTI nor DICOM"
-    except (OSError, EOFError) as error:
-        return f"column {column}: {path} cannot be read ({error})"
+def _proposal(name, columns):
+    """Return which of the columns may be meant by a name that is missing, or nothing."""
+    known = (*IDENTITY_COLUMNS, *POSITION_COLUMNS, *CLINICAL_COLUMNS, "outcome")
+    others = [column for column in columns if column not in known]
+    near = difflib.get_close_matches(name, others, n=1, cutoff=NEAR_NAMES)
+    return did_you_mean(name, others) or (f"; did you mean {near[0]!r}?" if near else "")
+
+
+def _no_header(rows):
+    """Return what a file without a header has instead."""
+    first = next((row for row in rows if any(cell.strip() for cell in row)), None)
+    if first is None:
+        return "is empty"
+    proposals = [f"{cell!r}{did_you_mean(cell, ('patient_id',))}" for cell in first[:SHOWN_COLUMNS]]
+    return (
+        "has no row with the names of the columns (patient_id, site, image, ...); its first row has "
+        f"{', '.join(proposals)}"
+    )
+
+
+def _listing(names):
+    more = f" and {len(names) - SHOWN_COLUMNS} more" if len(names) > SHOWN_COLUMNS else ""
+    return ", ".join(map(repr, names[:SHOWN_COLUMNS])) + more
+
+
+def _numbers_where_possible(column, decimal, *, is_numeric):
+    """Return a column of text as numbers if its cells hold numbers.
+
+    In a numeric column, cells with other text keep it, so that the check can report them. Any other column is text
+    unless all of its cells are numbers without zeros in front, which may be those of an id.
+    """
+    texts = column.dropna().astype(str).str.strip()
+    texts = texts[texts != ""]
+    pointed = texts.str.replace(",", ".", regex=False) if decimal == "," else texts
+    # With a decimal comma, a point is no decimal mark.
+    is_number = pointed.map(to_number).notna() & ~(texts.str.contains(".", regex=False) & (decimal == ","))
+    if is_numeric and not is_number.all():
+        numbers = column.astype(object)
+        numbers[is_number.index[is_number]] = pd.to_numeric(pointed[is_number])
+        return numbers
+    if not is_number.all() or (not is_numeric and (texts.empty or texts.str.match(r"0\d").any())):
+        return column
+    return pd.to_numeric(pointed).reindex(column.index)
+
+
+def _absolute(value, folder):
+    return value if is_missing(value) else os.path.realpath(folder / value)

@@ -6,17 +6,20 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pydicom
 
-from sklearn_pspd.loading.dicom import is_dicom
-from sklearn_pspd.loading.errors import reading
+from sklearn_pspd.cohort.image_files import classify_entries, folder_entries
+from sklearn_pspd.loading.dicom import object_without_image, read_header
+from sklearn_pspd.loading.errors import FileProblems, reading
 
-HEADER_TAGS = ["Modality", "SeriesDescription", "StudyDate", "StudyDescription", "FrameOfReferenceUID"]
+HEADER_TAGS = [
+    "SOPClassUID", "Modality", "SeriesDescription", "StudyDate", "StudyDescription", "FrameOfReferenceUID", "Rows",
+    "Columns",
+]  # fmt: skip
 SAME_SLICE_MM = 0.01
 
 
 class Series(NamedTuple):
-    """A DICOM series, described by the header of the first DICOM file in its folder."""
+    """A DICOM series, described by the header of the first image in its folder, or else of the first DICOM file."""
 
     folder: str
     files: tuple[str, ...]
@@ -35,9 +38,16 @@ class Contour(NamedTuple):
 
 
 def index_series(folder):
-    """List the DICOM series below a folder, one per folder with files, in the order of the folder names."""
-    folders = sorted({file.parent for file in Path(folder).resolve().rglob("*") if file.is_file()})
-    return [series for folder in folders if (series := _read_series(folder)) is not None]
+    """List the DICOM series below a folder, one per folder with files, in the order of the folder names.
+
+    What is passed over, and what is an error, is as in :class:`~sklearn_pspd.loading.SliceStackLoader`; all errors are
+    listed.
+    """
+    problems = FileProblems()
+    folders = sorted({entry.parent for entry in Path(folder).resolve().rglob("*") if not entry.is_dir()})
+    found = [_read_series(folder, problems) for folder in folders]
+    problems.raise_any()
+    return [series for series in found if series is not None]
 
 
 def read_prescriptions(series):
@@ -48,7 +58,7 @@ def read_prescriptions(series):
     found = []
     for file in _files_of(series, "RTPLAN"):
         with reading(file):
-            plan = pydicom.dcmread(file, stop_before_pixels=True, force=True)
+            plan = read_header(file)
             dose_gy = _single(plan.get("DoseReferenceSequence"), "TargetPrescriptionDose")
             fractions = _single(plan.get("FractionGroupSequence"), "NumberOfFractionsPlanned")
         found.append((dose_gy, fractions))
@@ -60,7 +70,7 @@ def read_contours(series, name):
     found = []
     for file in _files_of(series, "RTSTRUCT"):
         with reading(file):
-            found += _contours_of(pydicom.dcmread(file, stop_before_pixels=True, force=True), name)
+            found += _contours_of(read_header(file), name)
     return found
 
 
@@ -68,12 +78,26 @@ def _files_of(series, modality):
     return [file for entry in series if entry.modality == modality for file in entry.files]
 
 
-def _read_series(folder):
-    files = [str(file) for file in sorted(folder.iterdir()) if file.is_file() and is_dicom(file)]
-    if not files:
-        return None
-    with reading(files[0]):
-        header = pydicom.dcmread(files[0], stop_before_pixels=True, force=True, specific_tags=HEADER_TAGS)
+def _read_series(folder, problems):
+    """Return the series of a folder; None if it has no DICOM file. Entries that cannot be used are problems."""
+    with problems.collecting(folder):
+        content = classify_entries(folder_entries(folder))
+        for path, text in content.problems:
+            problems.add(path, text)
+        if content.dicom:
+            return _describe_series(folder, content.dicom)
+    return None
+
+
+def _describe_series(folder, files):
+    header = None
+    for file in files:
+        with reading(file):
+            candidate = read_header(file, specific_tags=HEADER_TAGS)
+        if not object_without_image(candidate):
+            header = candidate
+            break
+        header = header or candidate
     return Series(
         folder=str(folder),
         files=tuple(files),

@@ -2,6 +2,7 @@
 
 import fnmatch
 import math
+import os
 import warnings
 from collections.abc import Mapping
 from datetime import datetime
@@ -18,6 +19,7 @@ from sklearn_pspd.cohort.columns import (
     WHOLE_NUMBERS,
     allowed_codes,
 )
+from sklearn_pspd.cohort.image_files import file_problem, path_problem
 from sklearn_pspd.cohort.problems import is_missing, normalise_ids, raise_problems, repeated_ids, to_number
 from sklearn_pspd.exceptions import InputError
 from sklearn_pspd.loading.errors import ImageError, NoLesionError
@@ -205,7 +207,7 @@ def find_table(root, table, pattern, advice):
     if not root.is_dir():
         raise FileNotFoundError(f"{root}: no such folder; {advice}")
     near = [*root.iterdir(), *(file for folder in root.iterdir() if folder.is_dir() for file in folder.iterdir())]
-    found = sorted(file for file in near if file.is_file() and fnmatch.fnmatch(file.name.lower(), pattern))
+    found = sorted(file for file in near if not file.is_dir() and fnmatch.fnmatch(file.name.lower(), pattern))
     if not found:
         raise FileNotFoundError(f"{root}: no table with a name like {pattern} (letter case ignored); {advice}")
     if len(found) > 1:
@@ -216,16 +218,32 @@ def find_table(root, table, pattern, advice):
 
 def find_folder(root, name):
     """Return the folder of a patient in `root` or up to two levels below, or None."""
-    for depth in ("", "*/", "*/*/"):
-        for folder in sorted(Path(root).glob(depth + name)):
-            if folder.is_dir():
-                return folder
+    parents = [Path(root)]
+    for _ in range(3):
+        # os.path.isdir accepts any text; Path.is_dir raises on one that is too long for a file name.
+        found = next((parent / name for parent in parents if name and os.path.isdir(parent / name)), None)  # noqa: PTH112
+        if found is not None:
+            return found
+        parents = [folder for parent in parents for folder in sorted(parent.iterdir()) if folder.is_dir()]
     return None
+
+
+def first_present(paths):
+    """Return the first path that is there, a link to a missing file included; None if there is none."""
+    return next((path for path in paths if os.path.lexists(path)), None)
+
+
+def has_image(report, images, patient_id, path):
+    """Return whether a file is an image; otherwise report it as missing, with the reason."""
+    problem = file_problem(path)
+    if problem:
+        report.add_missing_image(images, patient_id, f"{path} {problem}")
+    return not problem
 
 
 def largest_slice(report, patient_id, image, mask, label):
     """Return the axial slice, from 0 at the feet, with the largest area of a label in a mask; NaN if there is none."""
-    if not mask.is_file():
+    if not os.path.lexists(mask):
         report.add_finding(patient_id, "no mask, so the lesion position is missing", value=mask)
         return math.nan
     settings = Settings(1, None, 90.0, math.inf, label)
@@ -234,7 +252,8 @@ def largest_slice(report, patient_id, image, mask, label):
     except NoLesionError as error:
         report.add_finding(patient_id, "no enhancing voxel in the mask, so the lesion position is missing", value=error)
     except ImageError as error:
-        report.add_problem(f"{patient_id}: {error}")
+        for text in error.problems:
+            report.add_problem(f"{patient_id}: {text}")
     return math.nan
 
 
@@ -286,8 +305,8 @@ def to_cohort(rows, report, return_report):
 
 
 def _read_text(path, separator, sheet):
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such table")
+    if problem := path_problem(path):
+        raise FileNotFoundError(f"{path}: no such table ({problem})")
     try:
         if path.suffix.lower() in (".xlsx", ".xlsm"):
             return pd.read_excel(

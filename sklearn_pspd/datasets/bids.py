@@ -4,9 +4,20 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sklearn_pspd.cohort.columns import CLINICAL_CODES, CLINICAL_COLUMNS, MAY_BE_UNKNOWN, UNKNOWN
+from sklearn_pspd.cohort.image_files import file_problem
 from sklearn_pspd.exceptions import InputError
 
-from ._records import IMAGE_MODES, SEXES, Report, check_choice, check_codes, check_mappings, read_records, to_cohort
+from ._records import (
+    IMAGE_MODES,
+    SEXES,
+    Report,
+    check_choice,
+    check_codes,
+    check_mappings,
+    has_image,
+    read_records,
+    to_cohort,
+)
 
 ID_COLUMN = "participant_id"
 MISSING = ("n/a", "")
@@ -211,6 +222,8 @@ def _add_image(row, root, found, wanted, mask_derivative, images, report):
             f"{patient_id}: {len(files)} post-contrast images ({listing}); select one by session= or entities="
         )
         return False
+    if not has_image(report, images, patient_id, files[0].path):
+        return False
     row["image"] = str(files[0].path.resolve())
     if mask_derivative is not None:
         row["lesion_mask"] = _find_mask(root / "derivatives" / mask_derivative, patient_id, files[0].entities, report)
@@ -232,4 +245,6 @@ def _find_mask(derivative, patient_id, image, report):
     if not masks:
         report.add_finding(patient_id, "no mask, so the lesion position is missing", value=folder)
         return None
+    if problem := file_problem(masks[0]):
+        report.add_problem(f"{patient_id}: {masks[0]} {problem}")
     return str(masks[0].resolve())

@@ -263,7 +263,8 @@ def _add_images(row, root, description, images, assume_registered, report):
         row["dose_gy"], row["n_fractions"] = _prescription(patient_id, found, report)
         row["contour_z_mm"], row["lesion_z_mm"] = _lesion_height(row, found, image, assume_registered, report)
     except ImageError as error:
-        report.add_problem(f"{patient_id}: {error}")
+        for text in error.problems:
+            report.add_problem(f"{patient_id}: {text}")
         return False
     return True
 

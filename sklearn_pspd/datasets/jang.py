@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from sklearn_pspd.cohort.columns import CLINICAL_CODES, CLINICAL_COLUMNS, OUTCOME_CODES
+from sklearn_pspd.cohort.image_files import classify_entries, folder_entries
 from sklearn_pspd.exceptions import InputError
 
 from ._records import Report, check_codes, check_mappings, read_records, to_cohort
@@ -65,7 +66,7 @@ def load_jang_layout(root, *, labels, columns=None, codes=None, site=None, retur
     >>> load_jang_layout("no-such-folder", labels={"0": "PD", "1": "PsPD"})
     Traceback (most recent call last):
         ...
-    FileNotFoundError: no-such-folder/sample.csv: no such table
+    FileNotFoundError: no-such-folder/sample.csv: no such table (does not exist)
     """
     # Parameters.
     check_mappings(labels=labels, codes=codes)
@@ -139,3 +140,5 @@ def _match_folders(root, ids, report):
             what = [f"lacks {', '.join(missing)}"] if missing else []
             what += [f"also contains {', '.join(surplus)}"] if surplus else []
             report.add_problem(f"{patient_id}: {root / patient_id} {' and '.join(what)}")
+        for path, text in classify_entries(folder_entries(root / patient_id)).problems:
+            report.add_problem(f"{patient_id}: {path} {text}")

@@ -8,7 +8,17 @@ import pandas as pd
 
 from sklearn_pspd.cohort.labels import STABLE_DAYS, label_lesions
 
-from ._records import IMAGE_MODES, SEXES, Report, check_choice, find_table, largest_slice, read_records, to_cohort
+from ._records import (
+    IMAGE_MODES,
+    SEXES,
+    Report,
+    check_choice,
+    find_table,
+    has_image,
+    largest_slice,
+    read_records,
+    to_cohort,
+)
 
 ADVICE = "get LUMIERE from https://doi.org/10.6084/m9.figshare.c.5904905"
 SITE = "LUMIERE"
@@ -249,8 +259,7 @@ def _add_image(row, root, images, label, report):
     """Add the image of the first PD and the lesion position; return whether the patient stays in the cohort."""
     folder = root / "Imaging" / row["patient_id"] / row["week"]
     image = folder / "CT1.nii.gz"
-    if not image.is_file():
-        report.add_missing_image(images, row["patient_id"], f"{image} does not exist")
+    if not has_image(report, images, row["patient_id"], image):
         return False
     row["image"] = str(image.resolve())
     row["lesion_slice"] = largest_slice(report, row["patient_id"], image, folder / MASK, label)

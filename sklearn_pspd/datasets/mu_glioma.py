@@ -12,6 +12,8 @@ from ._records import (
     check_choice,
     find_folder,
     find_table,
+    first_present,
+    has_image,
     largest_slice,
     read_records,
     to_cohort,
@@ -202,9 +204,11 @@ def _add_image(row, root, images, label, max_days_apart, report):
     stem = f"{patient_id}_Timepoint_{row['timepoint']}"
     place = Path(folder or Path(root) / patient_id) / f"Timepoint_{row['timepoint']}"
     tried = [place / f"{stem}_brain_t1c.nii.gz", place / f"{stem}_t1c.nii.gz"]
-    image = next((path for path in tried if path.is_file()), None)
+    image = first_present(tried)
     if image is None:
         report.add_missing_image(images, patient_id, f"neither {tried[0]} nor {tried[1].name} exists")
+        return False
+    if not has_image(report, images, patient_id, image):
         return False
     row["image"] = str(image.resolve())
     row["lesion_slice"] = largest_slice(report, patient_id, image, place / f"{stem}_tumorMask.nii.gz", label)

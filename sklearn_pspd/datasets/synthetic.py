@@ -80,7 +80,8 @@ def make_cohort(
         One compressed NIfTI file per patient, or one folder of single-frame DICOM files per patient.
     matrix_px : sequence of int, default=(256, 320, 512, 1024)
         Side lengths of the square image matrices, at least 32, of which one is drawn at random for each patient. Small
-        matrices, such as ``(64, 96)``, are written quickly.
+        matrices, such as ``(128, 160)``, are written quickly. Those below 128 have pixels of more than 2 mm, which
+        :class:`~sklearn_pspd.loading.SliceStackLoader` refuses unless its ``max_spacing_mm`` is increased.
     n_native_slices : int, default=25
         Axial slices per volume, at least 10. They form a slab around the lesion, which is never exactly in the middle.
     random_state : int, RandomState instance or None, default=None
@@ -115,7 +116,7 @@ def make_cohort(
     * One patient has a field of view of 193 mm, the others 205 to 256 mm. Slices are 0.86 to 1.50 mm thick, without
       gaps. One patient in seven was scanned at 1.5 T, with twice the noise. Gain, contrast and noise differ between the
       sites.
-    * With the default matrices, about three seconds and 11 MB per patient are needed; with 64 px, about a fiftieth.
+    * With the default matrices, about three seconds and 11 MB per patient are needed; with 128 px, about a twentieth.
     * NIfTI files have the orientations RAS, LAS and LPS in turn; the names of DICOM files are unrelated to the order of
       the slices.
 

@@ -7,7 +7,17 @@ from pathlib import Path
 
 from sklearn_pspd.exceptions import InputError
 
-from ._records import IMAGE_MODES, SEXES, Report, check_choice, find_table, read_records, to_cohort
+from ._records import (
+    IMAGE_MODES,
+    SEXES,
+    Report,
+    check_choice,
+    find_table,
+    first_present,
+    has_image,
+    read_records,
+    to_cohort,
+)
 
 ADVICE = "get UPENN-GBM from https://doi.org/10.7937/TCIA.709X-DN49"
 SITE = "UPENN"
@@ -159,9 +169,11 @@ def _add_image(row, root, unstripped, images, report):
     folder, suffix = ("images_structural_unstripped", "_unstripped") if unstripped else ("images_structural", "")
     relative = Path(folder) / row["scan_id"] / f"{row['scan_id']}_T1GD{suffix}.nii.gz"
     tried = [root / relative, root / "NIfTI-files" / relative]
-    found = next((path for path in tried if path.is_file()), None)
+    found = first_present(tried)
     if found is None:
         report.add_missing_image(images, row["patient_id"], f"neither {tried[0]} nor {tried[1]} exists")
+        return False
+    if not has_image(report, images, row["patient_id"], found):
         return False
     row["image"] = str(found.resolve())
     return True

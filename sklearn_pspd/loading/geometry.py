@@ -7,11 +7,14 @@ from typing import NamedTuple
 import numpy as np
 from nibabel import orientations
 
-from .errors import ImageError
+from .errors import FileProblems
 
 STACK_AXES = ("S", "P", "L")  # slices feet -> head, rows front -> back, columns right -> left
-GRID_TOLERANCE_MM = 0.1
+GRID_TOLERANCE = 0.25  # of a voxel, between the grids of an image and of its mask
 MAX_SHEAR_DEG = 2.0
+SAME_SIZE = 0.01  # relative difference up to which two statements of a voxel size agree
+MIN_SPACING_MM, MAX_SPACING_MM = 1e-3, 1e3
+MAX_SIDE_PX = 4096
 
 
 class Settings(NamedTuple):
@@ -22,18 +25,22 @@ class Settings(NamedTuple):
     max_tilt_deg: float
     max_spacing_mm: float
     lesion_label: int
-    decoder_version: int = 1  # part of the cache key: increase it when the same files give different pixels
+    decoder_version: int = 2  # part of the cache key: increase it when the same files give different pixels
 
 
 @dataclass(frozen=True)
 class Volume:
-    """A grid of voxels that is read slice by slice; the affine maps stored indices to RAS mm."""
+    """A grid of voxels that is read slice by slice; the affine maps stored indices to RAS mm.
+
+    ``passed_over`` states what each entry of the folder is that is no part of the volume.
+    """
 
     shape: tuple[int, ...]
     affine: np.ndarray
     thickness_mm: float
     format: str
     read: Callable[[int, np.ndarray], np.ndarray]
+    passed_over: tuple[str, ...] = ()
 
 
 def _to_canonical(affine):
@@ -67,35 +74,45 @@ def tilt_deg(volume):
 
 
 def check_geometry(path, volume, settings):
-    """Refuse a volume that is sheared, tilted or too coarse in the axial plane."""
+    """Refuse a volume that is sheared, tilted or too coarse in the axial plane; everything is listed."""
+    problems = FileProblems()
     # Shear: axes of the grid that are not perpendicular to each other.
     directions = volume.affine[:3, :3] / np.linalg.norm(volume.affine[:3, :3], axis=0)
     cosines = np.abs(directions.T @ directions)[np.triu_indices(3, 1)]
     if cosines.max() > np.sin(np.radians(MAX_SHEAR_DEG)):
-        raise ImageError(
-            f"{path} has axes that are not perpendicular ({90 - np.degrees(np.arcsin(cosines.max())):.1f} degrees); "
-            "resample it to a rectangular grid first"
+        problems.add(
+            path,
+            f"has axes that are not perpendicular ({90 - np.degrees(np.arcsin(cosines.max())):.1f} degrees); resample "
+            "it to a rectangular grid first",
         )
     # Tilt: a grid that is rotated against the body axes.
     tilt = tilt_deg(volume)
     if tilt > settings.max_tilt_deg:
-        raise ImageError(
-            f"{path} is tilted by {tilt:.1f} degrees from the body axes, more than "
-            f"max_tilt_deg={settings.max_tilt_deg:g}; reformat the volume axially or increase max_tilt_deg"
+        problems.add(
+            path,
+            f"is tilted by {tilt:.1f} degrees from the body axes, more than max_tilt_deg={settings.max_tilt_deg:g}; "
+            "reformat the volume axially or increase max_tilt_deg",
         )
-    # Too few or too coarse pixels in the axial plane, as in a volume of a few thick sagittal slices.
+    # Too few, too many or too coarse pixels in the axial plane, as in a volume of a few thick sagittal slices.
     _, height, width = canonical_shape(volume)
     if min(height, width) < settings.n_slices:
-        raise ImageError(
-            f"{path} is {height} x {width} pixels in the axial plane, fewer than n_slices={settings.n_slices}, as if "
-            "slices were missing; export the whole series"
+        problems.add(
+            path,
+            f"is {height} x {width} pixels in the axial plane, fewer than n_slices={settings.n_slices}, as if slices "
+            "were missing; export the whole series",
+        )
+    if max(height, width) > MAX_SIDE_PX:
+        problems.add(
+            path, f"is {height} x {width} pixels in the axial plane; at most {MAX_SIDE_PX} x {MAX_SIDE_PX} are read"
         )
     _, row_mm, column_mm = canonical_spacing(volume)
     if max(row_mm, column_mm) > settings.max_spacing_mm:
-        raise ImageError(
-            f"{path} has an axial pixel spacing of {row_mm:.3g} x {column_mm:.3g} mm, more than "
-            f"max_spacing_mm={settings.max_spacing_mm:g}; use a finer series or increase max_spacing_mm"
+        problems.add(
+            path,
+            f"has an axial pixel spacing of {row_mm:.3g} x {column_mm:.3g} mm, more than "
+            f"max_spacing_mm={settings.max_spacing_mm:g}; use a finer series or increase max_spacing_mm",
         )
+    problems.raise_any()
 
 
 def read_slices(volume, indices):
@@ -110,22 +127,27 @@ def read_slices(volume, indices):
     # Reorient rows and columns; the slices are in order already, so their axis must not be flipped again.
     transform[axis, 1] = 1
     slices = orientations.apply_orientation(block, transform)
+    with np.errstate(over="ignore"):  # check_pixels refuses values that float32 cannot hold
+        slices = np.ascontiguousarray(slices, dtype=np.float32)
     # Interpolate where an index lies between two slices.
     fraction = (indices - lower).astype(np.float32)
     if not fraction.any():
-        return np.ascontiguousarray(slices, dtype=np.float32)
-    below = slices[np.searchsorted(native, lower)].astype(np.float32)
-    above = slices[np.searchsorted(native, np.ceil(indices).astype(int))].astype(np.float32)
-    return below + (above - below) * fraction[:, None, None]
+        return slices
+    below = slices[np.searchsorted(native, lower)]
+    above = slices[np.searchsorted(native, np.ceil(indices).astype(int))]
+    with np.errstate(over="ignore", invalid="ignore"):
+        return below + (above - below) * fraction[:, None, None]
 
 
 def check_pixels(path, pixels, indices):
-    """Refuse slices with non-finite or constant pixels."""
+    """Refuse slices with non-finite or constant pixels; all of them are listed."""
+    problems = FileProblems()
     for index, image in zip(indices, pixels, strict=True):
         n_bad = image.size - np.count_nonzero(np.isfinite(image))
         if n_bad:
-            raise ImageError(f"{path} has {n_bad} non-finite pixels in axial slice {index:g}; export it again")
-        if image.min() == image.max():
-            raise ImageError(
-                f"{path} has the constant value {image.flat[0]:g} in axial slice {index:g}; check the lesion position"
+            problems.add(path, f"has {n_bad} non-finite pixels in axial slice {index:g}; export it again")
+        elif image.min() == image.max():
+            problems.add(
+                path, f"has the constant value {image.flat[0]:g} in axial slice {index:g}; check the lesion position"
             )
+    problems.raise_any()

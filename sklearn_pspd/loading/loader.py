@@ -1,5 +1,6 @@
 """Transformer from the rows of a cohort table to slice stacks."""
 
+import stat
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,29 +13,32 @@ from sklearn.utils.validation import check_memory
 
 from sklearn_pspd._sklearn import HasMethods, Interval, _fit_context
 from sklearn_pspd.cohort.columns import POSITION_COLUMNS
+from sklearn_pspd.cohort.image_files import folder_entries, pair_files, path_problem
 from sklearn_pspd.cohort.problems import is_missing
 from sklearn_pspd.exceptions import InputError
 
-from .errors import ImageError, reading
+from .errors import FileProblems, ImageError, reading
 from .geometry import Settings
 from .stack import decode, facts_of_stack
 
-SIDECAR_SUFFIXES = (".bval", ".bvec", ".csv", ".html", ".ini", ".jpg", ".json", ".md", ".png", ".tsv", ".txt", ".xml")
 _INSPECT_COLUMNS = [
     "patient_id", "source", "format", "height", "width", "n_slices_in_source", "row_spacing_mm", "column_spacing_mm",
     "slice_spacing_mm", "fov_height_mm", "fov_width_mm", "thickness_mm", "tilt_deg", "orientation", "slices",
-    "intensity_min", "intensity_max", "problem",
+    "intensity_min", "intensity_max", "n_passed_over", "passed_over", "problem",
 ]  # fmt: skip
 
 
 class SliceStackLoader(TransformerMixin, BaseEstimator):
     """Read the axial slices around each patient's lesion.
 
-    ``image`` is the path of a NIfTI file (``.nii``, ``.nii.gz``), of a folder with one DICOM series (the whole series,
-    or exactly the slices of the stack), or of an enhanced (multi-frame) DICOM file. Its format is recognised by its
-    content. The order and the direction of slices, rows and columns come from the NIfTI affine, or from the DICOM
-    positions along the slice normal, never from file names. A volume that was not acquired axially is reformatted along
-    its axis nearest to feet-head, without interpolation.
+    ``image`` is the path of a NIfTI file (``.nii``, ``.nii.gz``) or pair (``.hdr`` and ``.img``), of a folder with one
+    DICOM series (the whole series, or exactly the slices of the stack), or of an enhanced (multi-frame) DICOM file. Its
+    format is recognised by its content. In a DICOM folder, other DICOM objects and foreign files are passed over, and
+    counted by :meth:`inspect`; what claims to be an image and is not is an error.
+
+    The order and the direction of slices, rows and columns come from the NIfTI affine, or from the DICOM positions
+    along the slice normal, never from file names. A volume that was not acquired axially is reformatted along its axis
+    nearest to feet-head, without interpolation.
 
     The position of the lesion is given for each patient in exactly one of three columns; the others are absent or
     empty:
@@ -43,7 +47,8 @@ class SliceStackLoader(TransformerMixin, BaseEstimator):
     * ``lesion_z_mm``: scanner coordinate of the middle slice (z in mm, increasing from feet to head), measured at the
       centre of the slice if slices are tilted;
     * ``lesion_mask``: path of a NIfTI mask on the same grid, in any orientation. The slice with the largest area of
-      ``lesion_label`` is the middle slice; of several with the same area, the one nearest to the feet.
+      ``lesion_label`` is the middle slice; of several with the same area, the one nearest to the feet. Values within
+      0.001 of whole numbers are rounded; missing values (NaN) are no lesion; others are refused.
 
     If none of them is given, the image must have exactly ``n_slices`` slices.
 
@@ -71,7 +76,7 @@ class SliceStackLoader(TransformerMixin, BaseEstimator):
     Raises
     ------
     InputError
-        By :meth:`transform`: one error that lists all patients whose images cannot be used, with the reasons.
+        By :meth:`transform`: one error that lists all patients whose images cannot be used, with all reasons.
 
     See Also
     --------
@@ -79,7 +84,8 @@ class SliceStackLoader(TransformerMixin, BaseEstimator):
 
     Notes
     -----
-    ``max_tilt_deg``, ``max_spacing_mm`` and the other checks are choices of this library. With
+    ``max_tilt_deg``, ``max_spacing_mm`` and the other checks are choices of this library. Two statements of a voxel
+    size in one header may differ by 1 %, and the grid of a mask from that of its image by a quarter of a voxel. With
     ``slice_spacing_mm=None`` the middle slice is the one nearest to ``lesion_z_mm``; with a number it lies exactly at
     ``lesion_z_mm``. Interpolated slices are samples, not averages over ``slice_spacing_mm``. DICOM images must be of
     modality MR.
@@ -174,15 +180,15 @@ class SliceStackLoader(TransformerMixin, BaseEstimator):
         Raises
         ------
         InputError
-            If the images of any patient cannot be used; the message has one line per patient.
+            If the images of any patient cannot be used; the message has one line per problem.
         """
         outcomes = self._attempt_all(X)
-        problems = [f"patient {pid}: {problem}" for pid, _, _, problem in outcomes if problem]
-        if problems:
-            listing = "\n".join(f"  {line}" for line in problems)
+        failed = [(patient_id, problems) for patient_id, _, _, problems in outcomes if problems]
+        if failed:
+            lines = [f"  patient {patient_id}: {text}" for patient_id, problems in failed for text in problems]
             raise InputError(
-                f"The images of {len(problems)} of {len(outcomes)} patients cannot be loaded "
-                f"(SliceStackLoader.inspect(X) tabulates all):\n{listing}"
+                f"The images of {len(failed)} of {len(outcomes)} patients cannot be loaded "
+                "(SliceStackLoader.inspect(X) tabulates all):\n" + "\n".join(lines)
             )
         stacks = np.empty(len(outcomes), dtype=object)
         stacks[:] = [stack for _, stack, _, _ in outcomes]
@@ -198,15 +204,17 @@ class SliceStackLoader(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        table : DataFrame of shape (n_patients, 18)
+        table : DataFrame of shape (n_patients, 20)
             One row per patient, with the index of ``X``: source, format, matrix, spacing, field of view, thickness,
-            tilt, orientation code, slices used, intensity range, and ``problem`` (empty if the images can be loaded).
-            Properties that had not been read when a problem was found are missing.
+            tilt, orientation code, slices used, intensity range, the number of entries of the folder that were passed
+            over (``n_passed_over``) and what they are (``passed_over``), and ``problem`` (empty if the images can be
+            loaded; several problems are separated by " | "). Properties that had not been read when a problem was found
+            are missing.
         """
         records = []
-        for patient_id, stack, facts, problem in self._attempt_all(X):
+        for patient_id, stack, facts, problems in self._attempt_all(X):
             known = facts_of_stack(stack) if stack is not None else {}
-            records.append({"patient_id": patient_id, **facts, **known, "problem": problem})
+            records.append({"patient_id": patient_id, **facts, **known, "problem": " | ".join(problems)})
         return pd.DataFrame(records, columns=_INSPECT_COLUMNS, index=X.index)
 
     def __sklearn_tags__(self):
@@ -249,20 +257,25 @@ def _table_rows(X):
 
 
 def _attempt(row, settings, memory):
-    """Return (patient_id, stack or None, facts, problem or "") for one row."""
+    """Return (patient_id, stack or None, facts, problems) for one row."""
     patient_id, image, given = row
     facts: dict[str, Any] = {}
+    problems = FileProblems()
     try:
-        path = _checked_path(image, "image")
-        facts["source"] = path
-        position = _checked_position(given)
+        # Problems of the image's path and of the position are listed together.
+        path, position = None, (None, None)
+        with problems.collecting(image):
+            path = _checked_path(image, "image")
+            facts["source"] = path
+        with problems.collecting(given.get("lesion_mask", image)):
+            position = _checked_position(given)
+        problems.raise_any()
         with reading(path):
-            files = _image_files(path) + ([position[1]] if position[0] == "lesion_mask" else [])
-            identity = tuple((str(file), *_size_and_time(file)) for file in files)
-        stack, found = memory.cache(decode)(patient_id, path, position, tuple(settings), identity)
+            identity = _identity(path), _identity(position[1]) if position[0] == "lesion_mask" else ()
+            stack, found = memory.cache(decode)(patient_id, path, position, tuple(settings), identity)
     except ImageError as error:
-        return patient_id, None, {**facts, **(error.facts or {})}, str(error)
-    return patient_id, stack, {**facts, **found}, ""
+        return patient_id, None, {**facts, **(error.facts or {})}, error.problems
+    return patient_id, stack, {**facts, **found}, ()
 
 
 def _checked_path(value, column):
@@ -270,8 +283,8 @@ def _checked_path(value, column):
         raise ImageError(f"the column {column!r} is empty; give the path of a NIfTI file or a DICOM folder")
     if not isinstance(value, str | Path):
         raise ImageError(f"the column {column!r} has {value!r}, which is not a path; give the path of an image file")
-    if not Path(value).exists():
-        raise ImageError(f"{value} does not exist (column {column!r}); correct the path")
+    if problem := path_problem(value):
+        raise ImageError(f"{str(value)!r} {problem} (column {column!r}); correct the path")
     return str(value)
 
 
@@ -292,21 +305,16 @@ def _checked_position(given):
     return column, float(value)
 
 
-def _image_files(path):
-    """List the files of an image: the file itself, or the files of a folder without sidecar files."""
-    if not Path(path).is_dir():
-        return [path]
-    entries = sorted(entry for entry in Path(path).iterdir() if not entry.name.startswith("."))
-    files = [e for e in entries if e.is_file() and e.name != "DICOMDIR" and e.suffix.lower() not in SIDECAR_SUFFIXES]
-    if not files:
-        folders = [entry.name for entry in entries if entry.is_dir()]
-        hint = (
-            f"; give one of its folders {', '.join(folders[:5])}" if folders else "; give the folder of a DICOM series"
-        )
-        raise ImageError(f"{path} is a folder without image files{hint}")
-    return [str(file) for file in files]
+def _identity(path):
+    """Return (path, size, modification time) of each entry of a folder, or of the files of one image."""
+    files = folder_entries(path) if Path(path).is_dir() else pair_files(path)
+    return tuple((file, *_size_and_time(file)) for file in files)
 
 
 def _size_and_time(path):
-    status = Path(path).stat()
-    return status.st_size, status.st_mtime_ns
+    """Return size and modification time of a file, -1 for a folder, -2 for what cannot be opened."""
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return -2, -2
+    return (-1, -1) if stat.S_ISDIR(status.st_mode) else (status.st_size, status.st_mtime_ns)

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 from nibabel import orientations
 
-from .errors import ImageError
+from .dicom import count_kinds
+from .errors import FileProblems, ImageError, reading
 from .geometry import Settings, canonical_shape, canonical_spacing, check_geometry, check_pixels, read_slices, tilt_deg
-from .position import middle_slice, open_volume, stack_indices
+from .position import middle_slice, open_mask, open_volume, stack_indices
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,25 +68,22 @@ class SliceStack:
 def decode(patient_id, path, position, settings, identity):
     """Read the stack of one patient.
 
-    ``identity`` lists (path, size, modification time) of each file. It names the files to read, and as part of the
-    cache key it makes a changed file be read again.
+    ``identity`` lists (path, size, modification time) of the entries of the image's folder, or of its file, and of the
+    mask. It names the files to read, and as part of the cache key it makes a changed file be read again.
     """
     # The cache key needs plain values, so settings arrive as a tuple.
     settings = Settings(*settings)
     facts: dict[str, Any] = {}
     try:
-        # The last file is the mask, if there is one.
-        n_masks = position[0] == "lesion_mask"
-        volume = open_volume(path, [file for file, _, _ in identity[: len(identity) - n_masks]])
-        facts.update(_facts_of_volume(volume))
-        check_geometry(path, volume, settings)
-        middle = middle_slice(path, volume, position, settings)
-        indices = stack_indices(path, volume, middle, settings)
-        pixels = read_slices(volume, indices)
-        check_pixels(path, pixels, indices)
+        with reading(path):
+            volume = _open_checked(path, position, settings, [file for file, _, _ in identity[0]], facts)
+            middle = middle_slice(path, volume, position, settings)
+            indices = stack_indices(path, volume, middle, settings)
+            pixels = read_slices(volume, indices)
+            check_pixels(path, pixels, indices)
     except ImageError as error:
         # What had been read before the error still belongs in the quality-control table.
-        error.facts = facts
+        error.facts = {**facts, **(error.facts or {})}
         raise
     # All checks passed: the stack, and the facts for the quality-control table.
     spacing = canonical_spacing(volume)
@@ -104,6 +102,21 @@ def decode(patient_id, path, position, settings, identity):
     return stack, facts
 
 
+def _open_checked(path, position, settings, files, facts):
+    """Return the volume of an image and add its facts; problems of image and mask are listed together."""
+    problems = FileProblems()
+    volume = None
+    with problems.collecting(path):
+        volume = open_volume(path, files)
+        facts.update(_facts_of_volume(volume))
+        check_geometry(path, volume, settings)
+    if position[0] == "lesion_mask":
+        with problems.collecting(position[1]):
+            open_mask(position[1])
+    problems.raise_any()
+    return volume
+
+
 def _facts_of_volume(volume):
     shape, spacing = canonical_shape(volume), canonical_spacing(volume)
     return {
@@ -119,6 +132,8 @@ def _facts_of_volume(volume):
         "thickness_mm": volume.thickness_mm,
         "tilt_deg": tilt_deg(volume),
         "orientation": "".join(orientations.aff2axcodes(volume.affine)),
+        "n_passed_over": len(volume.passed_over),
+        "passed_over": count_kinds(volume.passed_over),
     }
 
 

@@ -1,7 +1,7 @@
 """The protocol: comparison of models, tuning, thresholds and negative controls."""
 
 from .comparison import ModelComparison
-from .leakage import audit_leaks
+from .leakage import audit_leaks, single_feature_aucs
 from .negative_control import NegativeControl, negative_control
 from .nested import NestedValidation, nested_cross_validate
 from .search import SequentialSearchCV
@@ -31,5 +31,6 @@ __all__ = [
     "negative_control",
     "nested_cross_validate",
     "optimistic_threshold",
+    "single_feature_aucs",
     "youden_score",
 ]

@@ -10,7 +10,7 @@ from sklearn.model_selection import check_cv
 from sklearn.utils import check_random_state
 
 from sklearn_pspd._sklearn import _safe_indexing
-from sklearn_pspd.cohort.columns import CLINICAL_COLUMNS
+from sklearn_pspd.cohort.columns import CLINICAL_COLUMNS, IDENTITY_COLUMNS, POSITION_COLUMNS
 from sklearn_pspd.exceptions import InputError
 
 from .fits import fit_on, refuse_tuned_seeds, seeded_clone
@@ -246,10 +246,11 @@ def negative_control(
 def _columns_to_permute(X, permute):
     if permute == "label":
         return []
-    columns = [column for column in CLINICAL_COLUMNS if column in getattr(X, "columns", ())]
+    of_image = {*IDENTITY_COLUMNS, *POSITION_COLUMNS}
+    columns = [column for column in getattr(X, "columns", ()) if column not in of_image]
     if not columns:
         raise InputError(
-            f"permute={permute!r} separates images from clinical values; X has none of the columns "
+            f"permute={permute!r} separates images from clinical values; X has no clinical columns, for example "
             f"{', '.join(CLINICAL_COLUMNS)}"
         )
     return columns

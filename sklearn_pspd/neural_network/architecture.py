@@ -1,83 +1,21 @@
 """Architecture and initial weights of the CNN-LSTM."""
 
 import contextlib
-from dataclasses import dataclass
 
 import keras
 import numpy as np
 
 from sklearn_pspd.exceptions import InputError
 
-from .layers import PooledConv2D, SliceLSTM, WeightedBatchNormalization, hard_sigmoid_keras2
+from .layers import GatedAttention, PooledConv2D, SliceLSTM, WeightedBatchNormalization, hard_sigmoid_keras2
+from .specification import NetworkSpec
 
 STACK_INPUT = "stack"
 CLINICAL_INPUT = "clinical"
 WEIGHT_INPUT = "weight"
+ATTENTION = "attention"
 
-
-@dataclass(frozen=True)
-class NetworkSpec:
-    """Specification of a compiled network; equal specifications share one compiled network.
-
-    Learning rate and seed are not part of it, because they are set at the start of each fit.
-
-    Parameters
-    ----------
-    stack_shape : tuple of int or None
-        (n_slices, height, width) of the slice stack of one patient; None for a network without image branch.
-    n_clinical : int
-        Number of clinical columns; 0 for a network without clinical branch.
-    filters : tuple of int
-        Number of filters of each convolution block, in order.
-    kernel_size : int
-        Side length of the square convolution kernels in pixels.
-    batch_norm : {"before", "after", "none"}
-        Position of batch normalisation in a block: before the convolution (released script), after its ReLU (paper), or
-        no batch normalisation.
-    batch_norm_momentum : float
-        Momentum of the moving mean and variance that are used for prediction.
-    pooling : {"flatten", "average"}
-        How the last feature maps of a slice are reduced to one vector for the LSTM.
-    lstm_units : int
-        Number of memory cells of the LSTM.
-    lstm_activation : {"tanh", "sigmoid"}
-        Activation of the LSTM; with "sigmoid" its gates are hard sigmoids, as in the released script.
-    dense_units : tuple of int
-        Units of the dense ReLU layers after the LSTM.
-    clinical_units : tuple of int
-        Units of the dense ReLU layers of the clinical branch.
-    dropout : float
-        Fraction of the fused features that is dropped during training.
-    optimizer : {"sgd", "adam"}
-        Optimiser.
-    momentum : float
-        Momentum of "sgd".
-    precision : {"float32", "float64", "mixed_bfloat16"}
-        Keras dtype policy of all layers.
-    weighted : bool
-        Whether the weights of patients are an input, which weights the statistics of batch normalisation during
-        training.
-    n_devices : int
-        Number of GPUs, or logical CPU devices, over which each batch is divided during training.
-    """
-
-    stack_shape: tuple[int, int, int] | None
-    n_clinical: int
-    filters: tuple[int, ...]
-    kernel_size: int
-    batch_norm: str
-    batch_norm_momentum: float
-    pooling: str
-    lstm_units: int
-    lstm_activation: str
-    dense_units: tuple[int, ...]
-    clinical_units: tuple[int, ...]
-    dropout: float
-    optimizer: str
-    momentum: float
-    precision: str
-    weighted: bool = False
-    n_devices: int = 1
+CHANNELS_LAST = "channels_last"
 
 
 def build_cnn_lstm(spec: NetworkSpec) -> keras.Model:
@@ -175,6 +113,8 @@ def _build(spec):
         optimizer=_make_optimizer(spec),
         loss=keras.losses.BinaryCrossentropy(reduction="mean_with_sample_weight", dtype=io_dtype),
         jit_compile=False,
+        run_eagerly=False,
+        auto_scale_loss=False,
     )
     return network
 
@@ -209,21 +149,30 @@ def _stack_branch(stack, weights, spec):
         weights = keras.ops.reshape(keras.ops.repeat(weights, n_slices, axis=0), (-1,))
     for step, n_filters in enumerate(spec.filters, start=1):
         maps = _convolution_block(maps, weights, n_filters, step, spec)
-    # One feature vector per slice, and the LSTM over the slices of a patient.
-    if spec.pooling == "average":
-        slices = keras.layers.GlobalAveragePooling2D(name="average", dtype=spec.precision)(maps)
-    else:
-        slices = keras.layers.Flatten(name="flatten", dtype=spec.precision)(maps)
+    # One feature vector per slice, and one per patient.
+    reduce = keras.layers.GlobalAveragePooling2D if spec.pooling == "average" else keras.layers.Flatten
+    slices = reduce(data_format=CHANNELS_LAST, name=spec.pooling, dtype=spec.precision)(maps)
     sequence = keras.ops.reshape(slices, (-1, n_slices, slices.shape[-1]))
+    return _dense_layers(_combine_slices(sequence, spec), spec.dense_units, "dense", spec.precision)
+
+
+def _combine_slices(sequence, spec):
+    """Return one vector per patient from the vectors of the slices, of shape (n_patients, n_slices, n_features)."""
+    if spec.sequence == "mean":
+        return keras.layers.GlobalAveragePooling1D(data_format=CHANNELS_LAST, name="mean", dtype=spec.precision)(
+            sequence
+        )
+    if spec.sequence == "attention":
+        combined, _ = GatedAttention(spec.lstm_units, name=ATTENTION, dtype=spec.precision)(sequence)
+        return combined
     gates = hard_sigmoid_keras2 if spec.lstm_activation == "sigmoid" else "sigmoid"
-    memory = SliceLSTM(
+    return SliceLSTM(
         spec.lstm_units,
         activation=spec.lstm_activation,
         recurrent_activation=gates,
         name="lstm",
         dtype=spec.precision,
     )(sequence)
-    return _dense_layers(memory, spec.dense_units, "dense", spec.precision)
 
 
 def _convolution_block(maps, weights, n_filters, step, spec):
@@ -234,11 +183,17 @@ def _convolution_block(maps, weights, n_filters, step, spec):
         name=f"batch_norm_{step}",
         dtype=spec.precision,
     )
-    convolution = {"padding": "same", "activation": "relu", "name": f"conv_{step}", "dtype": spec.precision}
+    convolution = {
+        "padding": "same",
+        "activation": "relu",
+        "data_format": CHANNELS_LAST,
+        "name": f"conv_{step}",
+        "dtype": spec.precision,
+    }
     if spec.batch_norm == "after":
         maps = keras.layers.Conv2D(n_filters, spec.kernel_size, **convolution)(maps)
         maps = normalise(maps, weights)
-        return keras.layers.MaxPooling2D(2, name=f"pool_{step}", dtype=spec.precision)(maps)
+        return keras.layers.MaxPooling2D(2, data_format=CHANNELS_LAST, name=f"pool_{step}", dtype=spec.precision)(maps)
     if spec.batch_norm == "before":
         maps = normalise(maps, weights)
     return PooledConv2D(n_filters, spec.kernel_size, **convolution)(maps)
@@ -259,7 +214,7 @@ def _make_optimizer(spec):
 def _initial_weight(path, shape, dtype, rng):
     """Return the initial values of one weight array, by its name in the network."""
     name = path.rsplit("/", 1)[-1]
-    if name == "kernel":
+    if name.endswith("kernel") and name != "recurrent_kernel":
         # Glorot uniform: the limit depends on the numbers of inputs and outputs, per pixel of a convolution kernel.
         receptive = int(np.prod(shape[:-2]))
         limit = np.sqrt(6.0 / (receptive * (shape[-2] + shape[-1])))

@@ -31,24 +31,25 @@ class BatchTrainer(KerasClassifier):
     def _validate_sample_weight(self, X, y, sample_weight):
         return X, y, sample_weight
 
-    def _fit_keras_model(self, X, y, sample_weight, *, spec, rows, validation_rows, rng, **kwargs):
+    def _fit_keras_model(self, X, y, sample_weight, *, spec, rows, validation_rows, **kwargs):
         # Called by SciKeras' fit. X and y reach Keras as batches, which contain targets and weights, so that y,
         # sample_weight and batch_size must be None.
-        def batches(rows, rng=None):
-            return PatientBatches(X, y, sample_weight, rows=rows, batch_size=self.batch_size, spec=spec, rng=rng)
-
+        options = {"batch_size": self.batch_size, "spec": spec}
+        training = {name: kwargs.pop(name) for name in ("rng", "augment", "seed", "steps_per_block")}
         super()._fit_keras_model(
-            batches(rows, rng),
+            PatientBatches(X, y, sample_weight, rows=rows, **options, **training),
             None,
             sample_weight=None,
             batch_size=None,
-            validation_data=None if validation_rows is None else batches(validation_rows),
+            validation_data=None
+            if validation_rows is None
+            else PatientBatches(X, y, sample_weight, rows=validation_rows, **options),
             **kwargs,
         )
 
 
 class PatientBatches(keras.utils.PyDataset):
-    """Batches of patients, read from X one at a time; with `rng`, in a new random order in each epoch.
+    """Blocks of batches of patients, read from X one at a time; with `rng`, in a new random order in each epoch.
 
     Parameters
     ----------
@@ -66,33 +67,56 @@ class PatientBatches(keras.utils.PyDataset):
         Specification of the network.
     rng : numpy.random.Generator, default=None
         Generator of the row order; None keeps the order of `rows`.
+    augment : StackAugmenter, default=None
+        Random transforms of the stacks, new ones in each epoch.
+    seed : int, default=0
+        Seed of these transforms.
+    steps_per_block : int, default=1
+        Number of batches per block.
     """
 
-    def __init__(self, X, y, sample_weight, *, rows, batch_size, spec, rng=None):
+    def __init__(
+        self, X, y, sample_weight, *, rows, batch_size, spec, rng=None, augment=None, seed=0, steps_per_block=1
+    ):
         super().__init__()
         self.X, self.y, self.sample_weight = X, y, sample_weight
         self.rows, self.batch_size, self.spec, self.rng = rows, batch_size, spec, rng
+        self.augment, self.seed, self.steps_per_block = augment, seed, steps_per_block
+        self.epoch = 0
         self._draw_order()
 
     def __len__(self):
-        # The number of batches, rounded up: the last one may be smaller.
-        return -(-len(self.rows) // self.batch_size)
+        # The number of blocks, rounded up: the last one may be smaller.
+        return -(-len(self.rows) // (self.batch_size * self.steps_per_block))
 
     def __getitem__(self, index):
-        rows = self.order[index * self.batch_size : (index + 1) * self.batch_size]
+        n_rows = self.batch_size * self.steps_per_block
+        rows = self.order[index * n_rows : (index + 1) * n_rows]
         targets = np.asarray(self.y)[rows].reshape(-1, 1).astype(self.X.dtype)
         weights = self.sample_weight[rows].astype(self.X.dtype)
         inputs = split_inputs(self.X[rows], self.spec)
+        if self.augment is not None and STACK_INPUT in inputs:
+            inputs[STACK_INPUT] = self._augmented(inputs[STACK_INPUT], index * self.steps_per_block)
         if self.spec.weighted:
             inputs[WEIGHT_INPUT] = weights.reshape(-1, 1)
         return inputs, targets, weights
 
     def on_epoch_end(self):
         """Draw the row order of the next epoch."""
+        self.epoch += 1
         self._draw_order()
 
     def _draw_order(self):
         self.order = self.rows if self.rng is None else self.rng.permutation(self.rows)
+
+    def _augmented(self, stacks, first_batch):
+        """Return transformed stacks. The transforms depend on seed, epoch and batch, not on the size of the block."""
+        augmented = np.empty_like(stacks)
+        for batch, start in enumerate(range(0, len(stacks), self.batch_size), start=first_batch):
+            rows = slice(start, start + self.batch_size)
+            rng = np.random.default_rng([self.seed, self.epoch, batch])
+            augmented[rows] = self.augment.augment(stacks[rows], rng)
+        return augmented
 
 
 def split_inputs(X, spec):

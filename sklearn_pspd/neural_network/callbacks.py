@@ -1,6 +1,7 @@
-"""Keras callback that reports epochs to scikit-learn's callbacks."""
+"""Keras callbacks of a fit: reports to scikit-learn, learning rates, and the end of a diverged fit."""
 
 import keras
+import numpy as np
 
 
 class EpochTasks(keras.callbacks.Callback):
@@ -34,4 +35,32 @@ class EpochTasks(keras.callbacks.Callback):
             reconstruction_attributes=lambda: self.fitted_attributes(self.model),
         )
         if must_stop:
+            self.model.stop_training = True
+
+
+class LearningRates(keras.callbacks.Callback):
+    """Set the learning rate of each step, where Keras' own training function is used.
+
+    Parameters
+    ----------
+    rates : ndarray of shape (n_steps,)
+        Learning rates of all steps of the fit.
+    """
+
+    def __init__(self, rates):
+        super().__init__()
+        self.rates, self.step = rates, 0
+
+    def on_train_batch_begin(self, batch, logs=None):  # noqa: ARG002
+        """Set the rate of the step that begins."""
+        self.model.optimizer.learning_rate = self.rates[self.step]
+        self.step += 1
+
+
+class StopWhenNotFinite(keras.callbacks.Callback):
+    """End a fit whose loss is not finite; the caller raises the error."""
+
+    def on_epoch_end(self, epoch, logs=None):  # noqa: ARG002
+        """Stop if a loss of this epoch is NaN or infinite."""
+        if not np.all(np.isfinite(list((logs or {}).values()))):
             self.model.stop_training = True

@@ -1,31 +1,57 @@
 """The CNN-LSTM as a scikit-learn classifier."""
 
 import contextlib
-import copy
 import dataclasses
 from numbers import Integral, Real
 from typing import ClassVar
 
 import keras
 import numpy as np
+from scipy.special import expit, logit
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
-from sklearn.utils.class_weight import compute_sample_weight
-from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sklearn_pspd._sklearn import CallbackSupportMixin, Interval, StrOptions, _check_sample_weight, _fit_context
+from sklearn_pspd._sklearn import (
+    CallbackSupportMixin,
+    HasMethods,
+    Interval,
+    StrOptions,
+    _check_sample_weight,
+    _fit_context,
+)
 from sklearn_pspd.exceptions import InputError
 
-from .architecture import NetworkSpec, build_cnn_lstm, initial_weights
-from .batches import BatchTrainer, split_inputs
+from .architecture import ATTENTION, build_cnn_lstm
+from .batches import split_inputs
 from .callbacks import EpochTasks
+from .checks import check_classes, check_same, weigh_rows
+from .devices import TURNS, check_precision, choose_precision
+from .members import Start, TrainingPlan, member_seeds, train_members
 from .model_file import read_classifier, write_classifier
-from .pool import NETWORK_POOL, deterministic_ops, has_native_bfloat16, optimizer_state, reset_network
+from .pool import NETWORK_POOL
+from .specification import make_spec
 
 VALIDATION_ATTRIBUTES = ("n_features_in_", "feature_names_in_")
 LEARNED_ATTRIBUTES = ("classes_", "history_", "n_iter_", "precision_")
+
+# Fields of a network's specification that are parameters of the classifier under the same name.
+SPEC_PARAMETERS = (
+    "filters",
+    "kernel_size",
+    "batch_norm",
+    "batch_norm_momentum",
+    "pooling",
+    "sequence",
+    "lstm_units",
+    "lstm_activation",
+    "dense_units",
+    "clinical_units",
+    "dropout",
+    "optimizer",
+    "momentum",
+)
 
 
 class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
@@ -40,6 +66,10 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     ----------
     stack_shape : tuple of int, default=(9, 256, 256)
         (n_slices, height, width) of one stack. If None, all columns are clinical.
+    n_clinical : int, default=None
+        Number of clinical columns after the pixels. A table of another width is refused, so that the pixels of larger
+        stacks cannot be read as clinical columns. If None, all columns after the pixels are clinical. The pipelines set
+        it.
     filters : tuple of int, default=(64, 128, 256)
         Number of filters of each convolution block [1]_; each block halves height and width.
     kernel_size : int, default=2
@@ -51,12 +81,20 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Momentum of the moving averages of batch normalisation, which are used for prediction, in [0, 1). With the 0.99
         of Keras they would still contain a tenth of their initial values after the 200 steps of the paper; 0.9 is a
         choice of this library.
+    batch_norm_statistics : {"moving", "training"}, default="moving"
+        Means and variances that are used for prediction: the moving averages of the last batches, as published, or
+        those of all training patients, computed after training from their untransformed stacks. The second are an
+        addition of this library: the mean prediction of a network then depends less on its seed.
     pooling : {"flatten", "average"}, default="flatten"
         "flatten" connects every pixel of the last feature maps to the LSTM, as published (25.2 of the 25.3 million
         weights at full size). "average" averages each map first, which leaves well under a million weights; it is an
         addition of this library.
+    sequence : {"lstm", "attention", "mean"}, default="lstm"
+        How the vectors of the slices become one vector per patient: "lstm" reads them from feet to head, as published
+        [1]_. "attention" is their mean, weighted by gated attention [2]_; :meth:`slice_attention` returns the weights.
+        "mean" is their mean. The last two ignore the order of the slices; they are additions of this library.
     lstm_units : int, default=24
-        Number of memory cells of the LSTM [1]_.
+        Number of memory cells of the LSTM [1]_, or of units of the attention.
     lstm_activation : {"tanh", "sigmoid"}, default="tanh"
         Activation of the LSTM. "sigmoid" is that of the released script, with the hard-sigmoid gates of Keras 2.
     dense_units : tuple of int, default=(32, 32)
@@ -67,6 +105,9 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Fraction of the fused features that is dropped during training, in [0, 1).
     learning_rate : float, default=0.01
         Learning rate, by default the tuned value of the paper [1]_.
+    schedule : {"constant", "cosine"}, default="constant"
+        Course of the learning rate: constant, as published, or from `learning_rate` down to nearly zero over all steps
+        of the fit, along half a period of a cosine. With `early_stopping` the steps are those of all `epochs`.
     momentum : float, default=0.0
         Momentum of "sgd", in [0, 1).
     optimizer : {"sgd", "adam"}, default="sgd"
@@ -78,6 +119,9 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     shuffle : bool, default=True
         Whether the rows are drawn in a new random order in each epoch. The final fit of the released script does not
         shuffle.
+    augment : StackAugmenter, default=None
+        Random transforms of the stacks in training (:class:`~sklearn_pspd.preprocessing.StackAugmenter`), new ones for
+        each patient, epoch and member. Predictions and rows held out by `early_stopping` are not transformed.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, as in scikit-learn. "balanced" has the effect of random oversampling, without copies of
         rows.
@@ -90,16 +134,20 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Number of epochs without a lower validation loss after which `early_stopping` ends the fit.
     warm_start : bool, default=False
         Whether `fit` continues from the weights of the previous fit.
+    n_members : int, default=1
+        Number of networks that are trained on the same patients from different seeds. The result of one training on
+        few patients depends on its seed; the logits of the members are averaged (:meth:`predict_proba`).
     precision : {"auto", "float32", "float64", "mixed_bfloat16"}, default="auto"
         Floating-point precision of the network. "mixed_bfloat16" computes in bfloat16 and keeps float32 weights. "auto"
-        selects it on devices with bfloat16 instructions (processors with AVX512-BF16 or AMX, NVIDIA GPUs from Ampere
-        on), and "float32" on others.
+        selects it where it is faster: on devices with bfloat16 instructions (processors with AVX512-BF16 or AMX, NVIDIA
+        GPUs from Ampere on), if a training step has at least 3 GFLOP. Otherwise it selects "float32".
     n_devices : int, default=1
         Number of GPUs over which each batch is divided during training; without a GPU, of logical CPU devices. The
         statistics of batch normalisation are computed over all devices.
     random_state : int, RandomState instance or None, default=None
-        Seed of initial weights, row order, dropout masks and held-out rows. With an int, fits are bit-identical on one
-        machine.
+        Seed of initial weights, row order, dropout masks, random transforms and held-out rows. With an int, fits are
+        bit-identical on one machine with the same numbers of threads and the same settings of TensorFlow
+        (``TF_NUM_INTRAOP_THREADS``, ``TF_ENABLE_ONEDNN_OPTS``).
     verbose : {0, 1, 2}, default=0
         Print nothing, a progress bar, or one line per epoch. With scikit-learn 1.9 or later,
         ``set_callbacks(ProgressBar())`` is an alternative, with one task per epoch.
@@ -114,13 +162,20 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Number of columns seen during :meth:`fit`.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of these columns, if X had any.
+    member_weights_ : list of list of ndarray
+        Weights of the network of each member, in the order of the network's ``weights``.
     weights_ : list of ndarray
-        Weights of the network.
+        Those of the first member.
+    networks_ : list of keras.Model
+        Separate networks with these weights, built at the first access. They can be called, and differentiated with
+        respect to weights and both inputs.
     network_ : keras.Model
-        A separate network with these weights, built at the first access.
+        That of the first member.
     history_ : dict of str to list of float
         "loss" and, with `early_stopping`, "val_loss": one value per epoch of the last fit and of each later
-        :meth:`partial_fit`.
+        :meth:`partial_fit`; with several members, the mean of those that were still trained in the epoch.
+    callbacks_ : list of keras.callbacks.Callback
+        The copies of `callbacks` that recorded the last fit; with several members, those of the first member first.
     n_iter_ : int
         Number of these epochs.
     precision_ : {"float32", "float64", "mixed_bfloat16"}
@@ -129,7 +184,8 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     Raises
     ------
     InputError
-        If X does not have the columns that `stack_shape` requires, or y does not have two classes.
+        If X does not have the columns that `stack_shape` and `n_clinical` require, y does not have two classes, or
+        training diverges.
 
     Notes
     -----
@@ -139,7 +195,11 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     Compiled networks are shared by all classifiers of a process: only the first fit of an architecture builds one, and
     a fitted classifier stores arrays only. Fits and predictions within a process run one at a time; to run folds in
-    parallel, use processes (``n_jobs`` with joblib's default backend).
+    parallel, use processes (``n_jobs`` with joblib's default backend). The members of one fit are trained in parallel,
+    one per processor core, if the network is small; each is bit-identical to one that is trained alone.
+
+    The seeds of the members are spawned from that of the fit (:class:`numpy.random.SeedSequence`). With one member, the
+    seed of the fit is used itself.
 
     A patient with a weight of two counts twice in the loss and in the statistics of batch normalisation. This is
     equivalent to repeating the row if all rows are in one batch.
@@ -150,6 +210,7 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     ----------
     .. [1] Jang BS, Jeon SH, Kim IH, Kim IA. Prediction of pseudoprogression versus progression using machine learning
        algorithm in glioblastoma. Sci Rep 8, 12516 (2018), doi:10.1038/s41598-018-31007-2.
+    .. [2] Ilse M, Tomczak JM, Welling M. Attention-based deep multiple instance learning. ICML 2018, arXiv:1802.04712.
 
     Examples
     --------
@@ -167,27 +228,33 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     _parameter_constraints: ClassVar[dict] = {
         "stack_shape": ["array-like", None],
+        "n_clinical": [Interval(Integral, 0, None, closed="left"), None],
         "filters": ["array-like"],
         "kernel_size": [Interval(Integral, 1, None, closed="left")],
         "batch_norm": [StrOptions({"before", "after", "none"})],
         "batch_norm_momentum": [Interval(Real, 0, 1, closed="left")],
+        "batch_norm_statistics": [StrOptions({"moving", "training"})],
         "pooling": [StrOptions({"flatten", "average"})],
+        "sequence": [StrOptions({"lstm", "attention", "mean"})],
         "lstm_units": [Interval(Integral, 1, None, closed="left")],
         "lstm_activation": [StrOptions({"tanh", "sigmoid"})],
         "dense_units": ["array-like"],
         "clinical_units": ["array-like"],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "schedule": [StrOptions({"constant", "cosine"})],
         "momentum": [Interval(Real, 0, 1, closed="left")],
         "optimizer": [StrOptions({"sgd", "adam"})],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "epochs": [Interval(Integral, 1, None, closed="left")],
         "shuffle": ["boolean"],
+        "augment": [HasMethods("augment"), None],
         "class_weight": [dict, StrOptions({"balanced"}), None],
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "warm_start": ["boolean"],
+        "n_members": [Interval(Integral, 1, None, closed="left")],
         "precision": [StrOptions({"auto", "float32", "float64", "mixed_bfloat16"})],
         "n_devices": [Interval(Integral, 1, None, closed="left")],
         "random_state": ["random_state"],
@@ -199,27 +266,33 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         self,
         stack_shape=(9, 256, 256),
         *,
+        n_clinical=None,
         filters=(64, 128, 256),
         kernel_size=2,
         batch_norm="before",
         batch_norm_momentum=0.9,
+        batch_norm_statistics="moving",
         pooling="flatten",
+        sequence="lstm",
         lstm_units=24,
         lstm_activation="tanh",
         dense_units=(32, 32),
         clinical_units=(4, 4),
         dropout=0.0,
         learning_rate=0.01,
+        schedule="constant",
         momentum=0.0,
         optimizer="sgd",
         batch_size=8,
         epochs=25,
         shuffle=True,
+        augment=None,
         class_weight=None,
         early_stopping=False,
         validation_fraction=0.2,
         n_iter_no_change=5,
         warm_start=False,
+        n_members=1,
         precision="auto",
         n_devices=1,
         random_state=None,
@@ -227,27 +300,33 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         callbacks=None,
     ):
         self.stack_shape = stack_shape
+        self.n_clinical = n_clinical
         self.filters = filters
         self.kernel_size = kernel_size
         self.batch_norm = batch_norm
         self.batch_norm_momentum = batch_norm_momentum
+        self.batch_norm_statistics = batch_norm_statistics
         self.pooling = pooling
+        self.sequence = sequence
         self.lstm_units = lstm_units
         self.lstm_activation = lstm_activation
         self.dense_units = dense_units
         self.clinical_units = clinical_units
         self.dropout = dropout
         self.learning_rate = learning_rate
+        self.schedule = schedule
         self.momentum = momentum
         self.optimizer = optimizer
         self.batch_size = batch_size
         self.epochs = epochs
         self.shuffle = shuffle
+        self.augment = augment
         self.class_weight = class_weight
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
         self.warm_start = warm_start
+        self.n_members = n_members
         self.precision = precision
         self.n_devices = n_devices
         self.random_state = random_state
@@ -275,33 +354,28 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Raises
         ------
         InputError
-            If the columns do not match `stack_shape`, or y does not have two classes.
+            If the columns do not match `stack_shape` and `n_clinical`, y does not have two classes, `class_weight` is
+            not a set of finite weights, a class is too small to hold out `validation_fraction` of it, or training
+            diverges (a loss or a weight is not finite).
         ValueError
-            If X has missing or infinite values, or a class is too small to hold out `validation_fraction` of it.
+            If X has missing or infinite values.
         """
         with self._previous_fit_kept():
             # Check the input before a callback or the network sees it.
             X, y, sample_weight = self._check_rows(X, y, sample_weight)
-            classes, rows = self._classes_of(y, sample_weight)
-            start = self._warm_start_weights(classes)
-            context = self._init_callback_context(max_subtasks=self.epochs)
+            classes = np.unique(y[sample_weight > 0])
+            check_classes(y, classes, type(self).__name__)
+            spec = self._spec(X.shape[1])
+            previous = self._warm_start_weights(classes, spec)
+            plan = self._plan(X, y, sample_weight, classes=classes, spec=spec, epochs=self.epochs)
+            check_classes(y, np.unique(y[plan.rows]), type(self).__name__)
+            context = self._init_callback_context(max_subtasks=self.epochs * self.n_members)
             context.call_on_fit_task_begin(estimator=self, X=X, y=y, metadata={"sample_weight": sample_weight})
-            # Rows with weight zero take no part in the class weights either.
-            if self.class_weight is not None:
-                sample_weight[rows] *= compute_sample_weight(self.class_weight, y[rows])
-            learned = self._train(
-                X,
-                np.searchsorted(classes, y),
-                sample_weight,
-                rows=rows,
-                seed=int(check_random_state(self.random_state).randint(0, 2**31 - 1)),
-                start=start,
-                context=context,
-                classes=classes,
-            )
-        # Only now replace the previous fit: network and optimiser state of an earlier fit no longer apply.
-        vars(self).pop("_network", None)
-        vars(self).pop("_optimizer_state", None)
+            seeds = member_seeds(self._draw_seed(), self.n_members)
+            starts = [Start(seed, weights) for seed, weights in zip(seeds, previous, strict=True)]
+            learned = self._train(plan, starts, classes, spec, context)
+        # Only now replace the previous fit.
+        vars(self).pop("_networks", None)
         vars(self).update(learned)
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
@@ -331,43 +405,39 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Raises
         ------
         InputError
-            If the columns do not match `stack_shape`, y contains an unknown label, there are not two classes, or
-            `class_weight` is "balanced" or `early_stopping` is True, which need all rows at once.
+            If the columns do not match `stack_shape`, y contains an unknown label, there are not two classes, training
+            diverges, parameters of the network have changed since the last call, or `class_weight` is "balanced",
+            `early_stopping` is True or `schedule` is "cosine", which need all rows at once.
         ValueError
             If X has missing or infinite values, or other columns than in the previous call.
         """
-        if self.class_weight == "balanced" or self.early_stopping:
+        if self.class_weight == "balanced" or self.early_stopping or self.schedule != "constant":
             raise InputError(
-                f"class_weight={self.class_weight!r} with early_stopping={self.early_stopping} needs all rows at once, "
-                "which partial_fit does not have: give sample_weight instead, or use fit"
+                f"class_weight={self.class_weight!r} with early_stopping={self.early_stopping} and "
+                f"schedule={self.schedule!r} needs all rows at once, which partial_fit does not have: give "
+                "sample_weight instead, or use fit"
             )
-        is_first = not hasattr(self, "weights_")
+        is_first = not hasattr(self, "member_weights_")
         with self._previous_fit_kept():
-            # Check the input against the previous calls.
             X, y, sample_weight = self._check_rows(X, y, sample_weight, reset=is_first)
-            classes, rows = self._classes_of_partial_fit(y, classes, sample_weight)
-            if self.class_weight is not None:
-                sample_weight[rows] *= compute_sample_weight(self.class_weight, y[rows])
-            # One epoch from the current weights and optimiser state.
-            seed = int(check_random_state(self.random_state).randint(0, 2**31 - 1))
-            learned = self._train(
-                X,
-                np.searchsorted(classes, y),
-                sample_weight,
-                rows=rows,
+            classes = self._classes_of_partial_fit(y, classes, sample_weight)
+            spec = self._spec(X.shape[1])
+            seed = self._draw_seed()
+            if is_first:
+                starts = [Start(member_seed) for member_seed in member_seeds(seed, self.n_members)]
+            else:
+                self._check_continues(spec, [field.name for field in dataclasses.fields(spec)], "partial_fit")
                 # Each call draws a new row order and new dropout masks.
-                seed=seed if is_first else (seed + self.n_iter_) % 2**31,
-                start=None if is_first else self.weights_,
-                classes=classes,
-                epochs=1,
-                state=getattr(self, "_optimizer_state", None),
-                keeps_state=True,
-            )
+                seeds = member_seeds((seed + self.n_iter_) % 2**31, self.n_members)
+                starts = list(map(Start, seeds, self.member_weights_, self._optimizer_states))
+            # One epoch from the current weights and states of the optimisers.
+            plan = self._plan(X, y, sample_weight, classes=classes, spec=spec, epochs=1)
+            learned = self._train(plan, starts, classes, spec)
         # Append to the history of the previous calls.
         if not is_first:
             learned["history_"] = {name: self.history_.get(name, []) + new for name, new in learned["history_"].items()}
             learned["n_iter_"] += self.n_iter_
-        vars(self).pop("_network", None)
+        vars(self).pop("_networks", None)
         vars(self).update(learned)
         return self
 
@@ -382,20 +452,45 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_patients, 2)
-            Probabilities in the order of `classes_`; each row sums to one.
+            Probabilities in the order of `classes_`; each row sums to one. With several members, the sigmoid of the
+            mean of their logits.
+
+        Raises
+        ------
+        InputError
+            If weights are not finite.
+        """
+        probabilities = self.member_probabilities(X)
+        if len(probabilities) == 1:
+            return probabilities[0]
+        # The logit of a probability that was rounded to 0 or 1 is infinite.
+        smallest = np.finfo(np.float32).eps
+        positive = expit(logit(np.clip(probabilities[..., 1], smallest, 1 - smallest)).mean(axis=0))
+        return np.column_stack([1.0 - positive, positive])
+
+    def member_probabilities(self, X):
+        """Predict the probabilities of both classes by each member.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_patients, n_features), float32
+            Columns as in :meth:`fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_members, n_patients, 2)
+            Probabilities in the order of `classes_`; the order of the members is that of `member_weights_`.
         """
         check_is_fitted(self)
         X = validate_data(self, X, dtype=self._dtype(), reset=False)
-        with NETWORK_POOL.borrow(self._fitted_spec) as network, deterministic_ops():
-            network.set_weights(self.weights_)
-            positive = np.concatenate(
-                [
-                    np.asarray(network.predict_on_batch(split_inputs(X[rows], self._fitted_spec)))[:, 0]
-                    for rows in _row_blocks(len(X), self.batch_size)
-                ]
+        if not all(np.all(np.isfinite(array)) for weights in self.member_weights_ for array in weights):
+            raise InputError(
+                "the weights of the network are not all finite: its training diverged, or they were changed"
             )
-        positive = positive.astype(np.float64)
-        return np.column_stack([1.0 - positive, positive])
+        with TURNS.take(), NETWORK_POOL.borrow(self._fitted_spec) as network:
+            positive = [self._predict_member(network, weights, X) for weights in self.member_weights_]
+        positive = np.asarray(positive, dtype=np.float64)
+        return np.stack([1.0 - positive, positive], axis=-1)
 
     def predict(self, X):
         """Predict the more probable class of each patient.
@@ -413,14 +508,57 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         probabilities = self.predict_proba(X)
         return self.classes_[np.argmax(probabilities, axis=1)]
 
+    def slice_attention(self, X):
+        """Return how much each slice contributes to a patient's vector, if `sequence` is "attention".
+
+        Parameters
+        ----------
+        X : array-like of shape (n_patients, n_features), float32
+            Columns as in :meth:`fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_patients, n_slices)
+            Weights of the slices from feet to head, which sum to one per patient; with several members, their mean.
+
+        Raises
+        ------
+        InputError
+            If the network has no attention.
+        """
+        check_is_fitted(self)
+        if self._fitted_spec.stack_shape is None or self._fitted_spec.sequence != ATTENTION:
+            raise InputError(f'sequence={self._fitted_spec.sequence!r} has no attention weights; fit with "attention"')
+        X = validate_data(self, X, dtype=self._dtype(), reset=False)
+        with TURNS.take():
+            weights = []
+            for network in self.networks_:
+                reader = keras.Model(network.inputs, network.get_layer(ATTENTION).output[1])
+                blocks = (split_inputs(X[rows], self._fitted_spec) for rows in _row_blocks(len(X), self.batch_size))
+                weights.append(np.concatenate([reader.predict_on_batch(block) for block in blocks]))
+        return np.mean(weights, axis=0)
+
+    @property
+    def weights_(self):
+        """Weights of the first member's network."""
+        check_is_fitted(self)
+        return self.member_weights_[0]
+
+    @property
+    def networks_(self):
+        """Separate networks with the fitted weights, built at the first access."""
+        check_is_fitted(self)
+        if "_networks" not in vars(self):
+            with TURNS.take():
+                self._networks = [build_cnn_lstm(self._fitted_spec) for _ in self.member_weights_]
+            for network, weights in zip(self._networks, self.member_weights_, strict=True):
+                network.set_weights(weights)
+        return self._networks
+
     @property
     def network_(self):
-        """Separate network with the fitted weights, built at the first access."""
-        check_is_fitted(self)
-        if "_network" not in vars(self):
-            self._network = build_cnn_lstm(self._fitted_spec)
-            self._network.set_weights(self.weights_)
-        return self._network
+        """Separate network with the fitted weights of the first member."""
+        return self.networks_[0]
 
     def summary(self):
         """Tabulate the layers of the fitted network.
@@ -456,7 +594,8 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             parameters=self.get_params(deep=False),
             learned={name: getattr(self, name) for name in names},
             spec=self._fitted_spec,
-            weights=self.weights_,
+            weights=self.member_weights_,
+            states=self._optimizer_states,
         )
 
     @classmethod
@@ -480,26 +619,28 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         FileNotFoundError
             If the file does not exist.
         """
-        parameters, learned, spec, weights = read_classifier(path)
-        unknown = sorted(set(parameters) - set(cls().get_params())) + sorted(
-            set(learned) - {*LEARNED_ATTRIBUTES, *VALIDATION_ATTRIBUTES}
+        parameters, learned, spec, weights, states = read_classifier(
+            path,
+            known_parameters=cls().get_params(),
+            known_learned=(*LEARNED_ATTRIBUTES, *VALIDATION_ATTRIBUTES),
         )
-        if unknown:
-            raise InputError(
-                f"{path}: written by another version of sklearn_pspd, with entries unknown to this one: "
-                f"{', '.join(unknown)}"
-            )
-        classifier = cls(**parameters)
-        vars(classifier).update(learned, weights_=weights, _fitted_spec=spec)
+        try:
+            classifier = cls(**parameters)
+            classifier._validate_params()
+            cls(**{name: getattr(spec, name) for name in SPEC_PARAMETERS})._validate_params()
+        except ValueError as error:
+            raise InputError(f"{path}: damaged ({error})") from error
+        vars(classifier).update(learned, member_weights_=weights, _optimizer_states=states, _fitted_spec=spec)
+        classifier.callbacks_ = []
         return classifier
 
     def __sklearn_is_fitted__(self):
-        return hasattr(self, "weights_")
+        return hasattr(self, "member_weights_")
 
     def __getstate__(self):
         state = dict(super().__getstate__())
-        # The separate network is rebuilt from the weights at the next access.
-        state.pop("_network", None)
+        # The separate networks are rebuilt from the weights at the next access.
+        state.pop("_networks", None)
         return state
 
     def __sklearn_tags__(self):
@@ -535,15 +676,9 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             raise InputError("Sample weights must contain at least one non-zero number.")
         return X, y, weights
 
-    def _classes_of(self, y, sample_weight):
-        """Return the two classes and the rows with a weight above zero."""
-        rows = np.flatnonzero(sample_weight > 0)
-        classes = np.unique(y[rows])
-        self._check_classes(y, classes)
-        return classes, rows
-
     def _classes_of_partial_fit(self, y, classes, sample_weight):
-        """Return the same for a part of the rows, with the classes of the previous call or of the argument."""
+        """Return the classes of the previous call, of the argument, or of the rows."""
+        name = type(self).__name__
         if hasattr(self, "classes_"):
             if classes is not None and not np.array_equal(np.unique(classes), self.classes_):
                 raise InputError(
@@ -552,32 +687,19 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 )
             classes = self.classes_
         elif classes is None:
-            return self._classes_of(y, sample_weight)
+            classes = y[sample_weight > 0]
         classes = np.unique(classes)
-        self._check_classes(classes, classes)
+        check_classes(classes, classes, name)
         if unknown := np.setdiff1d(y, classes).tolist():
             raise InputError(f"y has the unknown labels {unknown[:5]}; the classes are {classes.tolist()}")
-        return classes, np.flatnonzero(sample_weight > 0)
+        return classes
 
-    def _train(
-        self,
-        X,
-        codes,
-        sample_weight,
-        *,
-        rows,
-        seed,
-        start,
-        classes,
-        context=None,
-        epochs=None,
-        state=None,
-        keeps_state=False,
-    ):
-        """Train a borrowed network and return the learned attributes by name."""
-        # Specify the network; two specifications that are equal share one compiled network.
-        precision = self._resolve_precision()
-        spec = self._spec(X.shape[1], precision)
+    def _draw_seed(self):
+        return int(check_random_state(self.random_state).randint(0, 2**31 - 1))
+
+    def _plan(self, X, y, sample_weight, *, classes, spec, epochs):
+        """Return what all members have in common in training."""
+        sample_weight, rows = weigh_rows(y, sample_weight, self.class_weight)
         # Equal weights need no weighted batch statistics, which take longer to compute.
         is_weighted = spec.stack_shape is not None and spec.batch_norm != "none" and np.ptp(sample_weight[rows]) > 0
         if is_weighted and self.n_devices > 1:
@@ -585,118 +707,104 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 f"n_devices={self.n_devices}: batch normalisation over several devices cannot use the weights of "
                 'patients; train on one device or with batch_norm="none"'
             )
-        training_spec = dataclasses.replace(spec, weighted=is_weighted, n_devices=self.n_devices)
-        rows, validation_rows = self._split_rows(rows, codes, seed)
+        if self.batch_norm_statistics == "training" and self.n_devices > 1:
+            raise InputError(f'n_devices={self.n_devices} needs batch_norm_statistics="moving"')
+        return TrainingPlan(
+            X,
+            np.searchsorted(classes, y),
+            sample_weight,
+            rows,
+            spec=dataclasses.replace(spec, weighted=is_weighted, n_devices=self.n_devices),
+            epochs=epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            schedule=self.schedule,
+            shuffle=self.shuffle,
+            augment=self.augment,
+            reestimate=self.batch_norm_statistics == "training" and spec.batch_norm != "none",
+            validation_fraction=self.validation_fraction if self.early_stopping else None,
+            n_iter_no_change=self.n_iter_no_change,
+            callbacks=self.callbacks or (),
+            verbose=int(self.verbose),
+        )
 
-        def learned(network):
-            return {
-                "classes_": classes,
-                "weights_": network.get_weights(),
-                "precision_": precision,
-                "_fitted_spec": spec,
-            }
+    def _train(self, plan, starts, classes, spec, context=None):
+        """Train the members and return the learned attributes by name."""
+        fitted = {"classes_": classes, "precision_": spec.precision, "_fitted_spec": spec}
 
-        # Set the borrowed network to the start of this fit, train it, and copy its weights before it is returned.
-        with NETWORK_POOL.borrow(training_spec) as network, deterministic_ops():
-            start = initial_weights(network, seed) if start is None else start
-            reset_network(network, start, learning_rate=self.learning_rate, seed=seed, state=state)
-            tasks = [] if context is None else [EpochTasks(self, context, learned)]
-            trainer = self._trainer(network, self.epochs if epochs is None else epochs, tasks)
-            trainer.fit(
-                X,
-                codes,
-                sample_weight=sample_weight,
-                spec=training_spec,
-                rows=rows,
-                validation_rows=validation_rows,
-                rng=np.random.default_rng(seed) if self.shuffle else None,
-            )
-            attributes = learned(network)
-            if keeps_state:
-                attributes["_optimizer_state"] = optimizer_state(network)
-        history = {name: [float(value) for value in values] for name, values in trainer.history_.items()}
-        return {**attributes, "history_": history, "n_iter_": len(history["loss"])}
+        def tasks(members):
+            def attributes(network):
+                return {**fitted, "member_weights_": [*(member.weights for member in members), network.get_weights()]}
 
-    def _resolve_precision(self):
-        if self.precision != "auto":
-            return self.precision
-        return "mixed_bfloat16" if has_native_bfloat16() else "float32"
+            return EpochTasks(self, context, attributes)
 
-    def _check_classes(self, y, classes):
-        if len(classes) > 2:
-            raise InputError(
-                f"Only binary classification is supported. The type of the target is {type_of_target(y)}: "
-                f"{len(classes)} classes, {classes[:5].tolist()}."
-            )
-        if len(classes) < 2:
-            raise InputError(
-                f"{type(self).__name__} needs two classes; y (rows with a weight above zero) has one class: "
-                f"{classes.tolist()}"
-            )
+        with TURNS.take():
+            members = train_members(plan, starts, tasks=tasks if self._has_callbacks(context) else None)
+        history = _mean_history([member.history for member in members])
+        return {
+            **fitted,
+            "member_weights_": [member.weights for member in members],
+            "_optimizer_states": [member.state for member in members],
+            "callbacks_": [callback for member in members for callback in member.callbacks],
+            "history_": history,
+            "n_iter_": len(history["loss"]),
+        }
 
-    def _warm_start_weights(self, classes):
-        """Return the weights of the previous fit if `warm_start`, else None."""
-        if not (self.warm_start and hasattr(self, "weights_")):
-            return None
+    def _has_callbacks(self, context):
+        """Return whether callbacks of scikit-learn follow the epochs of this fit."""
+        return context is not None and bool(getattr(self, "_skl_callbacks", ()))
+
+    def _warm_start_weights(self, classes, spec):
+        """Return the weights of the members of the previous fit if `warm_start`, else None for each."""
+        if not (self.warm_start and hasattr(self, "member_weights_")):
+            return [None] * self.n_members
         if not np.array_equal(classes, self.classes_):
             raise InputError(
                 f"warm_start=True needs the classes of the previous fit, {self.classes_.tolist()}; y has the classes "
                 f"{classes.tolist()}"
             )
-        return self.weights_
+        # The optimiser starts anew, and arithmetic and dropout do not change the weights' shapes.
+        free = {"optimizer", "momentum", "precision", "dropout", "batch_norm_momentum"}
+        names = [field.name for field in dataclasses.fields(spec) if field.name not in free]
+        self._check_continues(spec, names, "warm_start=True")
+        return self.member_weights_
 
-    def _spec(self, n_features, precision=None):
+    def _check_continues(self, spec, names, what):
+        check_same(self._fitted_spec, spec, names, what)
+        if len(self.member_weights_) != self.n_members:
+            raise InputError(
+                f"{what} continues the previous fit, which had n_members={len(self.member_weights_)}; it is now "
+                f"{self.n_members}"
+            )
+
+    def _predict_member(self, network, weights, X):
+        network.set_weights(weights)
+        blocks = (split_inputs(X[rows], self._fitted_spec) for rows in _row_blocks(len(X), self.batch_size))
+        return np.concatenate([np.asarray(network.predict_on_batch(block))[:, 0] for block in blocks])
+
+    def _spec(self, n_features):
         """Return the specification of the network for X with `n_features` columns."""
-        # The first columns are pixels, the others clinical.
-        stack_shape = None if self.stack_shape is None else tuple(int(side) for side in self.stack_shape)
-        n_pixels = 0 if stack_shape is None else int(np.prod(stack_shape))
-        if stack_shape is not None and (len(stack_shape) != 3 or min(stack_shape) < 1):
-            raise InputError(
-                f"stack_shape must be (n_slices, height, width), three positive numbers; it is {stack_shape}"
-            )
-        if n_features < n_pixels:
-            raise InputError(
-                f"stack_shape={stack_shape} requires {n_pixels} pixel columns, followed by clinical columns; "
-                f"X has {n_features} columns"
-            )
-        # Tuples instead of lists, so that the specification can be a key of the pool of networks.
-        return NetworkSpec(
-            stack_shape=stack_shape,
-            n_clinical=n_features - n_pixels,
-            filters=tuple(self.filters),
-            kernel_size=self.kernel_size,
-            batch_norm=self.batch_norm,
-            batch_norm_momentum=self.batch_norm_momentum,
-            pooling=self.pooling,
-            lstm_units=self.lstm_units,
-            lstm_activation=self.lstm_activation,
-            dense_units=tuple(self.dense_units),
-            clinical_units=tuple(self.clinical_units),
-            dropout=self.dropout,
-            optimizer=self.optimizer,
-            momentum=self.momentum,
-            precision=self._resolve_precision() if precision is None else precision,
-        )
+        layers = {name: getattr(self, name) for name in SPEC_PARAMETERS}
+        columns = {"stack_shape": self.stack_shape, "n_clinical": self.n_clinical}
+        check_precision(self.precision)
+        if self.precision != "auto":
+            return make_spec(n_features, precision=self.precision, **columns, **layers)
+        spec = make_spec(n_features, precision="float32", **columns, **layers)
+        return dataclasses.replace(spec, precision=choose_precision(spec, self.batch_size))
 
-    def _split_rows(self, rows, codes, seed):
-        """Return training rows, and validation rows or None."""
-        if not self.early_stopping:
-            return rows, None
-        return train_test_split(rows, test_size=self.validation_fraction, stratify=codes[rows], random_state=seed)
 
-    def _trainer(self, network, epochs, callbacks):
-        """Return SciKeras' trainer of a network; its `shuffle` is off because the batches draw the row order."""
-        callbacks = [*callbacks, *copy.deepcopy(list(self.callbacks or []))]
-        if self.early_stopping:
-            callbacks.append(keras.callbacks.EarlyStopping(patience=self.n_iter_no_change, restore_best_weights=True))
-        return BatchTrainer(
-            network,
-            batch_size=self.batch_size,
-            epochs=epochs,
-            verbose=int(self.verbose),
-            callbacks=callbacks,
-            shuffle=False,
-        )
+def _mean_history(histories):
+    """Return the mean of the losses per epoch over the members that were still trained in it."""
+    if len(histories) == 1:
+        return histories[0]
+    n_epochs = max(len(history["loss"]) for history in histories)
+    return {
+        name: [
+            float(np.mean([history[name][epoch] for history in histories if epoch < len(history[name])]))
+            for epoch in range(n_epochs)
+        ]
+        for name in histories[0]
+    }
 
 
 def _row_blocks(n_rows, block_size):

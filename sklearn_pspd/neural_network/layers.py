@@ -85,7 +85,8 @@ class PooledConv2D(keras.layers.Conv2D):
     def call(self, inputs):
         """Return maps of half the height and width."""
         convolve = _convolve_one_channel if inputs.shape[-1] == 1 else self.convolution_op
-        maps = ops.max_pool(convolve(inputs, self.kernel), 2)
+        # JAX needs the strides, although they are the default.
+        maps = ops.max_pool(convolve(inputs, self.kernel), 2, strides=2, data_format="channels_last")
         return ops.relu(_add_bias(maps, self.bias))
 
     def compute_output_shape(self, input_shape):
@@ -158,6 +159,56 @@ class SliceLSTM(keras.layers.Layer):
         }
 
 
+@keras.saving.register_keras_serializable(package="sklearn_pspd")
+class GatedAttention(keras.layers.Layer):
+    """Mean of the slices' feature vectors, weighted by gated attention [1]_; the order of the slices has no effect.
+
+    Parameters
+    ----------
+    units : int
+        Number of units of the attention and of its gate.
+
+    References
+    ----------
+    .. [1] Ilse M, Tomczak JM, Welling M. Attention-based deep multiple instance learning. ICML 2018, arXiv:1802.04712.
+    """
+
+    def __init__(self, units, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+
+    def build(self, input_shape):
+        """Create the kernels and biases of attention and gate, and the kernel of the scores."""
+        for name in ("value", "gate"):
+            kernel = self.add_weight(name=f"{name}_kernel", shape=(input_shape[-1], self.units))
+            bias = self.add_weight(name=f"{name}_bias", shape=(self.units,), initializer="zeros")
+            setattr(self, f"{name}_kernel", kernel)
+            setattr(self, f"{name}_bias", bias)
+        # The scores have no bias, which would not change the proportions.
+        self.score_kernel = self.add_weight(name="score_kernel", shape=(self.units, 1))
+
+    def call(self, inputs):
+        """Return the weighted mean of the slices and their weights, of shape (n_patients, n_slices)."""
+        value = ops.tanh(ops.matmul(inputs, self.value_kernel) + self.value_bias)
+        gate = ops.sigmoid(ops.matmul(inputs, self.gate_kernel) + self.gate_bias)
+        scores = ops.matmul(value * gate, self.score_kernel)[..., 0]
+        # The softmax is a small computation; it keeps the precision of the weights under mixed precision.
+        weights = ops.softmax(ops.cast(scores, self.variable_dtype), axis=-1)
+        return ops.sum(inputs * ops.cast(weights, self.compute_dtype)[..., None], axis=1), weights
+
+    def compute_output_spec(self, inputs):
+        """Return the shapes and types of both outputs."""
+        n_patients, n_slices, n_features = inputs.shape
+        return (
+            keras.KerasTensor((n_patients, n_features), dtype=self.compute_dtype),
+            keras.KerasTensor((n_patients, n_slices), dtype=self.variable_dtype),
+        )
+
+    def get_config(self):
+        """Return the arguments from which Keras rebuilds the layer."""
+        return {**super().get_config(), "units": self.units}
+
+
 def _has_fused_kernels(dtype):
     """Return whether the backend has fused kernels for this dtype; TensorFlow's batch normalisation has no float64."""
     return keras.backend.backend() == "tensorflow" and dtype != "float64"
@@ -180,11 +231,13 @@ def _convolve_one_channel(maps, kernel):
     the convolution library computes at a fraction of the memory bandwidth. A matrix product and a few shifts compute it
     faster.
     """
-    kernel = ops.convert_to_tensor(kernel)
+    # The sum is the value of the variable: outside of a compiled function, TensorFlow would otherwise expect that
+    # gradients of variables are returned as well.
+    kernel = ops.convert_to_tensor(kernel) + 0
 
     @ops.custom_gradient
     def convolve(maps, kernel):
-        outputs = ops.conv(maps, kernel, padding="same")
+        outputs = ops.conv(maps, kernel, padding="same", data_format="channels_last")
 
         def gradient(*args, upstream=None):
             # Keras passes the upstream gradient by position or by name, depending on the backend.

@@ -1,5 +1,6 @@
 """Preparation of slice stacks and clinical columns for a model."""
 
+from .augmentation import StackAugmenter
 from .clinical import ClinicalMinMaxScaler, scale_from_unit, scale_to_unit
 from .images import FOVNormalizer, SliceStandardizer, StackFlattener, check_stacks, standardize_images
 
@@ -7,6 +8,7 @@ __all__ = [
     "ClinicalMinMaxScaler",
     "FOVNormalizer",
     "SliceStandardizer",
+    "StackAugmenter",
     "StackFlattener",
     "check_stacks",
     "scale_from_unit",

@@ -2,8 +2,11 @@
 
 from sklearn_pspd.formatting import plain_text
 
+# Findings of the leakage checks that say how much they could have found, rather than that they found something.
+LIMITS = ("too few patients to tell",)
 
-def cohort_text(findings, characteristics, sample_size, *, title=None):
+
+def cohort_text(findings, characteristics, sample_size, *, features=None, absent=None, missing=None, title=None):
     """Describe a cohort before any model is trained.
 
     Parameters
@@ -14,21 +17,48 @@ def cohort_text(findings, characteristics, sample_size, *, title=None):
         Tables of patient characteristics, by heading.
     sample_size : DataFrame
         What :meth:`Study.sample_size() <sklearn_pspd.study.Study.sample_size>` returned.
+    features : DataFrame, default=None
+        What :func:`~sklearn_pspd.model_selection.single_feature_aucs` returned.
+    absent : dict of str to str, default=None
+        Clinical columns of the paper that are not used, and why; see :func:`~sklearn_pspd.cohort.absent_columns`.
+    missing : DataFrame, default=None
+        What :func:`~sklearn_pspd.cohort.missing_counts` returned.
     title : str, default=None
         First line, for example that the cohort is synthetic.
 
     Returns
     -------
     str
-        Leakage checks, one block per table of characteristics, sample size.
+        Leakage checks, absent columns and missing values, one block per table of characteristics, sample size.
     """
+    is_limit = findings["finding"].isin(LIMITS)
+    found = findings[~is_limit].drop(columns="sites").astype(str)
     lines = ["Leakage checks: none found (duplicate patients, features that reveal the outcome)"]
-    if len(findings):
-        listed = findings.drop(columns="sites").astype(str)
-        lines = [f"Leakage checks: {len(findings)} findings to look at", plain_text(listed)]
+    if len(found):
+        lines = [f"Leakage checks: {len(found)} findings to look at", plain_text(found)]
+    elif is_limit.any():
+        lines = [
+            "Leakage checks: no duplicate patients; too few patients to tell whether a feature reveals the outcome"
+        ]
+    if features is not None and len(known := features.dropna(subset="auc")):
+        largest = known.loc[known["auc"].idxmax()]
+        lines.append(
+            f"  largest AUC of a single feature: {largest['auc']:.2f} ({largest['low']:.2f} to {largest['high']:.2f}), "
+            f"{largest['column']}"
+        )
+    if absent:
+        lines.append("Clinical columns of the paper that are not used: " + _listed(absent))
+    if missing is not None and missing["missing"].any():
+        shown = missing.groupby("column", sort=False)[["missing", "unknown"]].sum().query("missing > 0")
+        counts = [f"{column} in {row.missing} patients" for column, row in shown.iterrows()]
+        lines.append(f"Missing numbers of training patients, replaced inside each training fold: {', '.join(counts)}")
     for heading, table in characteristics.items():
         lines += ["", heading, plain_text(table.frame())]
     return "\n".join([*([title, ""] if title else []), *lines, "", *_size_lines(sample_size), ""])
+
+
+def _listed(reasons):
+    return ", ".join(f"{column} ({reason})" for column, reason in reasons.items())
 
 
 def _size_lines(sample_size):
@@ -38,13 +68,15 @@ def _size_lines(sample_size):
         f"Sample size, for an AUC of {training['auc']:g}",
         f"training: {training['n_patients']} patients, {training['events_per_variable']:.1f} events per variable "
         "(patients with the rarer outcome,",
-        f"  per clinical feature); Riley's criteria require {training['n_required']} patients for "
-        f"{training['n_features']} features, and more for networks",
+        f"  per encoded clinical column); Riley's criteria require {training['n_required']} patients for "
+        f"{training['n_parameters']} columns",
+        f"  (binding criterion: {training['criterion']}), and more for networks",
     ]
     if held_out := by_part.get("held out"):
         lines += [
             f"held out: {held_out['n_patients']} patients, for whom a 95 % interval of the AUC of about "
             f"{held_out['auc_low']:.2f} to {held_out['auc_high']:.2f}",
-            f"  is expected; Riley's criteria require {held_out['n_required']} patients",
+            f"  is expected; Riley's criteria require {held_out['n_required']} patients "
+            f"(binding criterion: {held_out['criterion']})",
         ]
     return lines

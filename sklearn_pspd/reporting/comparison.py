@@ -13,6 +13,8 @@ CLASS_HEADINGS = {"precision": "precision", "recall": "recall", "f1": "F1"}
 DIFFERENCES = ("auc", "auc_single_network", "accuracy")
 # Above this proportion of the variance of the scores between folds, pooled figures mostly compare different fits.
 LARGE_LEVEL_SHARE = 0.5
+# Classes, net benefit and thresholds are laid out for as many models as the paper has; those of others are in files.
+MAX_MODELS_IN_DETAIL = 3
 SHOWN_THRESHOLDS = (0.25, 0.5, 0.75)
 
 
@@ -38,18 +40,34 @@ def comparison_text(comparison, *, title=None, tables=None):
     """
     tables = comparison.tables() if tables is None else tables
     lines = [title, ""] if title else []
+    models = list(tables["comparison"]["model"].unique())
+    detailed = models[:MAX_MODELS_IN_DETAIL]
     for evaluation, rows in tables["comparison"].groupby("evaluation", sort=False):
-        lines += [*_evaluation_lines(tables["scores"], evaluation, rows), ""]
+        lines += [*_evaluation_lines(tables["scores"], evaluation, rows, detailed), ""]
         lines += _level_lines(rows)
         if len(differences := tables["tests"][tables["tests"]["evaluation"] == evaluation]):
             lines += [*_difference_lines(differences), ""]
     lines += _training_lines(tables.get("replicates"))
-    lines += [*_calibration_lines(tables["calibration"]), "", *_benefit_lines(tables["decision_curves"]), ""]
+    lines += [
+        *_calibration_lines(tables["calibration"]),
+        "",
+        *_benefit_lines(_of(tables["decision_curves"], detailed)),
+        "",
+    ]
     if "thresholds" in tables:
-        lines += [*_threshold_lines(tables["thresholds"]), ""]
+        lines += [*_threshold_lines(_of(tables["thresholds"], detailed)), ""]
     lines += [*_tuning_lines(tables.get("tuned_folds")), *_use_lines(tables.get("external_uses"))]
     lines += [*_notes(tables), ""]
+    if len(models) > len(detailed):
+        lines[-1:] = [
+            f"Precision, recall, F1, net benefit and thresholds are shown for the first {len(detailed)} models only.",
+            "",
+        ]
     return "\n".join([*lines, "Research software, not a medical device.", ""])
+
+
+def _of(table, models):
+    return table[table["model"].isin(models)]
 
 
 def _notes(tables):
@@ -68,7 +86,7 @@ def _notes(tables):
     return notes
 
 
-def _evaluation_lines(scores, evaluation, rows):
+def _evaluation_lines(scores, evaluation, rows, detailed):
     scores = scores[scores["evaluation"] == evaluation]
     outcomes = scores.drop_duplicates("patient_id")["y_true"]
     counts = f"{(outcomes == 0).sum()} PD, {(outcomes == 1).sum()} PsPD"
@@ -81,6 +99,7 @@ def _evaluation_lines(scores, evaluation, rows):
         of_classes += [
             {"": name, "class": label, **{h: _with_interval(cells[m, label]) for m, h in CLASS_HEADINGS.items()}}
             for name, label in ((model, "PD"), ("", "PsPD"))
+            if model in detailed
         ]
     chance = rows.loc[rows["metric"] == "average_precision_by_chance", "value"].iloc[0]
     headings = [f"{name} (chance {chance:.2f})" if name == "AUPRC" else name for name, _ in OTHER_METRICS]
@@ -160,14 +179,14 @@ def _difference_lines(tests):
     for metric, rows in shown.items():
         cells = [[f"{row['model_a']} - {row['model_b']}", *_test_cells(row)] for row in rows.to_dict("records")]
         lines += [plain_text(pd.DataFrame(cells, columns=["", f"difference of {headings[metric]}", "p", "Holm"]))]
-        lines += [f"Test: {' or '.join(dict.fromkeys(rows['method']))}"]
-    return lines
+        lines += [f"Test: {method}" for method in rows["method"].unique()] + [""]
+    return lines[:-1]
 
 
 def _test_cells(test):
     """Return the difference with its interval, the p-value and Holm's."""
     difference = f"{test['difference']:+.2f} ({test['low']:+.2f} to {test['high']:+.2f})"
-    return difference, *("-" if math.isnan(test[p]) else f"{test[p]:.3f}" for p in ("p_value", "p_holm"))
+    return difference, *(_p_value(test[name]) for name in ("p_value", "p_holm"))
 
 
 def _calibration_lines(table):
@@ -241,6 +260,12 @@ def _interval_of(row, name):
 
 def _with_interval(row):
     return f"{_number(row['value'])} ({_number(row['low'])} to {_number(row['high'])})"
+
+
+def _p_value(p):
+    if math.isnan(p):
+        return "-"
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _percent(value):

@@ -22,9 +22,9 @@ FIGURE_DPI = 120
 def write_report(result, folder):
     """Save everything that a study found.
 
-    Writes ``report.txt`` (what :func:`report_text` gives), ``leakage.csv``, ``sample_size.csv``,
-    ``characteristics.txt``, and what :func:`write_comparison`, :func:`write_search` and
-    :func:`write_negative_controls` write.
+    Writes ``report.txt`` (what :func:`report_text` gives), ``leakage.csv``, ``single_features.csv``,
+    ``sample_size.csv``, ``missing_values.csv``, ``characteristics.txt``, and what :func:`write_comparison`,
+    :func:`write_search` and :func:`write_negative_controls` write.
 
     Parameters
     ----------
@@ -35,6 +35,8 @@ def write_report(result, folder):
     """
     result.findings.to_csv(folder / "leakage.csv", index=False)
     result.sample_size.to_csv(folder / "sample_size.csv", index=False)
+    result.feature_aucs.to_csv(folder / "single_features.csv", index=False)
+    result.missing_values[1].to_csv(folder / "missing_values.csv", index=False)
     characteristics = [f"{heading}\n\n{table}" for heading, table in result.characteristics.items()]
     _write_text("\n\n\n".join(characteristics), folder / "characteristics.txt", result.title)
     write_comparison(result.comparison, folder, title=result.title, tables=result.tables)

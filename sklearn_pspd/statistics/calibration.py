@@ -105,8 +105,8 @@ def calibration_slope(y_true, y_prob, *, fold=None, patient=None, confidence_lev
         1 for a well calibrated model, below 1 for an overconfident one, 0 if predictions are unrelated to the outcome.
         Infinite if the probabilities separate the classes, apart from ties. NaN, with an interval from minus to plus
         infinity, if all probabilities (of each fold) are equal. ``method`` ends with "not estimable from n patients" if
-        a class has fewer than 20 patients, or if the interval spans a factor of more than four or holds 0 as well as 1;
-        such a value should not be reported without its limits.
+        a class has fewer than 20 patients, or if the interval reaches 1 and spans a factor of more than four (or holds
+        0); such a value should not be reported without its limits.
 
     Raises
     ------
@@ -242,7 +242,8 @@ def _strata(is_positive, log_odds, fold):
 def _is_estimable(low, high, smallest_class):
     if smallest_class < _MIN_CLASS_SIZE_SLOPE or not np.isfinite([low, high]).all():
         return False
-    return high <= _LARGEST_FACTOR * low if low > 0 else high < 1
+    # An interval below 1 shows overconfidence, however wide its ratio is.
+    return high < 1 or 0 < high <= _LARGEST_FACTOR * low
 
 
 def _profile_likelihood(is_positive, x):

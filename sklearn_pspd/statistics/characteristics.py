@@ -6,9 +6,17 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from sklearn_pspd.cohort.columns import CLINICAL_COLUMNS, CLINICAL_RANGES, MAY_BE_UNKNOWN, UNKNOWN, allowed_codes
+from sklearn_pspd.cohort.cells import code_problem, number_problem
+from sklearn_pspd.cohort.columns import (
+    CLINICAL_COLUMNS,
+    CLINICAL_RANGES,
+    MAY_BE_UNKNOWN,
+    PAPER_CLINICAL,
+    UNKNOWN,
+    WHOLE_NUMBERS,
+    allowed_codes,
+)
 from sklearn_pspd.cohort.problems import is_missing, patient_names, raise_problems
-from sklearn_pspd.cohort.table import _code_problem, _number_problem
 from sklearn_pspd.formatting import escape_latex, escape_markdown, format_p, latex_text, markdown_text, plain_text
 
 from .group_tests import (
@@ -294,7 +302,7 @@ def _is_number(column, name, test):
     if name in CLINICAL_RANGES or test in NUMERIC_TESTS:
         return True
     values = [value for value in column if not is_missing(value)]
-    return any(_number_problem(name, value, -math.inf, math.inf) is None for value in values)
+    return any(number_problem(name, value, -math.inf, math.inf) is None for value in values)
 
 
 def _label(name):
@@ -362,15 +370,16 @@ def _group_problems(column, by, names):
 
 def _value_problems(column, name, is_number, names):
     low, high = CLINICAL_RANGES.get(name, (-math.inf, math.inf))
-    has_codes = bool(allowed_codes(name))
+    unit = next((column.unit for column in PAPER_CLINICAL if column.name == name), None)
+    allowed = allowed_codes(name)
     problems = []
     for patient, value in zip(names, column, strict=True):
         if is_missing(value):
             continue
         if is_number:
-            problem = _number_problem(name, value, low, high)
+            problem = number_problem(name, value, low, high, unit=unit, whole=name in WHOLE_NUMBERS)
         else:
-            problem = _code_problem(name, value) if has_codes else None
+            problem = code_problem(name, value, allowed) if allowed else None
         if problem:
             problems.append(f"patient {patient}: {problem}")
     if not is_number:

@@ -147,7 +147,7 @@ def mcnemar_test(y_true, pred_a, pred_b, *, method="exact", confidence_level=0.9
     )
 
 
-def corrected_resampled_ttest(scores_a, scores_b, *, n_train, n_test, confidence_level=0.95):
+def corrected_resampled_ttest(scores_a, scores_b, *, n_train, n_test, bounds=(-1.0, 1.0), confidence_level=0.95):
     """Test whether two models differ in their cross-validation scores, by the corrected resampled t-test.
 
     Parameters
@@ -156,6 +156,8 @@ def corrected_resampled_ttest(scores_a, scores_b, *, n_train, n_test, confidence
         Scores of the two models on the same splits in the same order; at least two splits.
     n_train, n_test : float
         Patients in the training and in the test set of a split (mean over splits).
+    bounds : tuple of float, default=(-1.0, 1.0)
+        Smallest and largest possible difference; the interval lies within them. The default is for scores in [0, 1].
     confidence_level : float, default=0.95
         Coverage of the interval, in (0, 1).
 
@@ -163,12 +165,14 @@ def corrected_resampled_ttest(scores_a, scores_b, *, n_train, n_test, confidence
     -------
     TestResult
         Mean score of model a minus mean score of model b, its interval, the t statistic and the p-value. If all
-        differences are equal, p = 1 if they are zero; otherwise t is infinite and p = 0.
+        differences are equal, their variance is not known: the interval is `bounds`, and the p-value is that of the
+        sign test, 2^(1 - n_splits), or 1 if the differences are zero.
 
     Raises
     ------
     InputError
-        If there are fewer than two splits, lengths differ, a score is not finite, or a size is not positive.
+        If there are fewer than two splits, lengths differ, a score is not finite, a size is not positive, or the mean
+        difference lies outside `bounds`.
 
     Notes
     -----
@@ -199,14 +203,18 @@ def corrected_resampled_ttest(scores_a, scores_b, *, n_train, n_test, confidence
     if n_train <= 0 or n_test <= 0:
         raise InputError(f"n_train and n_test must be positive; got {n_train} and {n_test}")
     difference, df = float(np.mean(a - b)), len(a) - 1
-    error = np.sqrt(shared_training_factor(len(a), n_train, n_test) * np.var(a - b, ddof=1) / len(a))
+    if not bounds[0] - 1e-12 <= difference <= bounds[1] + 1e-12:
+        raise InputError(f"the mean difference, {difference:g}, lies outside its bounds {bounds[0]:g} to {bounds[1]:g}")
     if np.ptp(a - b) < 1e-12:
-        error = 0.0
+        is_zero = abs(difference) < 1e-12
+        statistic, p_value = (0.0, 1.0) if is_zero else (np.copysign(np.inf, difference), 2.0 ** (1 - len(a)))
+        return TestResult(difference, *map(float, bounds), float(statistic), p_value, "sign test of equal differences")
+    error = np.sqrt(shared_training_factor(len(a), n_train, n_test) * np.var(a - b, ddof=1) / len(a))
     half = t_quantile(confidence_level, df) * error
-    statistic = difference / error if error else np.copysign(np.inf, difference) if abs(difference) > 1e-12 else 0.0
+    low, high = np.clip([difference - half, difference + half], *bounds)
+    statistic = difference / error
     p_value = 2 * stdtr(df, -abs(statistic))
-    method = "corrected resampled t"
-    return TestResult(difference, difference - half, difference + half, float(statistic), float(p_value), method)
+    return TestResult(difference, float(low), float(high), float(statistic), float(p_value), "corrected resampled t")
 
 
 def holm(p_values):

@@ -14,8 +14,14 @@ from .intervals import hanley_mcneil_variance, newcombe_interval, normal_quantil
 SHRINKAGE = 0.9
 MARGIN = 0.05
 
-# Targets for external validation: widths of 95 % intervals, such as 0.62 to 1.62, 0.6 to 1.4 and 0.7 to 0.9.
+# Van Smeden's criterion was derived from models with few parameters; Riley et al. give it for at most 30.
+MEAN_ABSOLUTE_ERROR = 0.05
+MAX_PARAMETERS_MEAN_ABSOLUTE_ERROR = 30
+
+# Targets for external validation: widths of 95 % intervals, such as 0.62 to 1.62, 0.6 to 1.4 and 0.7 to 0.9. The first
+# is for rare outcomes; for others the proportion of PsPD shall be known to within 0.1.
 WIDTH_OBSERVED_OVER_EXPECTED = 1.0
+MARGIN_OBSERVED = 0.1
 WIDTH_SLOPE = 0.8
 WIDTH_AUC = 0.2
 
@@ -23,24 +29,28 @@ WIDTH_AUC = 0.2
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(60)
 
 
-def development_sample_size(n_features, *, prevalence, auc):
+def development_sample_size(n_features, *, prevalence, auc, n_parameters=None):
     """Return the sample size for developing a new prediction model, by Riley's criteria.
 
     Parameters
     ----------
     n_features : int
-        Candidate predictor parameters, counted before any feature selection. For a neural network this gives a lower
-        bound, because the network has many more weights.
+        Candidate features, counted before any feature selection. For a neural network this gives a lower bound, because
+        the network has many more weights.
     prevalence : float
         Expected prevalence of PsPD, in (0, 1).
     auc : float
         Anticipated AUC, in (0.5, 1).
+    n_parameters : int, default=None
+        Columns that the model receives after encoding, such as one per category and one per indicator of an unknown
+        value. The criteria count these. None if each feature is one column.
 
     Returns
     -------
     DataFrame
-        Columns ``criterion``, ``n_patients`` and ``events_per_feature`` (events per variable: patients with the rarer
-        outcome per candidate parameter). The last row, "all", is the sample size that meets all criteria.
+        Columns ``criterion``, ``n_patients``, ``events_per_feature`` (events per variable: patients with the rarer
+        outcome per parameter) and ``is_binding`` (True for the criterion that needs most patients). The last row,
+        "all", is the sample size that meets all criteria.
 
     Raises
     ------
@@ -49,10 +59,13 @@ def development_sample_size(n_features, *, prevalence, auc):
 
     Notes
     -----
-    Criteria [1]_: a shrinkage of at least 0.9, an optimism of at most 0.05 in Nagelkerke's R squared, and a margin of
-    error (95 % interval) of at most 0.05 for the mean risk. The Cox-Snell R squared is derived from the AUC by assuming
-    linear predictors that are normal with equal variance in each outcome [2]_; the integral is computed numerically,
-    not simulated.
+    Criteria [1]_: a shrinkage of at least 0.9, an optimism of at most 0.05 in Nagelkerke's R squared, a margin of error
+    (95 % interval) of at most 0.05 for the mean risk, which depends on neither the parameters nor the AUC, and a mean
+    absolute error of at most 0.05 of the predicted risks. The last one is a regression on simulated models of van
+    Smeden et al. [4]_, with phi the proportion of the rarer outcome and P parameters: n = exp((-0.508 + 0.259 ln phi +
+    0.504 ln P - ln 0.05) / 0.544); it is left out for more than 30 parameters. The Cox-Snell R squared is derived from
+    the AUC by assuming linear predictors that are normal with equal variance in each outcome [2]_; the integral is
+    computed numerically, not simulated.
 
     The criteria are for regression models. A random forest or a neural network needs more patients, by an unknown
     factor [3]_.
@@ -65,31 +78,39 @@ def development_sample_size(n_features, *, prevalence, auc):
        (AUROC) to inform sample size calculations. Stat Med 40, 859-864 (2021).
     .. [3] van der Ploeg T, Austin PC, Steyerberg EW. Modern modelling techniques are data hungry. BMC Med Res Methodol
        14, 137 (2014).
+    .. [4] van Smeden M et al. Sample size for binary logistic prediction models: beyond events per variable criteria.
+       Stat Methods Med Res 28, 2455-2474 (2019).
 
     Examples
     --------
     The seven clinical features of Jang et al. (2018), whose training set had 59 patients:
 
     >>> from sklearn_pspd.statistics import development_sample_size
-    >>> development_sample_size(7, prevalence=30 / 78, auc=0.75)[["criterion", "n_patients"]]
-             criterion  n_patients
-    0        shrinkage         320
-    1  optimism of R^2         170
-    2        mean risk         364
-    3              all         364
+    >>> development_sample_size(7, prevalence=30 / 78, auc=0.75)[["criterion", "n_patients", "is_binding"]]
+                 criterion  n_patients  is_binding
+    0            shrinkage         320       False
+    1      optimism of R^2         170       False
+    2            mean risk         364       False
+    3  mean absolute error         373        True
+    4                  all         373       False
     """
-    if n_features != int(n_features) or n_features < 1:
-        raise InputError(f"n_features must be a positive whole number; got {n_features}")
+    n_parameters = n_features if n_parameters is None else n_parameters
+    for name, number in (("n_features", n_features), ("n_parameters", n_parameters)):
+        if number != int(number) or number < 1:
+            raise InputError(f"{name} must be a positive whole number; got {number}")
     _check_target(prevalence, auc)
     r2 = _cox_snell_r2(prevalence, auc)
     r2_max = 1 - (prevalence**prevalence * (1 - prevalence) ** (1 - prevalence)) ** 2
     sizes = {
-        "shrinkage": _size_for_shrinkage(n_features, r2, SHRINKAGE),
-        "optimism of R^2": _size_for_shrinkage(n_features, r2, r2 / (r2 + MARGIN * r2_max)),
+        "shrinkage": _size_for_shrinkage(n_parameters, r2, SHRINKAGE),
+        "optimism of R^2": _size_for_shrinkage(n_parameters, r2, r2 / (r2 + MARGIN * r2_max)),
         "mean risk": (normal_quantile(0.95) / MARGIN) ** 2 * prevalence * (1 - prevalence),
     }
+    rarer = min(prevalence, 1 - prevalence)
+    if n_parameters <= MAX_PARAMETERS_MEAN_ABSOLUTE_ERROR:
+        sizes["mean absolute error"] = _size_for_mean_absolute_error(n_parameters, rarer)
     table = _size_table(sizes)
-    table["events_per_feature"] = table["n_patients"] * min(prevalence, 1 - prevalence) / n_features
+    table.insert(2, "events_per_feature", table["n_patients"] * rarer / n_parameters)
     return table
 
 
@@ -108,7 +129,8 @@ def validation_sample_size(*, prevalence, auc, auc_width=WIDTH_AUC):
     Returns
     -------
     DataFrame
-        Columns ``criterion`` and ``n_patients``. The last row, "all", is the sample size that meets all criteria.
+        Columns ``criterion``, ``n_patients`` and ``is_binding`` (True for the criterion that needs most patients). The
+        last row, "all", is the sample size that meets all criteria.
 
     Raises
     ------
@@ -117,8 +139,10 @@ def validation_sample_size(*, prevalence, auc, auc_width=WIDTH_AUC):
 
     Notes
     -----
-    Criteria [1]_: 95 % intervals of width 1 for the ratio of observed to expected PsPD, of width 0.8 for the
-    calibration slope of a well calibrated model, and of width `auc_width` for the AUC, with Newcombe's variance [2]_.
+    Criteria [1]_: 95 % intervals for the ratio of observed to expected PsPD, of width 0.8 for the calibration slope of
+    a well calibrated model, and of width `auc_width` for the AUC, with Newcombe's variance [2]_. The first has width 1,
+    as for the rare outcomes of the paper, or 0.2 / `prevalence` if that is less (our choice): the proportion of PsPD
+    is then known to within 0.1.
     Linear predictors are assumed to be normal with equal variance in each outcome.
 
     References
@@ -140,7 +164,8 @@ def validation_sample_size(*, prevalence, auc, auc_width=WIDTH_AUC):
         raise InputError(f"auc_width must lie between 0 and 1; got {auc_width}")
     z = normal_quantile(0.95)
     # The interval of the ratio is symmetric on the log scale.
-    log_error = math.asinh(WIDTH_OBSERVED_OVER_EXPECTED / 2) / z
+    width = min(WIDTH_OBSERVED_OVER_EXPECTED, 2 * MARGIN_OBSERVED / prevalence)
+    log_error = math.asinh(width / 2) / z
     sizes = {
         "observed over expected": (1 - prevalence) / prevalence / log_error**2,
         "calibration slope": _slope_variance_times_n(prevalence, auc) * (2 * z / WIDTH_SLOPE) ** 2,
@@ -199,12 +224,20 @@ def _check_target(prevalence, auc):
 
 def _size_table(sizes):
     whole = {criterion: math.ceil(size - 1e-9) for criterion, size in sizes.items()}
-    whole["all"] = max(whole.values())
-    return pd.DataFrame({"criterion": list(whole), "n_patients": list(whole.values())})
+    largest = max(whole.values())
+    is_binding = [size == largest for size in whole.values()] + [False]
+    return pd.DataFrame(
+        {"criterion": [*whole, "all"], "n_patients": [*whole.values(), largest], "is_binding": is_binding}
+    )
 
 
-def _size_for_shrinkage(n_features, r2, shrinkage):
-    return n_features / ((shrinkage - 1) * math.log(1 - r2 / shrinkage))
+def _size_for_mean_absolute_error(n_parameters, proportion):
+    log_error = -0.508 + 0.259 * math.log(proportion) + 0.504 * math.log(n_parameters) - math.log(MEAN_ABSOLUTE_ERROR)
+    return math.exp(log_error / 0.544)
+
+
+def _size_for_shrinkage(n_parameters, r2, shrinkage):
+    return n_parameters / ((shrinkage - 1) * math.log(1 - r2 / shrinkage))
 
 
 def _linear_predictor(prevalence, auc):

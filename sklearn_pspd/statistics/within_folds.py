@@ -179,14 +179,50 @@ def fold_level_share(y_score, fold):
     >>> round(fold_level_share([0.1, 0.2, 0.8, 0.9], [1, 1, 2, 2]), 2)
     0.95
     """
+    log_odds, codes = _log_odds_and_folds(y_score, fold)
+    means = (np.bincount(codes, log_odds) / np.bincount(codes))[codes]
+    total = np.sum((log_odds - log_odds.mean()) ** 2)
+    return float(min(1.0, np.sum((means - log_odds.mean()) ** 2) / total)) if total > 1e-12 else 0.0
+
+
+def fold_level_sd(y_score, fold):
+    """Return the standard deviation of the folds' levels, the mean log odds of their patients.
+
+    Parameters
+    ----------
+    y_score : array-like of shape (n_rows,)
+        Out-of-fold probabilities, in [0, 1].
+    fold : array-like of shape (n_rows,)
+        The fold in whose test set the row is; in a repeated cross-validation, with another name in each repetition.
+
+    Returns
+    -------
+    float
+        On the scale of the log odds, not negative; 0 with one fold. It complements a calibration slope within folds,
+        which levels do not affect.
+
+    Raises
+    ------
+    InputError
+        If a probability is outside [0, 1], an entry is missing, or lengths differ.
+
+    Examples
+    --------
+    >>> from sklearn_pspd.statistics import fold_level_sd
+    >>> round(fold_level_sd([0.1, 0.2, 0.8, 0.9], [1, 1, 2, 2]), 2)
+    2.53
+    """
+    log_odds, codes = _log_odds_and_folds(y_score, fold)
+    levels = np.bincount(codes, log_odds) / np.bincount(codes)
+    return float(levels.std(ddof=1)) if len(levels) > 1 else 0.0
+
+
+def _log_odds_and_folds(y_score, fold):
     score, fold = check_labels(y_score=np.asarray(y_score, dtype=np.float64), fold=fold)
     if not (score.min() >= 0 and score.max() <= 1):
         raise InputError(f"probabilities must lie in [0, 1]; got {score.min():g} to {score.max():g}")
     log_odds = logit(np.clip(score, SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY))
-    codes = np.unique(fold, return_inverse=True)[1]
-    means = (np.bincount(codes, log_odds) / np.bincount(codes))[codes]
-    total = np.sum((log_odds - log_odds.mean()) ** 2)
-    return float(min(1.0, np.sum((means - log_odds.mean()) ** 2) / total)) if total > 1e-12 else 0.0
+    return log_odds, np.unique(fold, return_inverse=True)[1]
 
 
 def _check_rows(y_true, y_score, fold, patient, pos_label):

@@ -1,7 +1,8 @@
 """The paper's study as one object."""
 
-from .preparation import prepare_study
+from .models import study_models
+from .preparation import prepare_study, read_study_table
 from .result import StudyResult
 from .study import Study
 
-__all__ = ["Study", "StudyResult", "prepare_study"]
+__all__ = ["Study", "StudyResult", "prepare_study", "read_study_table", "study_models"]

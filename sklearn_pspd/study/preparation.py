@@ -5,14 +5,15 @@ from pathlib import Path
 
 from joblib import Memory
 
-from sklearn_pspd.cohort import read_cohort
-from sklearn_pspd.pipelines import paper_models
+from sklearn_pspd.cohort import ClinicalColumn, read_cohort
+from sklearn_pspd.exceptions import InputError
 
+from .models import PUBLISHED, study_models
 from .study import Study
 
 SYNTHETIC_TITLE = "Synthetic cohort: these figures say nothing about patients"
-# A small network that learns the synthetic cohort within minutes; a cohort of patients gets the sizes of the paper.
-SYNTHETIC_NETWORK = {"pooling": "average", "optimizer": "adam", "learning_rate": 3e-3, "filters": (8, 16, 32)}
+# The published network with fewer filters, which trains within minutes; a cohort of patients gets those of the paper.
+SYNTHETIC_FILTERS = (8, 16, 32)
 SYNTHETIC_DEFAULTS = {"cv": 5, "size_px": 48, "n_permutations": 1}
 COHORT_DEFAULTS = {"cv": 10, "size_px": 256, "n_permutations": 0}
 
@@ -23,7 +24,15 @@ def prepare_study(
     workspace,
     results=None,
     n_patients=78,
+    recipe="both",
     variant=None,
+    n_members=5,
+    clinical=None,
+    missing="refuse",
+    sep=None,
+    decimal=".",
+    encoding=None,
+    sheet=None,
     n_slices=9,
     size_px=None,
     filters=None,
@@ -47,17 +56,34 @@ def prepare_study(
         be written. None keeps no record beyond this process.
     n_patients : int, default=78
         Patients of the synthetic cohort.
+    recipe : {"both", "small_cohort", "published"}, default="both"
+        How the networks are trained, as in :func:`study_models`.
     variant : {"paper", "released"}, default=None
-        Published parameters, as in :func:`~sklearn_pspd.pipelines.paper_models`.
+        Published parameters, as in :func:`study_models`.
+    n_members : int, default=5
+        Networks that are trained from different seeds in each fit.
+    clinical : sequence of str or ClinicalColumn, default=None
+        Clinical columns of the study, see :class:`Study`; texts as :func:`clinical_from_text` reads them are
+        declarations.
+    missing : {"refuse", "median", "indicator"}, default="refuse"
+        What becomes of missing numbers; "refuse" refuses a table that has any.
+    sep : str, default=None
+        As in :func:`~sklearn_pspd.cohort.read_cohort`.
+    decimal : {".", ","}, default="."
+        As in :func:`~sklearn_pspd.cohort.read_cohort`.
+    encoding : str, default=None
+        As in :func:`~sklearn_pspd.cohort.read_cohort`.
+    sheet : str, default=None
+        As in :func:`~sklearn_pspd.cohort.read_cohort`.
     n_slices : int, default=9
         Axial slices per patient, odd.
     size_px : int, default=None
         Rows and columns of a slice. None takes 256, for the synthetic cohort 48.
     filters : tuple of int, default=None
-        Filters of the convolution blocks. None takes (64, 128, 256), for the synthetic cohort (8, 16, 32) unless there
-        is a `variant`.
+        Filters of the convolution blocks in all networks. None takes those of the recipe; the published network of the
+        synthetic cohort has (8, 16, 32) unless there is a `variant`.
     epochs : int, default=None
-        Passes over the training patients; None takes 25.
+        Passes over the training patients; None takes those of the recipe.
     cv : int, default=None
         Folds; None takes 10, for the synthetic cohort 5.
     n_permutations : int, default=None
@@ -99,21 +125,24 @@ def prepare_study(
         settings = {"title": SYNTHETIC_TITLE, **settings}
     elif results is not None:
         settings = {"external_log": _external_log(Path(table), results), **settings}
-    cohort = read_cohort(workspace / "cohort" / "cohort.csv" if synthetic else table)
+    table = workspace / "cohort" / "cohort.csv" if synthetic else table
+    reading = {"sep": sep, "decimal": decimal, "encoding": encoding, "sheet": sheet}
+    cohort, columns = read_study_table(table, clinical=clinical, missing=missing, **reading)
 
     # Only now, since it loads TensorFlow: a table with problems is refused at once.
-    from sklearn_pspd.neural_network import CNNLSTMClassifier
-
-    network = CNNLSTMClassifier(**(SYNTHETIC_NETWORK if synthetic else {}), random_state=random_state)
-    models = paper_models(
-        network,
+    models = study_models(
+        recipe=recipe,
+        variant=variant,
+        n_members=n_members,
         n_slices=n_slices,
         size_px=size_px,
         memory=Memory(workspace / "stacks", verbose=0),
         random_state=random_state,
-        variant=variant,
         n_jobs=n_jobs,
+        **columns,
     )
+    if synthetic and PUBLISHED in models:
+        models[PUBLISHED].set_params(classifier__filters=SYNTHETIC_FILTERS)
     chosen = {"classifier__filters": filters, "classifier__epochs": epochs}
     chosen = {name: value for name, value in chosen.items() if value is not None}
     for model in models.values():
@@ -125,8 +154,98 @@ def prepare_study(
         n_permutations=defaults["n_permutations"] if n_permutations is None else n_permutations,
         random_state=random_state,
         n_jobs=n_jobs,
+        **columns,
         **settings,
     )
+
+
+def read_study_table(table, *, clinical=None, missing="refuse", **reading):
+    """Read the cohort table of a study.
+
+    Parameters
+    ----------
+    table : path-like
+        The cohort table.
+    clinical : sequence of str or ClinicalColumn, default=None
+        As in :func:`prepare_study`.
+    missing : {"refuse", "median", "indicator"}, default="refuse"
+        As in :func:`prepare_study`.
+    **reading : dict
+        Other parameters of :func:`~sklearn_pspd.cohort.read_cohort`.
+
+    Returns
+    -------
+    cohort : DataFrame
+        The table.
+    columns : dict of str to object
+        The parameters `clinical` and `missing` of :class:`Study`.
+
+    Raises
+    ------
+    InputError
+        If the table has problems, which are listed all at once.
+    FileNotFoundError
+        If there is no such table.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from sklearn_pspd import make_cohort
+    >>> from sklearn_pspd.study import read_study_table
+    >>> with TemporaryDirectory() as folder:
+    ...     _ = make_cohort(folder, 20, matrix_px=(48,), random_state=0)
+    ...     cohort, columns = read_study_table(f"{folder}/cohort.csv", clinical=["age_years", "mgmt"])
+    >>> columns
+    {'clinical': ['age_years', 'mgmt'], 'missing': 'refuse'}
+    """
+    if clinical is not None:
+        clinical = [clinical_from_text(item) if isinstance(item, str) else item for item in clinical]
+    kept = "refuse" if missing == "refuse" else "keep"
+    return read_cohort(table, clinical=clinical, missing=kept, **reading), {"clinical": clinical, "missing": missing}
+
+
+def clinical_from_text(text):
+    """Read the name or the declaration of a clinical column, as it is given on the command line.
+
+    Parameters
+    ----------
+    text : str
+        The name of a column of the paper, such as ``"age_years"``; a number with its range and unit, such as
+        ``"kps:0..100:percent"``, or without a range, ``"volume::ml"``; or codes, such as ``"steroids:no=0,yes=1"``.
+
+    Returns
+    -------
+    str or ClinicalColumn
+        The name, or the declared column.
+
+    Raises
+    ------
+    InputError
+        If the text is none of these.
+
+    Examples
+    --------
+    >>> from sklearn_pspd.study.preparation import clinical_from_text
+    >>> clinical_from_text("kps:0..100:percent").range
+    (0.0, 100.0)
+    >>> clinical_from_text("steroids:no=0,yes=1").codes
+    {'no': 0.0, 'yes': 1.0}
+    """
+    name, *declaration = text.split(":", maxsplit=2)
+    if not declaration:
+        return name
+    values, unit = declaration[0], declaration[1] if len(declaration) > 1 else None
+    try:
+        if "=" in values:
+            codes = dict(item.split("=") for item in values.split(","))
+            return ClinicalColumn(name, unit=unit, codes={code: float(number) for code, number in codes.items()})
+        low, high = values.split("..") if values else ("-inf", "inf")
+        return ClinicalColumn(name, unit=unit, range=(float(low), float(high)) if values else None)
+    except ValueError as error:
+        raise InputError(
+            f"clinical column {text!r}: write a name of the paper, NAME:LOW..HIGH:UNIT or NAME:CODE=NUMBER,CODE=NUMBER "
+            f"({error})"
+        ) from error
 
 
 def _external_log(table, results):

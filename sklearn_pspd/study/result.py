@@ -25,6 +25,10 @@ class StudyResult:
         Tables of patient characteristics, by heading.
     sample_size : DataFrame
         What the number of patients allows.
+    feature_aucs : DataFrame
+        AUC of each clinical column by itself, among the training patients.
+    missing_values : tuple of dict and DataFrame
+        Absent columns and missing values; see :meth:`Study.missing_values`.
     settings : dict of str to object
         Site that was held out, folds, seed, unfitted models and the versions of the packages.
     controls : dict of str to NegativeControl
@@ -38,6 +42,8 @@ class StudyResult:
     findings: pd.DataFrame = field(repr=False)
     characteristics: dict = field(repr=False)
     sample_size: pd.DataFrame = field(repr=False)
+    feature_aucs: pd.DataFrame = field(repr=False)
+    missing_values: tuple = field(repr=False)
     settings: dict = field(repr=False)
     controls: dict[str, NegativeControl] = field(default_factory=dict, repr=False)
     title: str | None = None

@@ -5,7 +5,7 @@ import math
 import os
 import platform
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version
@@ -17,7 +17,7 @@ from joblib import Memory
 from sklearn.base import clone
 from sklearn.model_selection import RepeatedStratifiedKFold
 
-from sklearn_pspd.cohort import CLINICAL_COLUMNS, split_xy
+from sklearn_pspd.cohort import absent_columns, clinical_columns, missing_counts, split_xy
 from sklearn_pspd.exceptions import InputError
 from sklearn_pspd.loading import SliceStackLoader
 from sklearn_pspd.model_selection import (
@@ -25,9 +25,10 @@ from sklearn_pspd.model_selection import (
     audit_leaks,
     compare_models,
     negative_control,
+    single_feature_aucs,
 )
 from sklearn_pspd.model_selection.folds import CROSS_VALIDATION, EXTERNAL
-from sklearn_pspd.pipelines import paper_models
+from sklearn_pspd.pipelines import make_clinical_pipeline, n_encoded_columns
 from sklearn_pspd.statistics import (
     characteristics_table,
     development_sample_size,
@@ -35,6 +36,7 @@ from sklearn_pspd.statistics import (
     validation_sample_size,
 )
 
+from .models import study_models
 from .result import StudyResult
 
 # An AUC that a study of this kind may reach; the paper's cross-validation reached 0.72.
@@ -58,7 +60,14 @@ class Study:
         A checked cohort table with outcomes, as :func:`~sklearn_pspd.cohort.read_cohort` gives it.
     models : dict of str to estimator, default=None
         Classifiers of the table, by the name that tables and figures show. None takes
-        :func:`~sklearn_pspd.pipelines.paper_models` with `random_state`, and a temporary cache of slice stacks.
+        :func:`~sklearn_pspd.study.study_models` with `random_state`, and a temporary cache of slice stacks.
+    clinical : sequence of str or ClinicalColumn, default=None
+        Clinical columns of the study, as in :func:`~sklearn_pspd.pipelines.make_fusion_pipeline`: those that the
+        default models use, and that characteristics, sample size and leakage checks consider. None takes the seven of
+        the paper that the table has.
+    missing : {"refuse", "median", "indicator"}, default="refuse"
+        What becomes of missing numbers in the default models, as in
+        :class:`~sklearn_pspd.preprocessing.ClinicalMinMaxScaler`.
     test_site : str or False, default=None
         The site held out as the external set. None takes the one with the fewest patients, if there are several sites;
         False holds out none.
@@ -113,6 +122,8 @@ class Study:
 
     cohort: pd.DataFrame = field(repr=False)
     models: Mapping | None = field(default=None, repr=False)
+    clinical: Sequence | None = None
+    missing: str = "refuse"
     test_site: str | bool | None = None
     cv: object = 10
     n_repeats: int = 1
@@ -196,22 +207,42 @@ class Study:
         -------
         DataFrame
             One row for the "training" patients and one for those "held out": ``patients``, ``n_patients``, ``n_pd``,
-            ``n_pspd``, ``auc`` (the expected one), ``n_required`` (by Riley's criteria), ``n_features``,
-            ``events_per_variable`` and the expected 95 % interval of the AUC, ``auc_low`` and ``auc_high``.
+            ``n_pspd``, ``auc`` (the expected one), ``n_required`` (by Riley's criteria), ``criterion`` (the one that
+            requires most patients), ``n_features``, ``n_parameters`` (clinical columns after encoding),
+            ``events_per_variable`` (patients with the rarer outcome per parameter) and the expected 95 % interval of
+            the AUC, ``auc_low`` and ``auc_high``.
         """
-        n_features = len([column for column in CLINICAL_COLUMNS if column in self.X])
+        names = self._clinical_names
+        encoder = make_clinical_pipeline(clinical=self.clinical, missing=self.missing)["features"]
+        n_parameters = n_encoded_columns(encoder, self.X) if names else 0
         rows = [_size_row("training", self.y), _size_row("held out", self.y_test)]
         sizes = pd.DataFrame([row for row in rows if row])
         prevalence = float(self.y.mean())
-        required = development_sample_size(max(n_features, 1), prevalence=prevalence, auc=EXPECTED_AUC)
-        sizes.loc[0, "n_required"] = required["n_patients"].iloc[-1]
+        tables = [
+            development_sample_size(
+                max(len(names), 1), n_parameters=max(n_parameters, 1), prevalence=prevalence, auc=EXPECTED_AUC
+            )
+        ]
         if len(sizes) > 1:
-            required = validation_sample_size(prevalence=float(self.y_test.mean()), auc=EXPECTED_AUC)
-            sizes.loc[1, "n_required"] = required["n_patients"].iloc[-1]
-        sizes["n_required"] = sizes["n_required"].astype(int)
-        sizes["n_features"] = n_features
-        sizes["events_per_variable"] = sizes[["n_pd", "n_pspd"]].min(axis=1) / max(n_features, 1)
+            tables.append(validation_sample_size(prevalence=float(self.y_test.mean()), auc=EXPECTED_AUC))
+        sizes["n_required"] = [int(table["n_patients"].iloc[-1]) for table in tables]
+        sizes["criterion"] = [table.loc[table["is_binding"], "criterion"].iloc[0] for table in tables]
+        sizes["n_features"], sizes["n_parameters"] = len(names), n_parameters
+        sizes["events_per_variable"] = sizes[["n_pd", "n_pspd"]].min(axis=1) / max(n_parameters, 1)
         return sizes
+
+    def missing_values(self):
+        """Tabulate what the table lacks: clinical columns of the paper, and values.
+
+        Returns
+        -------
+        absent : dict of str to str
+            Clinical columns of the paper that the study does not use, and why.
+        counts : DataFrame
+            Missing and unknown values of the clinical columns by outcome, as
+            :func:`~sklearn_pspd.cohort.missing_counts` gives them.
+        """
+        return absent_columns(self.cohort, self.clinical), missing_counts(self._parts[0], self.clinical)
 
     def describe(self):
         """Describe the cohort before any model is trained: leakage checks, patients, and what their number allows.
@@ -223,7 +254,16 @@ class Study:
         """
         from sklearn_pspd.reporting import cohort_text
 
-        return cohort_text(self.audit(), self.characteristics(), self.sample_size(), title=self.title)
+        absent, missing = self.missing_values()
+        return cohort_text(
+            self.audit(),
+            self.characteristics(),
+            self.sample_size(),
+            features=self._feature_aucs,
+            absent=absent,
+            missing=missing,
+            title=self.title,
+        )
 
     def run(self, folder=None, *, on_progress=None):
         """Validate and compare the models, and run the negative control.
@@ -260,6 +300,8 @@ class Study:
             "findings": self.audit(),
             "characteristics": self.characteristics(),
             "sample_size": self.sample_size(),
+            "feature_aucs": self._feature_aucs,
+            "missing_values": self.missing_values(),
         }
         with self._prepared_models() as models:
             comparison = self._compare(models, on_progress)
@@ -354,15 +396,34 @@ class Study:
     @cached_property
     def _findings(self):
         with self._prepared_models() as models:
-            return audit_leaks(self.X, self.y, X_test=self.X_test, loader=_find_loader(models))
+            return audit_leaks(
+                self.X,
+                self.y,
+                X_test=self.X_test,
+                loader=_find_loader(models),
+                feature_names=self._clinical_names,
+            )
+
+    @property
+    def _clinical_names(self):
+        return [column.name for column in clinical_columns(self.clinical, self.cohort)]
+
+    @cached_property
+    def _feature_aucs(self):
+        return single_feature_aucs(self.X, self.y, feature_names=self._clinical_names)
 
     @cached_property
     def _characteristics(self):
         training, held_out = self._parts
         described = training if len(set(training["site"])) > 1 else training.drop(columns="site")
-        tables = {"Training patients by outcome": characteristics_table(described)}
+        variables = [*self._clinical_names, "site", "outcome"]
+
+        def tabulate(cohort, by):
+            return characteristics_table(cohort, by, variables=[v for v in variables if v in cohort and v != by])
+
+        tables = {"Training patients by outcome": tabulate(described, "outcome")}
         if held_out is not None:
-            tables["All patients by site"] = characteristics_table(pd.concat([training, held_out]), by="site")
+            tables["All patients by site"] = tabulate(pd.concat([training, held_out]), "site")
         return tables
 
     @property
@@ -377,7 +438,13 @@ class Study:
             models = self.models
             if models is None:
                 memory = Memory(stack.enter_context(tempfile.TemporaryDirectory(prefix="sklearn_pspd-")), verbose=0)
-                models = paper_models(memory=memory, random_state=self.random_state, n_jobs=self.n_jobs)
+                models = study_models(
+                    clinical=self.clinical,
+                    missing=self.missing,
+                    memory=memory,
+                    random_state=self.random_state,
+                    n_jobs=self.n_jobs,
+                )
             yield {name: self._tuned(model) for name, model in models.items()}
 
     def _tuned(self, model):

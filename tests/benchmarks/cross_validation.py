@@ -1,6 +1,8 @@
-"""Error rates of intervals and tests of a cross-validation, with and without the correction for shared patients.
+"""Error rates of the intervals of all metrics of a cross-validation, with and without the correction.
 
 Run it as ``python tests/benchmarks/cross_validation.py [n_cohorts]``. It simulates cohorts, which takes ten minutes.
+All fits have one level here; ``within_folds.py`` measures AUCs where they do not. "plain" are the pooled scores as if
+they were those of separate patients; "corrected" is what :meth:`ModelComparison.frame` gives.
 """
 
 import sys
@@ -15,8 +17,7 @@ from cross_validated import draw_comparison
 from joblib import Parallel, delayed
 
 from sklearn_pspd.model_selection import ModelComparison
-from sklearn_pspd.model_selection.comparison import _factor
-from sklearn_pspd.statistics import delong_test, score_table
+from sklearn_pspd.statistics import auc_within_folds_test, delong_test, score_table
 
 SETTINGS = [(n, distance, k) for n in ((37, 22), (123, 77)) for distance in (0.0, 0.5, 1.0) for k in (5, 10)]
 
@@ -37,14 +38,15 @@ def measure(sizes, distance, n_folds, n_cohorts):
 
 
 def _one(n_negative, n_positive, distance, n_folds, seed):
-    """Return true values, intervals without and with correction, and whether the tests reject, for one cohort."""
+    """Return true values, plain and corrected intervals, and whether the two tests reject, for one cohort."""
     comparison, truth = draw_comparison(n_negative, n_positive, distance, n_folds, seed)
     a, b = (part.sort_values("patient_id") for _, part in comparison.scores.groupby("model"))
     plain = score_table(a["y_true"], a["y_score"], threshold=a["threshold"], random_state=0)
     tables = (plain, ModelComparison(a).frame())
     limits = [table.set_index(["metric", "class"]).loc[truth.index, ["low", "high"]].to_numpy() for table in tables]
     scores = a["y_true"], a["y_score"], b["y_score"].to_numpy()
-    return truth, *limits, [delong_test(*scores, variance_factor=f).p_value < 0.05 for f in (1.0, _factor(a))]
+    tests = delong_test(*scores), auc_within_folds_test(*scores, a["fold"])
+    return truth, *limits, [test.p_value < 0.05 for test in tests]
 
 
 def main(n_cohorts):
@@ -53,7 +55,8 @@ def main(n_cohorts):
     print("missed: plain and corrected, true value of the same folds; plain and corrected, mean over all cohorts")
     for sizes, distance, n_folds in SETTINGS:
         found, rejected = measure(sizes, distance, n_folds, n_cohorts)
-        print(f"\n{sum(sizes)} patients, {n_folds} folds; DeLong's test rejects {rejected[0]:.1f}, {rejected[1]:.1f}")
+        tests = f"pooled DeLong's test rejects {rejected[0]:.1f}, test within folds {rejected[1]:.1f}"
+        print(f"\n{sum(sizes)} patients, {n_folds} folds; {tests}")
         for (metric, of_class), row in found.iterrows():
             name = f"{metric} {of_class}"
             missed = " ".join(f"{row[column]:5.1f}" for column in found.columns[1:])

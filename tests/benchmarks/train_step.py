@@ -42,7 +42,7 @@ def ours(shape, precision):
 
     from sklearn_pspd import CNNLSTMClassifier
     from sklearn_pspd.neural_network.architecture import build_cnn_lstm
-    from sklearn_pspd.neural_network.pool import deterministic_ops
+    from sklearn_pspd.neural_network.devices import deterministic_ops
 
     stack_shape = tuple(shape[1:])
     classifier = CNNLSTMClassifier(stack_shape, precision=precision)

@@ -141,3 +141,16 @@ def test_the_diagram_refuses_numbers_that_do_not_add_up():
         FlowDisplay.from_flow(flow.iloc[:0])
     with pytest.raises(InputError, match="at most 4 groups fit; got 5"):
         FlowDisplay.from_flow(flow, groups=dict.fromkeys("abcde", 0))
+
+
+def test_a_frame_of_another_package_is_refused_in_one_sentence():
+    class Frame:
+        columns = ("patient_id",)
+
+        def to_pandas(self):
+            return pd.DataFrame()
+
+    with pytest.raises(
+        InputError, match=r"^the table of records must be a DataFrame of pandas; got .*; convert it by to"
+    ):
+        select_eligible(Frame())

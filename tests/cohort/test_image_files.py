@@ -81,8 +81,12 @@ def test_nifti(tmp_path, image_class, saved, name):
     assert image_format(str(tmp_path / "without-suffix")) == NIFTI
 
 
-def test_the_voxels_of_a_pair_alone_are_no_image(tmp_path):
-    assert image_format(nifti(tmp_path, nib.Nifti1Pair, "a.img")) == ""
+@pytest.mark.parametrize("image_class", [nib.Nifti1Pair, nib.Nifti2Pair])
+def test_the_voxels_of_a_pair_alone_are_no_image(tmp_path, image_class):
+    path = nifti(tmp_path, image_class, "a.img")
+    assert image_format(path) == NIFTI
+    (tmp_path / "a.hdr").unlink()
+    assert image_format(path) == ""
 
 
 @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian], ids=["explicit", "implicit"])

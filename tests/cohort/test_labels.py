@@ -90,9 +90,26 @@ def test_stable_means_no_change_before():
     assert found["conflict"] == "PD: increased on MRI (2016-07-22) against PsPD: stable on MRI (2016-05-13)"
 
 
-def test_contradictions_are_reported_and_resolved_only_on_request():
-    events = [(30, "pathology", "PD"), (20, "mri", "decreased"), (25, "pet", "no uptake")]
+@pytest.mark.parametrize(
+    ("events", "outcome"),
+    [
+        ([(20, "mri", "increased"), (30, "pathology", "PsPD")], "PsPD"),
+        ([(130, "mri", "stable"), (200, "pathology", "PD")], "PD"),
+        ([(20, "mri", "decreased"), (25, "pet", "no uptake"), (30, "pathology", "PD")], "PD"),
+        ([(20, "mri", "increased"), (30, "pathology", "inconclusive")], "PD"),
+        ([(20, "mri", "increased"), (30, "pet", "no uptake")], "undetermined"),
+        ([(30, "pathology", "PD"), (31, "pathology", "PsPD")], "undetermined"),
+    ],
+)
+def test_pathology_decides_contradictions(events, outcome):
     found = label(*events)
+    assert found["outcome"] == outcome
+    assert bool(found["conflict"]) == (len(events) > 1 and ("inconclusive" not in events[1]))
+
+
+def test_contradictions_are_reported_and_resolved_in_the_order_given():
+    events = [(30, "pathology", "PD"), (20, "mri", "decreased"), (25, "pet", "no uptake")]
+    found = label(*events, precedence=())
     assert found[["outcome", "rule"]].tolist() == ["undetermined", ""]
     assert pd.isna(found["decided_on"])
     assert "PD: surgically confirmed (2016-02-03) against PsPD: decreased on MRI (2016-01-24)" in found["conflict"]

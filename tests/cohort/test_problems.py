@@ -14,6 +14,7 @@ from sklearn_pspd.cohort.problems import (
     is_missing,
     missing_columns,
     normalise_ids,
+    patient_labels,
     patient_names,
     raise_problems,
     repeated_ids,
@@ -113,6 +114,16 @@ def test_problems_of_ids():
     assert id_problems(table.drop(columns="patient_id")) == []
 
 
+def test_problems_of_a_table_that_was_read_name_the_rows_of_its_file():
+    table = pd.DataFrame({"patient_id": ["a", None, "A"]})
+    assert patient_labels(table) == ["patient a", "patient in row 2", "patient A"]
+    assert patient_labels(table, [4, 5, 9]) == ["row 4, patient a", "row 5", "row 9, patient A"]
+    assert id_problems(table, [4, 5, 9]) == [
+        "row 5: column patient_id is empty",
+        "patient a: 2 rows (4, 9) have this patient_id, spelt 'a', 'A'; one row per patient",
+    ]
+
+
 def test_missing_columns():
     table = pd.DataFrame({"a": [1]})
     assert missing_columns(table, ("b", "a", "c")) == ["column b: missing", "column c: missing"]
@@ -120,14 +131,41 @@ def test_missing_columns():
 
 @pytest.mark.parametrize(
     ("value", "number"),
-    [(3, 3.0), (np.float32(0.5), 0.5), (" 2.5 ", 2.5), ("-1e3", -1000.0), (np.int64(7), 7.0)],
+    [
+        (3, 3.0),
+        (np.float32(0.5), 0.5),
+        (" 2.5\u00a0", 2.5),
+        ("-1e3", -1000.0),
+        (np.int64(7), 7.0),
+        (".5", 0.5),
+        ("5.", 5),
+    ],
 )
 def test_numbers(value, number):
     assert to_number(value) == number
 
 
 @pytest.mark.parametrize(
-    "value", [None, pd.NA, pd.NaT, "", "80 %", "1,5", "nan", "inf", math.inf, True, np.True_, [1], "NA"], ids=repr
+    "value",
+    [
+        None,
+        pd.NA,
+        pd.NaT,
+        "",
+        "80 %",
+        "1,5",
+        "nan",
+        "inf",
+        math.inf,
+        True,
+        np.True_,
+        [1],
+        "NA",
+        "1_0",
+        "\uff16",
+        "0x10",
+    ],
+    ids=repr,
 )
 def test_values_that_are_not_numbers(value):
     assert math.isnan(to_number(value))

@@ -1,6 +1,7 @@
 """Tests of the synthetic cohort."""
 
 import hashlib
+import re
 from pathlib import Path
 
 import nibabel as nib
@@ -17,6 +18,7 @@ from sklearn_pspd.datasets import make_cohort
 from sklearn_pspd.datasets._anatomy import draw_head, draw_lesion, paint_lesion
 from sklearn_pspd.datasets.synthetic import _apportion, _draw_patients, _draw_scans, _scan_patient
 from sklearn_pspd.exceptions import InputError
+from sklearn_pspd.loading import SliceStackLoader
 
 # Table 1 of the paper: PD, PsPD | training site, external site.
 TABLE_1 = {
@@ -290,6 +292,16 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path, image_format):
     assert first == again
     assert {Path(name).name for name in set(first) & set(other)} == {"cohort.csv"}  # ids contain the seed
     assert not set(first.values()) & set(other.values())
+
+
+@pytest.mark.parametrize("image_format", ["nifti", "dicom"])
+def test_documented_small_matrices_load_with_the_defaults_of_the_loader(tmp_path, image_format):
+    """With this seed, one patient has the largest field of view that occurs."""
+    (documented,) = re.findall(r"such as ``\((.*?)\)``", make_cohort.__doc__)
+    smallest = min(map(int, documented.split(",")))
+    options = {"matrix_px": (smallest,), "image_format": image_format, "n_native_slices": 10, "random_state": 6}
+    stacks = SliceStackLoader().fit_transform(make_cohort(tmp_path / "cohort", 12, **options))
+    assert max(stack.fov_mm[0] for stack in stacks) == pytest.approx(256)
 
 
 def test_a_random_state_instance_is_accepted(tmp_path):

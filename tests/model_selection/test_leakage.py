@@ -8,6 +8,8 @@ import pytest
 
 from sklearn_pspd import SliceStackLoader, audit_leaks, read_cohort, split_xy
 from sklearn_pspd.datasets import load_burdenko
+from sklearn_pspd.exceptions import InputError
+from sklearn_pspd.model_selection.leakage import single_feature_aucs
 
 
 @pytest.fixture
@@ -48,7 +50,10 @@ def test_external_patients_are_compared_without_their_outcomes(patients):
     )  # reveals the outcomes of external patients only
     again = pd.concat([X.iloc[external], X.iloc[[3]].assign(patient_id=" " + X["patient_id"].iloc[3])])
     table = audit_leaks(X.iloc[training], y[training], X_test=again)
-    assert table["finding"].tolist() == ["same patient", "same image file", "same clinical values"]
+    duplicates, told = table["finding"].tolist()[:3], table.iloc[3:]
+    assert duplicates == ["same patient", "same image file", "same clinical values"]
+    assert told["finding"].tolist() == ["too few patients to tell"]
+    assert "interval_days" not in told["column"].tolist()
     with pytest.raises(ValueError, match="X_test must be a DataFrame with a column patient_id"):
         audit_leaks(X, y, X_test=again.drop(columns="patient_id"))
 
@@ -77,6 +82,54 @@ def test_noise_is_not_suspected():
         )
         found += len(audit_leaks(X, rng.permutation(np.arange(60) % 2)))
     assert found == 0
+
+
+def test_with_few_patients_the_largest_auc_is_told():
+    """14 patients, with an interval that separates them but for one pair, whose limits say nothing."""
+    y = np.repeat([0, 1], [10, 4])
+    days = np.array([200, 210, 220, 230, 240, 250, 260, 270, 280, 90, 60, 70, 80, 100])
+    X = pd.DataFrame({"patient_id": np.arange(14), "interval_days": days, "age_years": np.arange(14) % 5})
+    (found,) = audit_leaks(X, y).to_dict("records")
+    assert (found["finding"], found["column"]) == ("too few patients to tell", "interval_days")
+    assert found["detail"].startswith("4 with PsPD, 10 with PD; largest: AUC 0.97 (0.")
+    many = pd.concat([X] * 5).assign(patient_id=np.arange(70))
+    assert set(audit_leaks(many, np.tile(y, 5))["finding"]) == {"same clinical values", "reveals the outcome"}
+
+
+def test_many_rare_categories_do_not_repeat_the_outcomes():
+    """Scored by their own outcomes, 40 random categories seem to reveal those of 59 patients in 4 of 5 cohorts."""
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1], [37, 22])
+    aucs = []
+    for _ in range(40):
+        X = pd.DataFrame({"patient_id": np.arange(59), "ward": rng.integers(0, 40, 59).astype(str)})
+        assert audit_leaks(X, y, feature_names=["ward"]).empty
+        aucs.append(single_feature_aucs(X, y, feature_names=["ward"])["auc"].iloc[0])
+    assert np.mean(aucs) == pytest.approx(0.5, abs=0.03)
+    revealing = pd.DataFrame({"patient_id": np.arange(59), "ward": np.where(y == 1, "a", rng.choice(list("bcd"), 59))})
+    assert audit_leaks(revealing, y, feature_names=["ward"])["finding"].tolist() == ["reveals the outcome"]
+    unique = single_feature_aucs(revealing, y, feature_names=["patient_id", "ward"]).dropna()
+    assert unique["column"].tolist() == ["patient_id", "ward"]
+    name = pd.DataFrame({"name": [f"patient {n}" for n in range(59)]})
+    assert single_feature_aucs(name, y, feature_names=["name"])["auc"].iloc[0] == 0.5
+
+
+class OneByOneLoader(SliceStackLoader):
+    """Refuses to hold the stacks of several patients."""
+
+    def transform(self, X):
+        assert len(X) == 1 or X["image"].str.contains("absent").any()
+        return super().transform(X)
+
+
+def test_images_are_read_one_patient_at_a_time_and_all_failures_are_named(patients):
+    X, y = patients
+    assert audit_leaks(X, y, loader=OneByOneLoader(n_slices=3)).empty
+    broken = X.assign(image=[image if row not in (3, 7) else f"absent{row}" for row, image in enumerate(X["image"])])
+    with pytest.raises(InputError, match="2 of 2 patients cannot be loaded") as error:
+        audit_leaks(broken, y, loader=OneByOneLoader(n_slices=3))
+    assert "absent3" in str(error.value)
+    assert "absent7" in str(error.value)
 
 
 def test_days_since_radiotherapy_in_burdenko_repeat_the_label(shared_data):

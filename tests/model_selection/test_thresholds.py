@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import make_scorer, recall_score
 from sklearn.model_selection import TunedThresholdClassifierCV
@@ -17,7 +18,7 @@ from sklearn_pspd.model_selection import (
     optimistic_threshold,
     youden_score,
 )
-from sklearn_pspd.model_selection.thresholds import THRESHOLD_RULES, threshold_table
+from sklearn_pspd.model_selection.thresholds import THRESHOLD_RULES, level_scores, threshold_table
 
 true_and_predicted = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=2, max_size=20).filter(
     lambda pairs: {true for true, _ in pairs} == {0, 1}
@@ -79,7 +80,6 @@ def test_the_papers_threshold_balances_the_errors_of_its_own_patients_only():
     [
         ("equal_error", equal_error_score),
         ("youden", youden_score),
-        ("fixed_sensitivity", fixed_sensitivity_score),
         ("cost", cost_score),
         (lambda sensitivity, specificity, _: sensitivity * specificity, None),
     ],
@@ -99,6 +99,74 @@ def test_a_learned_threshold_is_the_best_of_all(rule, score):
         assert value(learned.value) == pytest.approx(best)
         assert learned.low <= learned.high
         assert learned.value not in prob or learned.value == prob.min()
+
+
+@pytest.mark.parametrize(("n_positive", "rank"), [(22, 2), (8, 0), (9, 1), (29, 3), (5, 0)])
+def test_fixed_sensitivity_is_the_order_statistic_that_delivers_it(n_positive, rank):
+    rng = np.random.default_rng(n_positive)
+    y, score = np.repeat([1, 0], [n_positive, 37]), rng.normal(size=n_positive + 37)
+    learned = learn_threshold(y, score, rule="fixed_sensitivity", n_resamples=10, random_state=0)
+    expected = np.sort(score[y == 1])[rank - 1] if rank else score.min()
+    assert learned.value == expected
+    # The probability that a further patient with PsPD is found, by exchangeability.
+    assert 1 - rank / (n_positive + 1) >= 0.9
+
+
+def test_repeated_rows_of_a_patient_count_once():
+    rng = np.random.default_rng(0)
+    y = np.repeat([1, 0], [12, 20])
+    score, again = rng.normal(size=32) + y, np.repeat(np.arange(32), 4)
+    for rule in THRESHOLD_RULES:
+        once = learn_threshold(y, score, rule=rule, n_resamples=100, random_state=0)
+        assert (
+            learn_threshold(y[again], score[again], patient=again, rule=rule, n_resamples=100, random_state=0) == once
+        )
+
+
+def cross_validated(levels, shift=0.0):
+    """Return scores of five folds at these levels of log odds and of an external set at another one."""
+    rng = np.random.default_rng(0)
+    y = np.tile([0, 0, 1], 40)
+    fold = np.repeat(np.arange(5), 24)
+    log_odds = 1.5 * rng.normal(size=120) + 2 * y + np.array(levels)[fold]
+    columns = {"model": "m", "evaluation": "cross-validation", "fold": fold, "patient_id": np.arange(120), "y_true": y}
+    inside = pd.DataFrame({**columns, "y_score": expit(log_odds), "replicate": 0})
+    outside = inside.assign(evaluation="external", fold=0, y_score=expit(1.5 * rng.normal(size=120) + 2 * y + shift))
+    other = inside.assign(replicate=1, y_score=rng.random(120))
+    return pd.concat([inside, other, outside], ignore_index=True)
+
+
+def test_thresholds_do_not_separate_folds():
+    equal, unequal = (
+        threshold_table(cross_validated(levels), ("equal_error",), 0).set_index(["rule", "evaluation"])
+        for levels in ([0] * 5, [-4, -2, 0, 2, 4])
+    )
+    inside = ("equal_error", "cross-validation")
+    assert unequal.loc[inside, "sensitivity"] == equal.loc[inside, "sensitivity"]
+    assert unequal.loc[inside, "sensitivity"] > 0.65
+    # What the threshold is at the level of single folds.
+    assert unequal.loc[inside, "lowest_fold"] < 0.1
+    assert unequal.loc[inside, "highest_fold"] > 0.9
+    assert equal.loc[inside, "highest_fold"] - equal.loc[inside, "lowest_fold"] < 0.3
+    pd.testing.assert_series_equal(equal.loc[inside, ["low", "high"]], unequal.loc[inside, ["low", "high"]], atol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("shift", "remark"), [(0, ""), (30, "classifies every patient as PsPD"), (-30, "every patient as PD")]
+)
+def test_scores_on_one_side_of_the_threshold_are_remarked(shift, remark):
+    table = threshold_table(cross_validated([0] * 5, shift), ("youden",), 0).set_index("evaluation")
+    found = table.loc["external"].query("rule == 'youden'")["remark"].item()
+    assert found == remark if shift >= 0 else found.endswith(remark)
+    assert table.loc["cross-validation", "remark"] == ""
+
+
+def test_levels_are_the_mean_log_odds_of_folds():
+    levelled, levels = level_scores([0.1, 0.3, 0.7, 0.9], ["b", "b", "a", "a"])
+    assert levels == pytest.approx([np.mean(logit([0.7, 0.9])), np.mean(logit([0.1, 0.3]))])
+    assert levelled[:2].sum() == pytest.approx(0)
+    with pytest.raises(ValueError, match=r"fold \(2,\)"):
+        level_scores([0.1, 0.2, 0.3], [1, 2])
 
 
 def test_a_threshold_may_classify_no_patient_as_pspd():

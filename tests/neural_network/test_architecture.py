@@ -10,6 +10,7 @@ from sklearn_pspd import CNNLSTMClassifier, jang2018
 from sklearn_pspd.neural_network.architecture import build_cnn_lstm, initial_weights
 from sklearn_pspd.neural_network.layers import hard_sigmoid_keras2
 from sklearn_pspd.neural_network.pool import NetworkPool, reset_network
+from sklearn_pspd.neural_network.specification import count_weights, training_flops
 
 
 def network_parameters(reading):
@@ -113,6 +114,43 @@ def test_gradients_and_moving_statistics_equal_those_of_stock_layers(parameters)
         ends.append([end - begin for end, begin in zip(model.get_weights(), start, strict=True)])
     for step, plain_step in zip(*ends, strict=True):
         np.testing.assert_allclose(step, plain_step, rtol=1e-4, atol=1e-4 * np.abs(plain_step).max() + 1e-7)
+
+
+@pytest.mark.parametrize("batch_norm", ["before", "after"])
+def test_a_network_can_be_called_and_differentiated_with_respect_to_both_inputs(batch_norm):
+    """Outside of a compiled function, as for saliency maps; against stock layers."""
+    import tensorflow as tf
+
+    spec = small_spec(batch_norm=batch_norm)
+    network, plain = build_cnn_lstm(spec), plain_network(spec)
+    rng = np.random.default_rng(0)
+    weights = [w + 0.1 * rng.random(w.shape, dtype=np.float32) for w in initial_weights(network, 0)]
+    batch = {
+        "stack": tf.constant(rng.normal(size=(4, 3, 8, 9)), tf.float32),
+        "clinical": tf.constant(rng.random((4, 7)), tf.float32),
+    }
+    gradients = []
+    for model in (network, plain):
+        model.set_weights(weights)
+        with tf.GradientTape() as tape:
+            tape.watch(batch)
+            output = model(batch)
+        of_weights, of_inputs = tape.gradient(output, (model.trainable_variables[0].value, batch))
+        gradients.append([of_inputs["stack"].numpy(), of_inputs["clinical"].numpy(), of_weights.numpy()])
+    for ours, stock in zip(*gradients, strict=True):
+        assert np.abs(stock).max() > 0
+        np.testing.assert_allclose(ours, stock, rtol=1e-4, atol=1e-6 * np.abs(stock).max())
+
+
+def test_the_number_of_weights_is_known_without_building_the_network():
+    for parameters in (
+        {},
+        {"batch_norm": "after", "pooling": "average", "sequence": "attention"},
+        {"batch_norm": "none", "kernel_size": 3, "sequence": "mean", "dense_units": ()},
+    ):
+        spec = small_spec(**parameters)
+        assert build_cnn_lstm(spec).count_params() == count_weights(spec)
+    assert training_flops(CNNLSTMClassifier()._spec(9 * 256 * 256 + 7), 8) == pytest.approx(471e9, rel=0.01)
 
 
 @pytest.mark.parametrize("batch_norm", ["before", "after"])

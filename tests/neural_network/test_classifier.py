@@ -414,12 +414,12 @@ def test_a_fit_writes_no_files(data, network, tmp_path, monkeypatch):
 def test_gpu_memory_is_not_reserved(monkeypatch):
     import tensorflow as tf
 
-    from sklearn_pspd.neural_network import pool
+    from sklearn_pspd.neural_network import devices
 
     grown = []
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: ["GPU 0", "GPU 1"])
     monkeypatch.setattr(tf.config.experimental, "set_memory_growth", lambda gpu, enable: grown.append((gpu, enable)))
-    pool._let_gpu_memory_grow.__wrapped__()
+    devices.let_gpu_memory_grow.__wrapped__()
     assert grown == [("GPU 0", True), ("GPU 1", True)]
 
 
@@ -427,12 +427,12 @@ def test_gpu_memory_is_not_reserved(monkeypatch):
 def test_bfloat16_from_ampere_on(monkeypatch, capability):
     import tensorflow as tf
 
-    from sklearn_pspd.neural_network import pool
+    from sklearn_pspd.neural_network import devices
 
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: ["GPU"])
     details = {"compute_capability": capability}
     monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda gpu: details)
-    assert pool.has_native_bfloat16.__wrapped__() == (capability >= (8, 0))
+    assert devices.has_native_bfloat16.__wrapped__() == (capability >= (8, 0))
 
 
 @pytest.mark.parametrize("batch_norm", ["before", "none"])

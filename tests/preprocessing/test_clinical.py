@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.exceptions import NotFittedError
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sklearn_pspd.cohort import CLINICAL_CODES, CLINICAL_COLUMNS
+from sklearn_pspd.cohort import CLINICAL_CODES, CLINICAL_COLUMNS, ClinicalColumn
 from sklearn_pspd.cohort.columns import MAY_BE_UNKNOWN, UNKNOWN
 from sklearn_pspd.preprocessing import ClinicalMinMaxScaler, scale_from_unit, scale_to_unit
 
@@ -198,7 +199,10 @@ def test_indicators_depend_on_the_columns_and_not_on_the_rows(clinical):
     scaler = ClinicalMinMaxScaler(unknown="indicator").fit(all_known)
     assert scaler.get_feature_names_out().tolist() == [*all_known.columns, "idh_unknown"]
     assert scaler.transform(all_known)[:, -1].tolist() == [0, 0]
-    assert scaler.transform(clinical.iloc[[2]].drop(columns="mgmt"))[0, -1] == 1
+    unknown = clinical.iloc[[2]].drop(columns="mgmt")
+    assert scaler.set_params(clip=False).transform(unknown)[0, -1] == 1
+    # No training row has an unknown status, so with clipping its indicator is as that of the training rows.
+    assert scaler.set_params(clip=True).transform(unknown)[0, -1] == 0
 
 
 def test_further_numeric_columns_are_scaled(clinical):
@@ -226,7 +230,7 @@ def test_input_is_untouched_and_clone_and_pickle_agree(clinical):
     pd.testing.assert_frame_equal(clinical, original)
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(scaler)).transform(clinical), scaled)
     copy = clone(scaler)
-    assert copy.get_params() == {"unknown": "mean", "clip": False}
+    assert copy.get_params() == {"unknown": "mean", "missing": "refuse", "clip": False, "clinical": ()}
     with pytest.raises(NotFittedError, match="not fitted"):
         copy.transform(clinical)
     with pytest.raises(NotFittedError, match="not fitted"):
@@ -242,6 +246,162 @@ def test_within_a_column_transformer(clinical, unknown, width):
     assert scaled.dtype == np.float32
     assert join.get_feature_names_out()[0] == "clinical__age_years"
     np.testing.assert_array_equal(scaled, ClinicalMinMaxScaler(unknown=unknown).fit_transform(clinical))
+
+
+# Constant columns, and what no training row has
+
+
+def test_a_constant_number_is_0_for_every_patient_and_is_named(clinical):
+    """Everybody had 60 Gy in 30 fractions: the other columns are scaled as without these two."""
+    constant = clinical.assign(dose_gy=60.0, n_fractions=30)
+    scaler = ClinicalMinMaxScaler().set_output(transform="pandas").fit(constant)
+    assert scaler.constant_columns_ == ["dose_gy", "n_fractions"]
+    scaled = scaler.transform(clinical)
+    assert scaled[["dose_gy", "n_fractions"]].to_numpy().tolist() == [[0, 0]] * 4
+    others = ["age_years", "sex", "mgmt", "idh", "interval_days"]
+    pd.testing.assert_frame_equal(
+        scaled[others], ClinicalMinMaxScaler().set_output(transform="pandas").fit_transform(clinical[others])
+    )
+    assert scaler.inverse_transform(scaler.transform(constant))["dose_gy"].tolist() == [60] * 4
+    assert scaler.outside_training(clinical)["dose_gy"].tolist() == [False, True, False, True]
+    assert scaler.set_params(clip=False).transform(clinical)["dose_gy"].tolist() == [0] * 4
+    array = ClinicalMinMaxScaler().fit(np.array([[1, 3], [2, 3]]))
+    assert array.constant_columns_ == ["x1"]
+    assert array.transform(np.array([[2, 9]])).tolist() == [[1, 0]]
+
+
+def test_a_category_that_no_training_row_has_is_set_to_the_nearest_one(clinical):
+    """Otherwise a weight that was never trained would move a prediction."""
+    train = clinical.assign(sex="male", mgmt="methylated", idh=["wildtype", "unknown", "wildtype", "wildtype"])
+    scaler = ClinicalMinMaxScaler().set_output(transform="pandas").fit(train)
+    assert scaler.constant_columns_ == ["sex", "mgmt"]
+    other = clinical.iloc[[0]].assign(sex="female", mgmt="unknown", idh="mutated")
+    assert scaler.transform(other)[["sex", "mgmt", "idh"]].to_numpy().tolist() == [[1, 1, 0.5]]
+    assert scaler.outside_training(other)[["sex", "mgmt", "idh", "age_years"]].to_numpy().tolist() == [
+        [True, True, True, False]
+    ]
+    unclipped = scaler.set_params(clip=False).transform(other)
+    assert unclipped[["sex", "mgmt", "idh"]].to_numpy().tolist() == [[0, 0.5, 1]]
+
+
+@moderate
+@given(clinical_tables(), clinical_tables(), st.sampled_from(MODES), st.sampled_from(["median", "indicator"]))
+def test_clipped_values_lie_in_the_range_of_the_training_rows(train, test, unknown, missing):
+    scaler = ClinicalMinMaxScaler(unknown=unknown, missing=missing).fit(train)
+    of_train, of_test = scaler.transform(train), scaler.transform(test[train.columns])
+    assert (of_test >= of_train.min(axis=0)).all()
+    assert (of_test <= of_train.max(axis=0)).all()
+    assert scaler.outside_training(train).to_numpy().sum() == 0
+
+
+# Missing numbers
+
+
+@pytest.fixture
+def incomplete(clinical):
+    return clinical.assign(age_years=[40.0, np.nan, 55.0, 72.5], n_fractions=pd.array([30, 15, None, 33], "Int64"))
+
+
+def test_missing_numbers_are_refused_with_the_option_named(incomplete):
+    scaler = ClinicalMinMaxScaler().fit(incomplete.iloc[[0, 3]])
+    message = r"2 clinical.*\npatient A02, column 'age_years': missing; missing='median' or 'indicator' replaces"
+    for use in (ClinicalMinMaxScaler().fit, scaler.transform):
+        with pytest.raises(ValueError, match=message):
+            use(incomplete)
+
+
+def test_medians_are_those_of_the_training_rows(clinical, incomplete):
+    scaler = ClinicalMinMaxScaler(missing="median").set_output(transform="pandas").fit(incomplete)
+    assert scaler.medians_ == {"age_years": 55, "dose_gy": 59.7, "n_fractions": 30, "interval_days": 103}
+    pd.testing.assert_frame_equal(
+        scaler.transform(incomplete), scaler.transform(clinical.assign(age_years=[40, 55, 55, 72.5]))
+    )
+    before = pickle.dumps(scaler)
+    scaler.transform(clinical.assign(age_years=np.nan))
+    assert pickle.dumps(scaler) == before
+
+
+def test_indicators_of_missing_numbers_are_the_same_in_all_folds(clinical, incomplete):
+    scaler = ClinicalMinMaxScaler(missing="indicator", unknown="indicator").set_output(transform="pandas")
+    scaled = scaler.fit_transform(incomplete)
+    added = ["mgmt_unknown", "idh_unknown", "age_years_missing", "dose_gy_missing", "n_fractions_missing"]
+    assert scaled.columns.tolist() == [*CLINICAL_COLUMNS, *added]
+    assert scaler.encoded_names(CLINICAL_COLUMNS) == [*CLINICAL_COLUMNS, *added]
+    assert scaled["age_years_missing"].tolist() == [0, 1, 0, 0]
+    assert scaled["n_fractions_missing"].tolist() == [0, 0, 1, 0]
+    assert scaler.fit_transform(clinical).shape == scaled.shape
+    restored = scaler.fit(incomplete).inverse_transform(scaled)
+    assert restored["age_years"].tolist() == pytest.approx([40, 55, 55, 72.5])
+
+
+def test_a_column_of_missing_numbers_only_is_constant(incomplete):
+    empty = incomplete.assign(dose_gy=np.nan)
+    scaler = ClinicalMinMaxScaler(missing="median").fit(empty)
+    assert scaler.constant_columns_ == ["dose_gy"]
+    assert scaler.transform(incomplete)[:, 4].tolist() == [0, 0, 0, 0]
+
+
+def test_the_interval_may_not_be_missing(clinical):
+    with pytest.raises(
+        ValueError, match=r"A03, column 'interval_days': missing, and this column may not be; leave the"
+    ):
+        ClinicalMinMaxScaler(missing="median").fit(clinical.assign(interval_days=[1, 2, np.nan, 3]))
+
+
+def test_missing_numbers_of_an_array():
+    scaler = ClinicalMinMaxScaler(missing="indicator").fit(np.array([[1, 2], [np.nan, 4], [3, 6]]))
+    assert scaler.transform(np.array([[2, np.nan]])).tolist() == [[0.5, 0.5, 0, 0]]
+    assert scaler.get_feature_names_out().tolist() == ["x0", "x1", "x0_missing", "x1_missing"]
+    with pytest.raises(ValueError, match="infinity"):
+        scaler.transform(np.array([[np.inf, 1]]))
+
+
+@parametrize_with_checks([ClinicalMinMaxScaler(missing="indicator")])
+def test_checks_of_scikit_learn(estimator, check):
+    check(estimator)
+
+
+# Declared columns
+
+STEROIDS = ClinicalColumn("steroids", codes={"no": 0, "yes": 1}, may_be_unknown=True)
+RESECTION = ClinicalColumn("resection", codes={"biopsy": 1, "partial": 2, "total": 5})
+
+
+def test_declared_columns_are_encoded_by_their_codes(clinical):
+    extra = clinical.assign(
+        steroids=["yes", "no", "unknown", "no"],
+        kps=[60, 80, 70, 100],
+        resection=["total", "partial", "biopsy", "total"],
+    )
+    scaler = ClinicalMinMaxScaler(clinical=["age_years", STEROIDS, RESECTION], unknown="indicator")
+    scaled = scaler.set_output(transform="pandas").fit_transform(extra)
+    assert scaled["steroids"].tolist() == [1, 0, 0.5, 0]
+    assert scaled["steroids_unknown"].tolist() == [0, 0, 1, 0]
+    assert scaled["kps"].tolist() == [0, 0.5, 0.25, 1]
+    assert scaled["resection"].tolist() == [1, 0.25, 0, 1]
+    restored = scaler.inverse_transform(scaled)
+    for name in ("steroids", "resection"):
+        assert restored[name].tolist() == extra[name].tolist()
+    with pytest.raises(ValueError, match=r"A01, column 'steroids': 'Yes' is not a documented code; .* mean 'yes'\?\n"):
+        scaler.fit(extra.assign(steroids="Yes"))
+    with pytest.raises(ValueError, match="'dose_gy' is a column of the paper with its own unit, range and codes"):
+        ClinicalMinMaxScaler(clinical=[ClinicalColumn("dose_gy", unit="cGy")]).fit(extra)
+    copy = clone(scaler)
+    assert copy.get_params() == scaler.get_params()
+    pd.testing.assert_frame_equal(pickle.loads(pickle.dumps(copy)).fit_transform(extra), scaled)
+
+
+def test_frames_of_other_packages_are_refused_in_one_sentence(clinical):
+    class Frame:
+        columns = ("age_years",)
+
+        def to_pandas(self):
+            return clinical
+
+    with pytest.raises(
+        ValueError, match=r"^X must be a DataFrame of pandas; got .*Frame; convert it by to_pandas\(\)$"
+    ):
+        ClinicalMinMaxScaler().fit(Frame())
 
 
 # Arrays
@@ -264,7 +424,11 @@ def test_array_is_scaled_by_plain_min_max():
 @pytest.mark.parametrize(
     ("column", "value", "message"),
     [
-        ("sex", "Male", r"patient A02, column 'sex': 'Male' is not a documented code; write 'female' or 'male'$"),
+        (
+            "sex",
+            "Male",
+            r"A02, column 'sex': 'Male' is not a documented code; write 'female' or 'male'; did you mean 'male'\?$",
+        ),
         ("sex", "unknown", r"column 'sex': 'unknown' is not a documented code; write 'female' or 'male'$"),
         ("sex", 1, r"patient A02, column 'sex': 1 is not a documented code"),
         ("sex", None, r"patient A02, column 'sex': missing; write 'female' or 'male'$"),
@@ -309,15 +473,6 @@ def test_rows_of_an_unnamed_index_are_named_by_label(clinical):
         ClinicalMinMaxScaler().fit(clinical.reset_index(drop=True).assign(sex=["male", "m", "male", "male"]))
 
 
-def test_one_error_lists_all_constant_columns(clinical):
-    constant = clinical.assign(dose_gy=60.0, n_fractions=30)
-    with pytest.raises(ValueError, match=r"'dose_gy' is 60 in all training rows \(n_samples = 4\).*drop the") as caught:
-        ClinicalMinMaxScaler().fit(constant)
-    assert "'n_fractions' is 30" in str(caught.value)
-    with pytest.raises(ValueError, match=r"column 'x1' is 3 in all training rows \(n_samples = 2\)"):
-        ClinicalMinMaxScaler().fit(np.array([[1, 3], [2, 3]]))
-
-
 def test_columns_must_be_those_of_fit(clinical):
     scaler = ClinicalMinMaxScaler().fit(clinical)
     with pytest.raises(ValueError, match=r"(?s)feature names.*dose_gy"):
@@ -359,7 +514,7 @@ def test_inverse_transform_refuses_values_that_correspond_to_no_code(clinical):
         scaler.inverse_transform(scaled.iloc[:, :6])
 
 
-@pytest.mark.parametrize("parameters", [{"unknown": "mode"}, {"clip": "yes"}])
+@pytest.mark.parametrize("parameters", [{"unknown": "mode"}, {"clip": "yes"}, {"missing": "mean"}, {"clinical": None}])
 def test_parameters_are_checked(clinical, parameters):
     with pytest.raises(ValueError, match=f"The '{next(iter(parameters))}' parameter"):
         ClinicalMinMaxScaler(**parameters).fit(clinical)

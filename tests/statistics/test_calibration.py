@@ -1,14 +1,19 @@
 """Calibration and decision curves, against independent fits, simulations and counts."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import expit, logit, ndtr, ndtri
+from scipy.optimize import minimize_scalar
+from scipy.special import expit, logit, logsumexp, ndtr, ndtri
+from scipy.stats import t
 from sklearn.linear_model import LogisticRegression
 
 from sklearn_pspd.exceptions import InputError
 from sklearn_pspd.statistics import calibration_intercept, calibration_slope, calibration_table, decision_curve
+from sklearn_pspd.statistics.calibration import NOT_ESTIMABLE
 
 DISTANCE = np.sqrt(2) * ndtri(0.75)
 
@@ -41,6 +46,62 @@ def test_limits_are_where_the_likelihood_ratio_says():
 
     for limit in (slope.low, slope.high):
         assert deviance(limit) - deviance(slope.value) == pytest.approx(1.7396**2, abs=1e-3)  # t, 17 degrees of freedom
+
+
+def conditional_log_likelihood(slope, strata):
+    """Return the log likelihood given the number of positives of each stratum, by enumerating all subsets."""
+    total = 0.0
+    for y, x in strata:
+        sums = [x[list(subset)].sum() for subset in itertools.combinations(range(len(x)), int(y.sum()))]
+        total += slope * x[y == 1].sum() - logsumexp(slope * np.array(sums))
+    return total
+
+
+def test_slope_within_folds_is_that_of_the_conditional_likelihood():
+    rng = np.random.default_rng(0)
+    fold, y = np.repeat([0, 1, 2], [9, 10, 8]), np.tile([0, 1, 0], 9)
+    log_odds = rng.normal(size=27) + y + np.array([-3, 0, 2])[fold]
+    strata = [(y[fold == name], log_odds[fold == name]) for name in range(3)]
+    best = minimize_scalar(
+        lambda slope: -conditional_log_likelihood(slope, strata),
+        bounds=(-5, 5),
+        method="bounded",
+        options={"xatol": 1e-9},
+    )
+    slope = calibration_slope(y, expit(log_odds), fold=fold)
+    assert slope.value == pytest.approx(best.x, abs=1e-6)
+    for limit in (slope.low, slope.high):
+        deviance = 2 * (-best.fun - conditional_log_likelihood(limit, strata))
+        assert deviance == pytest.approx(t.ppf(0.975, 27 - 4) ** 2, rel=1e-6)
+    # The pooled slope is that of the levels.
+    assert calibration_slope(y, expit(log_odds)).value < 0.5 * slope.value
+    # Repetitions of the same scores leave the slope, and nearly its limits, as they are.
+    rows = np.tile(np.arange(27), 3)
+    repeated = calibration_slope(
+        y[rows], expit(log_odds[rows]), fold=fold[rows] + 10 * np.repeat(np.arange(3), 27), patient=rows
+    )
+    assert repeated[:3] == pytest.approx(slope[:3], rel=0.05)
+
+
+def test_slopes_within_folds_have_limits_where_folds_separate_or_say_nothing():
+    y, fold = np.array([0, 0, 1, 0, 1, 1, 1]), np.array([1, 1, 1, 2, 2, 2, 3])
+    separated = calibration_slope(y, [0.1, 0.2, 0.3, 0.7, 0.8, 0.9, 0.5], fold=fold)
+    assert separated.value == separated.high == np.inf
+    constant = calibration_slope(y, np.array([0.1, 0.1, 0.1, 0.7, 0.7, 0.7, 0.5]), fold=fold)
+    assert np.isnan(constant.value)
+    apart = calibration_slope(y, np.full(7, 0.5), fold=np.arange(7))
+    assert (apart.low, apart.high) == (-np.inf, np.inf)
+
+
+@pytest.mark.parametrize(
+    ("n_patients", "scale", "is_estimable"), [(19, 1, False), (59, 1, False), (400, 1, True), (59, 30, True)]
+)
+def test_a_slope_that_is_not_identified_says_so(n_patients, scale, is_estimable):
+    rng = np.random.default_rng(0)
+    y = (np.arange(n_patients) < 0.4 * n_patients).astype(int)
+    slope = calibration_slope(y, expit(scale * logit(draw(y, rng))))
+    assert slope.method.endswith(f"not estimable from {n_patients} patients") != is_estimable
+    assert NOT_ESTIMABLE in slope.method or is_estimable
 
 
 def test_overconfident_and_shifted_models_are_detected():

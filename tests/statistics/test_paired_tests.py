@@ -1,11 +1,14 @@
 """Paired tests of two models."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from score_draws import from_counts, moderate, published_haemorrhages, scored
+from sklearn.metrics import roc_auc_score
 
 from sklearn_pspd.exceptions import InputError
 from sklearn_pspd.statistics import corrected_resampled_ttest, delong_test, holm, mcnemar_test
@@ -76,7 +79,7 @@ def test_corrected_ttest_is_the_plain_one_without_overlap():
     rng = np.random.default_rng(0)
     a, b = rng.normal(0.1, 1, 10), rng.normal(0, 1, 10)
     plain = stats.ttest_rel(a, b)
-    test = corrected_resampled_ttest(a, b, n_train=1e12, n_test=1)
+    test = corrected_resampled_ttest(a, b, n_train=1e12, n_test=1, bounds=(-np.inf, np.inf))
     assert (test.statistic, test.p_value) == pytest.approx((plain.statistic, plain.pvalue))
     assert (test.low, test.high) == pytest.approx(tuple(plain.confidence_interval(0.95)))
 
@@ -134,16 +137,75 @@ def test_mcnemar_without_disagreement():
 
 def test_corrected_ttest_of_equal_differences():
     assert corrected_resampled_ttest([0.5, 0.6], [0.5, 0.6], n_train=9, n_test=1).p_value == 1.0
-    test = corrected_resampled_ttest([0.5, 0.6], [0.6, 0.7], n_train=9, n_test=1)
-    assert (test.statistic, test.p_value) == (-np.inf, 0.0)
+    test = corrected_resampled_ttest([0.5, 0.6, 0.7], [0.6, 0.7, 0.8], n_train=9, n_test=1)
+    assert (test.statistic, test.p_value) == (-np.inf, 0.25)
+    assert (test.low, test.high) == (-1, 1)
+
+
+def test_the_interval_of_a_difference_of_accuracies_stays_within_bounds():
+    test = corrected_resampled_ttest([0.2, 0.9], [0.9, 0.6], n_train=9, n_test=5)
+    assert (test.low, test.high) == (-1, 1)
+    assert corrected_resampled_ttest([2, 9], [9, 6], n_train=9, n_test=5, bounds=(-9, 9)).low < -1
+
+
+def exchanged_differences(y, a, b):
+    """Return the difference of AUCs for every exchange of the two models' ranks within patients."""
+    ranks = np.stack([stats.rankdata(a), stats.rankdata(b)])
+    found = []
+    for picks in itertools.product([0, 1], repeat=len(y)):
+        swapped = np.take_along_axis(ranks, np.stack([picks, 1 - np.array(picks)]), axis=0)
+        found.append(roc_auc_score(y, swapped[0]) - roc_auc_score(y, swapped[1]))
+    return np.array(found)
+
+
+@pytest.mark.parametrize(("n_negative", "n_positive"), [(4, 5), (8, 2), (6, 1)])
+def test_with_few_patients_the_p_value_is_that_of_all_exchanges(n_negative, n_positive):
+    rng = np.random.default_rng(n_negative)
+    y = np.repeat([0, 1], [n_negative, n_positive])
+    a, b = rng.integers(0, 7, (2, len(y)))  # with ties
+    differences = exchanged_differences(y, a + 3 * y, b)
+    test = delong_test(y, a + 3 * y, b)
+    assert test.difference == pytest.approx(differences[0])
+    assert test.p_value == pytest.approx(np.mean(np.abs(differences) >= abs(differences[0]) - 1e-9))
+    assert test.method == "exchange of models, paired"
+
+
+def test_few_patients_cannot_give_an_absurd_p_value():
+    """Of 8 and 2 patients, whom one model ranks perfectly and the other in reverse, DeLong's p-value is 2e-21."""
+    y = np.repeat([0, 1], [8, 2])
+    test = delong_test(y, np.arange(10), -np.arange(10))
+    assert test.difference == 1
+    assert test.p_value >= 2 / 2**10
+    assert -1 <= test.low < 0.5
+    corrected = delong_test(y, np.arange(10), -np.arange(10), variance_factor=2.25)
+    assert abs(corrected.statistic) <= np.sqrt(10 / 2.25)
+    many = delong_test(np.repeat([0, 1], [60, 9]), np.arange(69), -np.arange(69))
+    assert 1e-5 < many.p_value < 1e-3
 
 
 def test_delong_test_with_one_patient_in_a_class():
     test = delong_test([0, 0, 0, 0, 1], [1, 2, 3, 4, 5], [5, 4, 3, 2, 1])
-    assert test.method == "Hanley-McNeil, unpaired"
+    assert test.method == "exchange of models, paired"
     assert test.difference == 1
     assert -1 <= test.low < 0.5
     assert 0 < test.p_value < 1
+
+
+def test_models_with_equal_ranks_have_an_interval():
+    test = delong_test(np.repeat([0, 1], 20), np.arange(40), 2 * np.arange(40))
+    assert (test.difference, test.p_value, test.method) == (0, 1, "Hanley-McNeil, unpaired")
+    assert test.low < 0 < test.high
+
+
+@pytest.mark.parametrize(
+    ("only_a", "only_b", "p_value"),
+    [(1, 1, 0.75), (2, 2, 1 - 0.5 * 6 / 16), (1, 7, 0.0390625), (0, 3, 0.125), (3, 0, 0.125)],
+)
+def test_mid_p_value_of_equal_and_unequal_counts(only_a, only_b, p_value):
+    """Fagerland 2013: if the counts are equal, the mid-p-value is 1 minus half the probability of that count."""
+    y_true = np.ones(only_a + only_b)
+    pred_a = np.repeat([1, 0], [only_a, only_b])
+    assert mcnemar_test(y_true, pred_a, 1 - pred_a, method="mid-p").p_value == pytest.approx(p_value)
 
 
 # Errors
@@ -161,6 +223,7 @@ def test_delong_test_with_one_patient_in_a_class():
         (lambda: corrected_resampled_ttest([1], [1], n_train=9, n_test=1), "at least 2 splits"),
         (lambda: corrected_resampled_ttest([1, np.nan], [1, 2], n_train=9, n_test=1), "exclude that split"),
         (lambda: corrected_resampled_ttest([1, 2], [1, 2], n_train=0, n_test=1), "must be positive; got 0 and 1"),
+        (lambda: corrected_resampled_ttest([5, 9], [1, 2], n_train=9, n_test=1), "difference, 5.5, lies outside its"),
         (lambda: holm([0.5, 1.5]), r"in \[0, 1\]"),
         (lambda: holm([0.5, np.nan]), r"in \[0, 1\]"),
     ],

@@ -49,11 +49,41 @@ def test_more_features_and_weaker_models_need_more_patients():
     def needed(*arguments, **options):
         return development_sample_size(*arguments, **options)["n_patients"].iloc[-1]
 
-    assert needed(7, prevalence=0.385, auc=0.75) == 364
+    assert needed(7, prevalence=0.385, auc=0.75) == 373
     assert needed(70, prevalence=0.385, auc=0.75) > needed(14, prevalence=0.385, auc=0.75) > 600
     assert needed(14, prevalence=0.385, auc=0.65) > needed(14, prevalence=0.385, auc=0.75)
     table = development_sample_size(7, prevalence=0.385, auc=0.75)
-    assert table["events_per_feature"].iloc[-1] == pytest.approx(364 * 0.385 / 7)
+    assert table["events_per_feature"].iloc[-1] == pytest.approx(373 * 0.385 / 7)
+
+
+def test_the_binding_criterion_is_named_and_encoded_columns_count():
+    table = development_sample_size(7, prevalence=22 / 59, auc=0.75)
+    assert table.loc[table["is_binding"], "criterion"].tolist() == ["mean absolute error"]
+    # Two of the features have an indicator of unknown values.
+    encoded = development_sample_size(7, prevalence=22 / 59, auc=0.75, n_parameters=9).set_index("criterion")
+    assert encoded["n_patients"].drop("all").to_dict() == {
+        "shrinkage": 416,
+        "optimism of R^2": 219,
+        "mean risk": 360,
+        "mean absolute error": 464,
+    }
+    assert encoded["events_per_feature"]["all"] == pytest.approx(464 * 22 / 59 / 9)
+    wide = development_sample_size(31, prevalence=0.4, auc=0.75)["criterion"]
+    assert "mean absolute error" not in wide.tolist()
+
+
+def test_published_sizes_for_the_mean_absolute_error():
+    """Of van Smeden's formula as published calculators give it: 10 parameters and 30 %, 24 parameters and 17 %."""
+    for n_parameters, prevalence, size in ((10, 0.3, 461), (10, 0.7, 461), (24, 0.17, 792)):
+        table = development_sample_size(n_parameters, prevalence=prevalence, auc=0.8).set_index("criterion")
+        assert table["n_patients"]["mean absolute error"] == size
+
+
+def test_the_observed_proportion_is_known_to_a_tenth():
+    """A ratio of observed to expected of width 1 would allow 0.62 to 1.62 times a prevalence of 42 %."""
+    n_patients = validation_sample_size(prevalence=0.42, auc=0.8).set_index("criterion")["n_patients"]
+    error = 1.96 * math.sqrt(0.42 * 0.58 / n_patients["observed over expected"])
+    assert error == pytest.approx(0.1, rel=0.02)
 
 
 def test_a_published_validation_size():
