@@ -7,7 +7,9 @@ __version__ = "0.1.0"
 # The rooms of the library, and what each gives to a study script; everything else is imported from its room.
 _ROOMS = {
     # The cohort table: columns, checks, eligibility of patients, labels of lesions.
-    "cohort": ("check_cohort", "label_lesions", "read_cohort", "select_eligible", "split_xy"),
+    "cohort": ("ClinicalColumn", "check_cohort", "label_lesions", "read_cohort", "select_eligible", "split_xy"),
+    # From a hospital's export and a spreadsheet to the cohort table.
+    "intake": ("choose_series", "draft_cohort", "list_series"),
     # Cohorts of others, and synthetic ones.
     "datasets": (
         "load_bids",
@@ -21,7 +23,13 @@ _ROOMS = {
     # From rows of the table to slice stacks.
     "loading": ("SliceStackLoader",),
     # From slice stacks and clinical columns to numbers.
-    "preprocessing": ("ClinicalMinMaxScaler", "FOVNormalizer", "SliceStandardizer", "StackFlattener"),
+    "preprocessing": (
+        "ClinicalMinMaxScaler",
+        "FOVNormalizer",
+        "SliceStandardizer",
+        "StackAugmenter",
+        "StackFlattener",
+    ),
     # The CNN-LSTM and its training; nothing else needs Keras.
     "neural_network": ("CNNLSTMClassifier",),
     # The three models of the paper, and its published parameters.
@@ -32,6 +40,8 @@ _ROOMS = {
         "make_image_pipeline",
         "paper_models",
     ),
+    # What networks must be compared with, from the prevalence to radiomics.
+    "baselines": ("baseline_models",),
     # The paper's study as one object.
     "study": ("Study", "StudyResult"),
     # Fitted pipelines in files.

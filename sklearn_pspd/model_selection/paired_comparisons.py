@@ -7,9 +7,8 @@ import pandas as pd
 
 from sklearn_pspd.exceptions import InputError
 from sklearn_pspd.statistics import (
-    auc_within_folds_test,
     corrected_resampled_ttest,
-    delong_test,
+    ensemble_auc_test,
     holm,
     mcnemar_test,
     replicated_auc_test,
@@ -75,11 +74,9 @@ def _tests(a, b, confidence_level):
     is_external = model_a["evaluation"].iloc[0] != CROSS_VALIDATION
     found = {}
     try:
-        if is_external:
-            found["auc"] = delong_test(y, *both, **level)
-        else:
-            found["auc"] = auc_within_folds_test(y, *both, **folds_of(model_a), **level)
-        if any(part["replicate"].max() > 0 for part in (a, b)):
+        members = [replicate_scores(part) for part in (a, b)]
+        found["auc"] = ensemble_auc_test(y, *both, *members, **folds_of(model_a), **level)
+        if any(part is not None for part in members):
             found["auc_single_network"] = replicated_auc_test(y, *map(_members, (a, b)), **folds_of(model_a), **level)
     except InputError:
         # Folds without both outcomes have no AUC, as the summary says.

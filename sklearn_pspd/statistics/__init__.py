@@ -21,7 +21,7 @@ from .metrics import (
     roc_auc,
 )
 from .paired_tests import corrected_resampled_ttest, delong_test, holm, mcnemar_test
-from .replicates import ReplicatedAUC, ensemble_auc, replicated_auc, replicated_auc_test
+from .replicates import ReplicatedAUC, ensemble_auc, ensemble_auc_test, replicated_auc, replicated_auc_test
 from .sample_size import development_sample_size, expected_auc_interval, validation_sample_size
 from .score_tables import classification_table, fold_table, score_table
 from .within_folds import auc_within_folds, auc_within_folds_test, fold_level_sd, fold_level_share
@@ -52,6 +52,7 @@ __all__ = [
     "difference_of_counts",
     "difference_of_numbers",
     "ensemble_auc",
+    "ensemble_auc_test",
     "expected_auc_interval",
     "fold_level_sd",
     "fold_level_share",

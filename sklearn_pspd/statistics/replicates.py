@@ -241,11 +241,14 @@ def replicated_auc_test(y_true, y_scores_a, y_scores_b, *, fold=None, patient=No
     # The test.
     of_training = [(part.between / len(part.aucs), len(part.aucs) - 1) for part in (a, b) if len(part.aucs) > 1]
     variance = patients + sum(part for part, _ in of_training)
+    if variance < ROUNDING:
+        # All replicates of both models rank the patients equally.
+        return paired_auc_test(design, scores_a[0], scores_b[0], confidence_level)
     df = _satterthwaite(variance, of_training)
     difference = a.aucs.mean() - b.aucs.mean()
     error = math.sqrt(variance)
     half = t_quantile(confidence_level, df) * error
-    statistic = difference / error if error > 0 else 0.0
+    statistic = difference / error
     low, high = np.clip([difference - half, difference + half], -1, 1)
     p_value = 2 * stdtr(df, -abs(statistic))
     method += WITHIN_FOLDS if len(design.folds) > 1 else ""
@@ -314,13 +317,104 @@ def ensemble_auc(y_true, y_score, member_scores, *, fold=None, patient=None, con
     if n_members == 1:
         plain = auc_estimate(design, float(aucs[0]), patients, normal_quantile(confidence_level))
         return plain._replace(method=plain.method + TRAINING_LEFT_OUT)
-    # Ensembles that lack one member.
-    log_odds = logit(np.clip(members, SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY))
-    left_out = np.array([placements_within(design, log_odds.sum(axis=0) - member)[0] for member in log_odds])
-    training = (n_members - 1) ** 2 / n_members * left_out.var(ddof=1)
+    training = _jackknife_variance(design, members)
     quantile = t_quantile(confidence_level, _satterthwaite(patients + training, [(training, n_members - 1)]))
     low, high, method = _interval(design, float(aucs[0]), patients, training, quantile, aucs)
     return Estimate(float(aucs[0]), low, high, f"{method}; jackknife over {n_members} members")
+
+
+def ensemble_auc_test(
+    y_true,
+    y_score_a,
+    y_score_b,
+    member_scores_a=None,
+    member_scores_b=None,
+    *,
+    fold=None,
+    patient=None,
+    confidence_level=0.95,
+    pos_label=1,
+):
+    """Test whether two models differ in AUC, of which one or both are ensembles of trainings.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_rows,)
+        Two classes, both present in each fold.
+    y_score_a, y_score_b : array-like of shape (n_rows,)
+        Scores of the two models for the same rows, as in :func:`ensemble_auc`.
+    member_scores_a, member_scores_b : array-like of shape (n_members, n_rows), default=None
+        Probabilities predicted by the members of each ensemble; None for a model without members.
+    fold : array-like of shape (n_rows,), default=None
+        As in :func:`replicated_auc`.
+    patient : array-like of shape (n_rows,), default=None
+        As in :func:`replicated_auc`.
+    confidence_level : float, default=0.95
+        Coverage of the interval, in (0, 1).
+    pos_label : int, str or bool, default=1
+        The positive class.
+
+    Returns
+    -------
+    TestResult
+        AUC of model a minus AUC of model b, its interval within [-1, 1], the t statistic and the p-value. Without
+        members it is the result of :func:`~sklearn_pspd.statistics.auc_within_folds_test`.
+
+    Raises
+    ------
+    InputError
+        As :func:`ensemble_auc`.
+
+    Notes
+    -----
+    The variance is that of :func:`~sklearn_pspd.statistics.auc_within_folds_test` for the two fixed models plus the
+    jackknife variance over the members of each ensemble, whose seeds are independent; Student's t with Satterthwaite's
+    degrees of freedom. As the interval of :func:`ensemble_auc`, the test is conservative.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from scipy.special import expit, logit
+    >>> from sklearn_pspd.statistics import ensemble_auc_test
+    >>> y_true = [0, 0, 0, 0, 0, 1, 1, 1, 1, 1]
+    >>> members = np.array([[1, 2, 3, 4, 6, 5, 7, 8, 9, 10], [6, 2, 3, 4, 1, 5, 7, 8, 0.1, 10]]) / 11
+    >>> ensemble = expit(logit(members).mean(axis=0))
+    >>> test = ensemble_auc_test(y_true, ensemble, [4, 2, 7, 1, 8, 5, 9, 3, 6, 0], members)
+    >>> round(test.difference, 2), test.p_value > 0.2
+    (0.28, True)
+    """
+    design, score_a = _check_replicates(y_true, [y_score_a], fold, patient, pos_label)
+    score_b = _check_replicates(y_true, [y_score_b], fold, patient, pos_label)[1]
+    plain = paired_auc_test(design, score_a[0], score_b[0], confidence_level)
+    of_training = []
+    for given in (member_scores_a, member_scores_b):
+        if given is not None and len(given) > 1:
+            members = _check_replicates(y_true, given, fold, patient, pos_label)[1]
+            for member in members:
+                check_probabilities(y_true, member, pos_label)
+            of_training.append((_jackknife_variance(design, members), len(members) - 1))
+    if not of_training:
+        return plain
+    # The limit that is not cut off at -1 or 1 is the one further away.
+    half = max(plain.high - plain.difference, plain.difference - plain.low)
+    patients = (half / normal_quantile(confidence_level)) ** 2
+    variance = patients + sum(part for part, _ in of_training)
+    df = _satterthwaite(variance, of_training)
+    error = math.sqrt(variance)
+    half = t_quantile(confidence_level, df) * error
+    low, high = np.clip([plain.difference - half, plain.difference + half], -1, 1)
+    statistic = plain.difference / error if error > 0 else 0.0
+    p_value = max(2 * stdtr(df, -abs(statistic)), plain.p_value)
+    method = f"{plain.method}; jackknife over members"
+    return TestResult(plain.difference, float(low), float(high), float(statistic), float(p_value), method)
+
+
+def _jackknife_variance(design, members):
+    """Return the variance of an ensemble's AUC over trainings, from the ensembles that lack one member."""
+    n_members = len(members)
+    log_odds = logit(np.clip(members, SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY))
+    left_out = np.array([placements_within(design, log_odds.sum(axis=0) - member)[0] for member in log_odds])
+    return (n_members - 1) ** 2 / n_members * left_out.var(ddof=1)
 
 
 def _check_replicates(y_true, y_scores, fold, patient, pos_label):

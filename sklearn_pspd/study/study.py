@@ -80,6 +80,8 @@ class Study:
         :class:`~sklearn_pspd.model_selection.SequentialSearchCV`.
     n_permutations : int, default=0
         Permutations of the negative control for each model; 0 leaves it out.
+    controlled : sequence of str, default=None
+        Names of the models that have a negative control; None takes all.
     random_state : int, default=0
         Seed of folds, tuning and permutations, and of the models where `models` is None.
     n_jobs : int, default=None
@@ -129,6 +131,7 @@ class Study:
     n_repeats: int = 1
     tune: bool = False
     n_permutations: int = 0
+    controlled: Sequence[str] | None = None
     random_state: int = 0
     n_jobs: int | None = None
     external_log: str | os.PathLike | None = None
@@ -146,6 +149,11 @@ class Study:
         for name, least in (("n_permutations", 0), ("n_repeats", 1)):
             if not isinstance(value := getattr(self, name), Integral) or value < least:
                 raise InputError(f"{name} must be a whole number of at least {least}; got {value!r}")
+        known = self.controlled if self.models is None else self.models
+        if unknown := [name for name in self.controlled or () if name not in known]:
+            raise InputError(
+                f"controlled: no model {', '.join(map(repr, unknown))}; there are {', '.join(map(repr, known))}"
+            )
         if self.n_repeats > 1 and not isinstance(self.cv, Integral):
             raise InputError(f"n_repeats={self.n_repeats} needs cv as a number of folds; got {self.cv!r}")
         self._check_sizes()
@@ -370,6 +378,7 @@ class Study:
                 on_progress=_described(f"negative control, {name}: ", on_progress),
             )
             for name, model in models.items()
+            if self.controlled is None or name in self.controlled
         }
 
     @property

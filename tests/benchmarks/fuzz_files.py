@@ -1,7 +1,7 @@
 """Damage NIfTI and DICOM files at random: each ends in the stack of an independent reader or in a named refusal.
 
 The files are small copies of real ones, with their headers, where the folder of sample data is given, and synthetic
-ones otherwise. Run ``python tests/benchmarks/fuzz_files.py --cases 10000 --data FOLDER``.
+ones otherwise. Run ``python tests/benchmarks/fuzz_files.py --cases 3000 --seed 3 --data FOLDER``.
 """
 
 import argparse

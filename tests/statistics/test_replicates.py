@@ -11,6 +11,7 @@ from sklearn_pspd.statistics import (
     auc_within_folds_test,
     delong_test,
     ensemble_auc,
+    ensemble_auc_test,
     replicated_auc,
     replicated_auc_test,
     roc_auc,
@@ -147,6 +148,12 @@ def test_few_patients_cannot_give_an_absurd_p_value():
     assert test.p_value > 0.001
 
 
+def test_models_that_rank_equally_have_an_interval():
+    test = replicated_auc_test(Y, np.zeros((3, 59)), np.zeros((2, 59)))
+    assert (test.difference, test.p_value, test.method) == (0, 1, "Hanley-McNeil, unpaired")
+    assert test.low < 0 < test.high
+
+
 def test_the_interval_of_an_ensemble_adds_the_jackknife_over_members():
     members = expit(draw(5))
     ensemble = expit(logit(members).mean(axis=0))
@@ -162,6 +169,41 @@ def test_the_interval_of_an_ensemble_adds_the_jackknife_over_members():
     assert found.method == "t, logit; jackknife over 5 members"
     alike = ensemble_auc(Y, members[0], np.tile(members[0], (3, 1)))
     assert alike[:3] == pytest.approx(roc_auc(Y, members[0])[:3])
+
+
+def test_the_test_of_an_ensemble_adds_the_jackknife_over_the_members_of_both():
+    members_a, members_b = expit(draw(5)), expit(draw(4, seed=1))
+    a, b = (expit(logit(members).mean(axis=0)) for members in (members_a, members_b))
+    found, plain = ensemble_auc_test(Y, a, b, members_a, members_b, fold=FOLD), auc_within_folds_test(Y, a, b, FOLD)
+    assert found.difference == plain.difference
+    variances = [((plain.high - plain.low) / 2 / 1.959964) ** 2]
+    for members in (members_a, members_b):
+        n = len(members)
+        left_out = [
+            auc_within_folds(Y, logit(np.delete(members, m, axis=0)).mean(axis=0), FOLD).value for m in range(n)
+        ]
+        variances.append((n - 1) / n * np.sum((np.array(left_out) - np.mean(left_out)) ** 2))
+    df = sum(variances) ** 2 / (variances[1] ** 2 / 4 + variances[2] ** 2 / 3)
+    assert found.statistic == pytest.approx(found.difference / np.sqrt(sum(variances)), rel=1e-5)
+    assert found.p_value == pytest.approx(2 * t.sf(abs(found.statistic), df), rel=1e-4)
+    assert found.high - found.low == pytest.approx(2 * t.ppf(0.975, df) * np.sqrt(sum(variances)), rel=1e-5)
+    assert ensemble_auc_test(Y, a, b, fold=FOLD) == plain
+    assert ensemble_auc_test(Y, a, b, members_a, None).p_value > delong_test(Y, a, b).p_value
+
+
+def test_ensembles_of_equal_worth_are_rarely_called_different():
+    """Two ensembles of a steady and of an unsteady training, on cohorts without a difference between them."""
+    rejected = []
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        truth = Y + rng.normal(size=59)
+        steady, unsteady = (truth + sd * rng.normal(size=(5, 59)) for sd in (0.5, 1.0))
+        # What the members of a training have in common differs from model to model, but not its worth.
+        steady += np.sqrt(0.15) * rng.normal(size=59)
+        a, b = expit(steady), expit(unsteady)
+        test = ensemble_auc_test(Y, expit(steady.mean(axis=0)), expit(unsteady.mean(axis=0)), a, b)
+        rejected.append(test.p_value < 0.05)
+    assert np.mean(rejected) < 0.08
 
 
 def test_refusals():
