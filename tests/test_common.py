@@ -42,8 +42,8 @@ class FusionClassifier(CNNLSTMClassifier):
 class ImageClassifier(FusionClassifier):
     """Takes every column for such a slice, since the checks send tables of any width."""
 
-    def _spec(self, n_features, precision=None):
-        spec = super()._spec(n_features, precision)
+    def _spec(self, n_features):
+        spec = super()._spec(n_features)
         return dataclasses.replace(spec, stack_shape=(n_features // 4, 2, 2), n_clinical=0)
 
     def _draw(self, X):

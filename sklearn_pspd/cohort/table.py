@@ -122,7 +122,8 @@ def read_cohort(
         cohort[column] = cohort[column].map(lambda value: _absolute(value, path.parent), na_action="ignore")
     problems = _cohort_problems(cohort, clinical, outcome, missing, table.row_numbers)
     raise_problems(f"{source} has", table.problems + problems)
-    return cohort
+    # Names of the type that pandas gives them in other tables.
+    return cohort.set_axis(list(cohort.columns), axis=1)
 
 
 def check_cohort(cohort, *, clinical=None, outcome="required", missing="refuse"):

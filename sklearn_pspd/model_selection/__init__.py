@@ -11,6 +11,7 @@ from .thresholds import (
     equal_error_score,
     fixed_sensitivity_score,
     learn_threshold,
+    level_scores,
     optimistic_threshold,
     youden_score,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "equal_error_score",
     "fixed_sensitivity_score",
     "learn_threshold",
+    "level_scores",
     "negative_control",
     "nested_cross_validate",
     "optimistic_threshold",

@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 
 from sklearn_pspd.exceptions import InputError
-from sklearn_pspd.statistics import calibration_intercept, calibration_slope, calibration_table, decision_curve
+from sklearn_pspd.statistics import calibration_table, decision_curve
 from sklearn_pspd.statistics.checks import check_scores
 
 from .folds import CROSS_VALIDATION, EXTERNAL
 from .paired_comparisons import paired_tests
 from .score_summaries import (
+    calibration_rows,
     coverage,
     mean_over_repeats,
     of_model,
@@ -298,21 +299,12 @@ class ModelComparison:
         Returns
         -------
         DataFrame
-            Columns ``model``, ``evaluation``, ``metric`` ("intercept" or "slope"), ``value``, ``low``, ``high``,
-            ``method``; see :func:`~sklearn_pspd.statistics.calibration_slope`.
+            Columns ``model``, ``evaluation``, ``metric``, ``value``, ``low``, ``high``, ``method``. Metrics are
+            "intercept", "slope" (of a cross-validation within folds, see
+            :func:`~sklearn_pspd.statistics.calibration_slope`) and, for a cross-validation, "fold_level_sd", the
+            standard deviation of the folds' mean log odds.
         """
-
-        def intercept_and_slope(scores):
-            level = {"confidence_level": coverage(scores, confidence_level)}
-            outcomes_and_risks = scores["y_true"], scores["y_score"]
-            strata = {}
-            found = {
-                "intercept": calibration_intercept(*outcomes_and_risks, **level),
-                "slope": calibration_slope(*outcomes_and_risks, **strata, **level),
-            }
-            return pd.DataFrame([{"metric": metric, **estimate._asdict()} for metric, estimate in found.items()])
-
-        return self._per_model(partial(mean_over_repeats, intercept_and_slope), of_model(self.scores))
+        return self._per_model(partial(calibration_rows, confidence_level=confidence_level), of_model(self.scores))
 
     def calibration_curves(self, *, n_bins=4, confidence_level=0.95):
         """Tabulate predicted probabilities against observed proportions of PsPD.

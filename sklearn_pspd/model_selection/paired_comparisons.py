@@ -99,7 +99,7 @@ def _test_of_fold_accuracies(a, b, level):
     n_folds = a.groupby("repeat")["fold"].nunique().max()
     n_patients = a["patient_id"].nunique()
     sizes = {"n_train": n_patients * (1 - 1 / n_folds), "n_test": n_patients / n_folds}
-    return corrected_resampled_ttest(_fold_accuracies(a), _fold_accuracies(b), **sizes, **level)
+    return corrected_resampled_ttest(_fold_accuracies(a), _fold_accuracies(b), bounds=(-1, 1), **sizes, **level)
 
 
 def _fold_accuracies(scores):

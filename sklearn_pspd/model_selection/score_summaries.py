@@ -8,7 +8,10 @@ from sklearn_pspd.statistics import (
     Estimate,
     auc_within_folds,
     average_precision_by_chance,
+    calibration_intercept,
+    calibration_slope,
     ensemble_auc,
+    fold_level_sd,
     fold_level_share,
     replicated_auc,
     score_table,
@@ -111,6 +114,24 @@ def summarise(scores, confidence_level, random_state):
     chance = _row("average_precision_by_chance", Estimate(by_chance, np.nan, np.nan, "mean over all rankings"))
     aucs = pd.DataFrame([_row(metric, estimate) for metric, estimate in rows.items()])
     return pd.concat([aucs, table, pd.DataFrame([chance])], ignore_index=True)
+
+
+def calibration_rows(scores, confidence_level):
+    """Tabulate calibration intercept and slope of one model in one evaluation."""
+    level = {"confidence_level": coverage(scores, confidence_level)}
+    is_external = scores["evaluation"].iloc[0] != CROSS_VALIDATION
+
+    def intercept(part):
+        return pd.DataFrame([calibration_intercept(part["y_true"], part["y_score"], **level)._asdict()])
+
+    slope = calibration_slope(scores["y_true"], scores["y_score"], **folds_of(scores), **level)
+    rows = [mean_over_repeats(intercept, scores).assign(metric="intercept"), pd.DataFrame([slope._asdict()])]
+    rows[1]["metric"] = "slope"
+    if not is_external:
+        levels = Estimate(fold_level_sd(scores["y_score"], scores["fold"]), np.nan, np.nan, "SD of the folds' levels")
+        rows.append(pd.DataFrame([levels._asdict()]).assign(metric="fold_level_sd"))
+    table = pd.concat(rows, ignore_index=True)
+    return table[["metric", *table.columns.drop("metric")]]
 
 
 def replicate_table(scores, confidence_level):

@@ -445,6 +445,7 @@ class _HandOver(BaseEstimator):
 def _loss_trace(estimator, X, y, train, test, *, max_epochs, fit_params=None, sample_weight=None):
     """Return the losses after each pass over the training rows; everything is fitted on these alone."""
     # A pipeline prepares its data itself, with its memory, samplers and fit parameters.
+    estimator = clone(estimator)
     prefix, classifier = _last_step(estimator)
     hand_over = _HandOver(classifier)
     preparation = estimator.set_params(**{prefix[:-2]: hand_over}) if prefix else hand_over

@@ -7,6 +7,7 @@ import pandas as pd
 
 from sklearn_pspd.formatting import plain_text
 from sklearn_pspd.model_selection.folds import CROSS_VALIDATION, EXTERNAL
+from sklearn_pspd.statistics.calibration import NOT_ESTIMABLE
 
 OTHER_METRICS = (("AUPRC", "average_precision"), ("accuracy", "accuracy"), ("Brier score", "brier"))
 CLASS_HEADINGS = {"precision": "precision", "recall": "recall", "f1": "F1"}
@@ -192,10 +193,29 @@ def _test_cells(test):
 def _calibration_lines(table):
     rows = []
     for (model, evaluation), part in table.groupby(["model", "evaluation"], sort=False):
-        texts = {row["metric"]: _with_interval(row) for row in part.to_dict("records")}
-        rows.append({"": model, "evaluation": evaluation, "slope": texts["slope"], "intercept": texts["intercept"]})
-    heading = "Calibration: ideal are slope 1 and intercept 0; with a slope below 1, predictions are too extreme"
-    return [heading, plain_text(pd.DataFrame(rows))]
+        cells = {row["metric"]: row for row in part.to_dict("records")}
+        levels = cells.get("fold_level_sd")
+        rows.append(
+            {
+                "": model,
+                "evaluation": evaluation,
+                "slope": _slope(cells["slope"]),
+                "intercept": _with_interval(cells["intercept"]),
+                "SD of levels": "" if levels is None else _number(levels["value"]),
+            }
+        )
+    return [
+        "Calibration: ideal are slope 1 and intercept 0; with a slope below 1, predictions are too extreme. Slopes of",
+        "a cross-validation are estimated within folds; beside them is the SD of the folds' levels (mean log odds).",
+        plain_text(pd.DataFrame(rows)),
+    ]
+
+
+def _slope(row):
+    """Return the slope with its interval, or only the interval where so few patients do not identify the slope."""
+    if NOT_ESTIMABLE not in row["method"]:
+        return _with_interval(row)
+    return f"{NOT_ESTIMABLE} ({_number(row['low'])} to {_number(row['high'])})"
 
 
 def _benefit_lines(table):
@@ -212,21 +232,27 @@ def _benefit_lines(table):
 
 def _threshold_lines(table):
     rows = []
-    for row in table[table["evaluation"] == table["evaluation"].iloc[-1]].to_dict("records"):
+    shown = table[table["evaluation"] == table["evaluation"].iloc[-1]]
+    for row in shown.to_dict("records"):
         limits = "" if math.isnan(row["low"]) else f" ({row['low']:.2f} to {row['high']:.2f})"
         rows.append(
             {
                 "": row["model"],
-                "rule": row["rule"].replace("_", " "),
-                "learned from": "these patients: optimistic" if row["is_optimistic"] else "out-of-fold scores",
+                "rule": row["rule"].replace("_", " ") + (" (optimistic)" if row["is_optimistic"] else ""),
                 "threshold": f"{row['threshold']:.2f}{limits}",
+                "at folds' levels": _range(row["lowest_fold"], row["highest_fold"]),
                 **{name: _interval_of(row, name) for name in ("sensitivity", "specificity")},
             }
         )
     is_external = (table["evaluation"] == EXTERNAL).any()
     where = "the held-out site" if is_external else "the patients from whom they were learned"
-    heading = f"Thresholds with bootstrap limits, applied to {where}; sensitivity is for PsPD"
-    return [heading, plain_text(pd.DataFrame(rows))]
+    heading = f"Thresholds learned from out-of-fold scores, with bootstrap limits, applied to {where}"
+    remarks = [f"{row.model}, {row.rule.replace('_', ' ')}: {row.remark}" for row in shown.itertuples() if row.remark]
+    return [heading, plain_text(pd.DataFrame(rows)), *remarks]
+
+
+def _range(low, high):
+    return "" if math.isnan(low) else f"{low:.2f} to {high:.2f}"
 
 
 def _tuning_lines(tuned):

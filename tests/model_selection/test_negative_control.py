@@ -148,7 +148,7 @@ def test_refusals():
     X, y = make_patients(20, np.random.RandomState(6))
     with pytest.raises(ValueError, match="permute must be one of label, image, clinical, pairing; got 'labels'"):
         negative_control(FAST, X, y, permute="labels")
-    with pytest.raises(ValueError, match="X has none of the columns age_years"):
+    with pytest.raises(ValueError, match="X has no clinical columns, for example age_years"):
         negative_control(FAST, X[["image"]], y, permute="pairing")
     with pytest.raises(ValueError, match="n_permutations must be a whole number of at least 1; got 0"):
         negative_control(FAST, X, y, n_permutations=0)

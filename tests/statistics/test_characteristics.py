@@ -301,7 +301,7 @@ def test_all_problems_are_listed_at_once(cohort):
         "patient A05: column sex holds 'Male'; it takes 'female', 'male'",
         "patient A07: column interval_days holds inf, which is not finite",
         "patient A09: column outcome is empty, so the patient belongs to no group",
-        "patient A11: column dose_gy holds 6000, outside 1 to 100 gy",
+        "patient A11: column dose_gy holds 6000, outside 1 to 100 Gy",
         "patient A01: column volume holds 'n/a', which is not a number",
     ):
         assert line in message
