@@ -106,9 +106,14 @@ def _add_study_options(add):
     add("--variant", choices=("paper", "released"), help="published parameters: as printed, or of the released script")
     add("--folds", dest="cv", type=_at_least(2), metavar="N", help="folds of the cross-validation (10; synthetic 5)")
     add("--repeats", dest="n_repeats", type=_at_least(1), default=1, metavar="N", help="repeats of the folds (1)")
-    add("--epochs", type=_at_least(1), metavar="N", help="passes over the training patients (of the recipe)")
+    add(
+        "--epochs",
+        type=_at_least(1),
+        metavar="N",
+        help="passes over the training data (of the recipe; synthetic 20)",
+    )
     add("--slices", dest="n_slices", type=_odd, default=9, metavar="N", help="axial slices per patient, odd (9)")
-    add("--size-px", type=_at_least(8), metavar="N", help="rows and columns of a slice (256; synthetic 48)")
+    add("--size-px", type=_at_least(8), metavar="N", help="rows and columns of a slice (256; synthetic 32)")
     filters = "filters of the convolution blocks (of the recipe)"
     add("--filters", type=_at_least(1), nargs="+", metavar="N", help=filters)
     add("--tune", action="store_true", help="tune the networks as in the paper, inside each training fold (hours)")

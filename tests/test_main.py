@@ -16,7 +16,7 @@ import sklearn_pspd
 from sklearn_pspd import __main__ as command
 from sklearn_pspd import make_cohort
 
-QUICK = ["--folds", "2", "--epochs", "1", "--size-px", "8", "--filters", "2", "--slices", "3"]
+QUICK = ["--folds", "2", "--epochs", "1", "--size-px", "8", "--filters", "2", "--slices", "3", "--members", "2"]
 
 
 def run(*arguments, cwd):
@@ -37,7 +37,7 @@ def test_no_argument_study(study):
     assert result.stdout.startswith(title)
     assert result.stdout.count(title) == 2
     headings = (
-        "Leakage checks: none found",
+        "Leakage checks: ",
         "Training patients by outcome",
         "All patients by site",
         "Sample size, for an AUC of 0.75",
@@ -45,19 +45,21 @@ def test_no_argument_study(study):
         "External: held-out site",
         "Calibration: ideal are slope 1 and intercept 0",
         "Net benefit",
-        "Thresholds with bootstrap limits, applied to the held-out site",
+        "Thresholds learned from out-of-fold scores, with bootstrap limits, applied to the held-out site",
         "Negative control: the same protocol and folds on permuted outcomes, one permutation",
         "One permutation shows that the protocol runs, not that it is free of leakage;",
     )
     places = [result.stdout.index(heading) for heading in headings]
     assert places == sorted(places)
     frame = pd.read_csv(folder / "pspd-study" / "comparison.csv")
-    assert set(frame["model"]) == {"MRI + clinical", "MRI alone", "clinical alone"}
+    networks = ["MRI + clinical", "MRI alone", "MRI + clinical, published"]
+    assert frame["model"].unique().tolist() == [*networks, "clinical alone", "clinical ridge", "prevalence"]
+    assert set(frame.loc[frame["metric"] == "auc_single_network", "model"]) == set(networks)
     assert set(frame["evaluation"]) == {"cross-validation", "external"}
     for name in ("comparison", "fold_curves", "confusion_matrices", "calibration", "thresholds", "negative_control"):
         assert (folder / "pspd-study" / f"{name}.png").stat().st_size > 10_000
     controls = pd.read_csv(folder / "pspd-study" / "negative_control.csv")
-    assert controls["n_permutations"].tolist() == [1, 1, 1]
+    assert controls[["name", "n_permutations"]].to_numpy().tolist() == [["clinical alone", 1]] * 2
     characteristics = (folder / "pspd-study" / "characteristics.txt").read_text()
     assert characteristics.startswith(title)
     assert "All patients by site" in characteristics
@@ -77,7 +79,7 @@ def test_the_terminal_shows_our_lines_only(study):
     assert lines[0] == "writing a synthetic cohort of 24 patients"
     assert lines[1] == "reading 24 images"
     assert all(line.startswith("[") for line in lines[2:]), lines
-    assert lines[10].startswith("[9/9]")
+    assert lines[19].startswith("[18/18]")
     assert lines[-1].endswith("negative control, clinical alone: permutation 1 of 1")
 
 
@@ -94,6 +96,31 @@ def test_own_cohort_as_dicom(tmp_path):
     checked = run("check", "own/cohort.csv", cwd=tmp_path)
     assert checked.returncode == 0, checked.stderr
     assert checked.stdout.strip() == result.stdout.split("\n\nCross-validation")[0].strip()
+
+
+def test_ordinary_cohorts_run(tmp_path, monkeypatch, capsys):
+    """Everybody had 60 Gy in 30 fractions, three ages are missing, KPS was recorded; and a table without doses."""
+    monkeypatch.chdir(tmp_path)
+    cohort = make_cohort("own", 30, matrix_px=(128,), n_native_slices=10, random_state=1)
+    ordinary = cohort.assign(dose_gy=60.0, n_fractions=30, kps=[60, 70, 80, 90, 100] * 6)
+    ordinary["age_years"] = ordinary["age_years"].astype(float).where(ordinary.index % 10 != 3)
+    ordinary.to_csv("ordinary.csv", index=False, sep=";")
+    quick = [*QUICK, "--members", "1"]
+    assert command.main(["ordinary.csv", *quick]) == 2
+    assert "age_years" in capsys.readouterr().err
+    clinical = ["age_years", "sex", "mgmt", "dose_gy", "n_fractions", "interval_days", "kps:0..100:percent"]
+    assert command.main(["ordinary.csv", *quick, "--missing", "median", "--clinical", *clinical]) == 0
+    text = capsys.readouterr().out
+    assert "Clinical columns of the paper that are not used: idh (not chosen)" in text
+    assert "age_years in " in text.split("Missing numbers of training patients")[1].splitlines()[0]
+    assert "kps" in text.split("Training patients by outcome")[1].split("Sample size")[0]
+    counts = pd.read_csv("pspd-study/missing_values.csv").groupby("column")["missing"].sum()
+    assert 0 < counts["age_years"] <= 3
+
+    cohort.drop(columns=["dose_gy", "n_fractions"]).to_csv("undosed.csv", index=False)
+    assert command.main(["undosed.csv", *quick, "--out", "undosed"]) == 0
+    text = capsys.readouterr().out
+    assert "not used: dose_gy (not in the table), n_fractions (not in the table)" in text
 
 
 @pytest.mark.parametrize("variant", ["paper", "released"])
@@ -135,7 +162,7 @@ def test_a_call_leaves_the_process_as_it_was(tmp_path, monkeypatch, capsys):
     # What follows the figures counts the uses of the held-out patients, of which this is one more.
     figures = [re.split("These external patients|A patient is classified", text)[0] for text in (first, again)]
     assert figures[0] == figures[1]
-    assert "Thresholds with bootstrap limits" in figures[0]
+    assert "Thresholds learned from out-of-fold scores" in figures[0]
     assert command.main(["absent.csv"]) == 2
     assert state() == before
 
@@ -155,7 +182,7 @@ def test_tuning_and_a_second_use(tmp_path, monkeypatch, capsys):
         assert command.main(["own/cohort.csv", *QUICK, "--epochs", "2", "--out", "elsewhere"]) == 0
     second = capsys.readouterr().out
     assert "These external patients were scored" not in first.out
-    assert "These external patients were scored 2 times, with 5 models or settings." in second
+    assert "These external patients were scored 2 times, with 8 models or settings." in second
     assert first.out.index("Tuning on all training patients") < first.out.index("Cross-validation: 2 folds")
     assert "lstm_units: 2 0." in first.out
     assert "Tuning inside each training fold" in first.out
@@ -167,7 +194,7 @@ def test_tuning_and_a_second_use(tmp_path, monkeypatch, capsys):
     folds = pd.read_csv("tuned/tuned_folds.csv")
     assert folds.groupby("model").size().to_dict() == {"MRI + clinical": 3, "MRI alone": 3}
     assert len(Path("own/cohort.external_uses.jsonl").read_text().splitlines()) == 2
-    assert len(pd.read_csv("elsewhere/external_uses.csv")) == 6
+    assert len(pd.read_csv("elsewhere/external_uses.csv")) == 11
 
 
 @pytest.mark.parametrize(
@@ -175,7 +202,7 @@ def test_tuning_and_a_second_use(tmp_path, monkeypatch, capsys):
     [
         (["absent.csv"], "error: cohort table absent.csv: no such file"),
         (["check", "absent.csv"], "error: cohort table absent.csv: no such file"),
-        (["bad.csv"], "error: the cohort table has 10 problems:"),
+        (["bad.csv"], "error: the cohort table bad.csv, read as UTF-8 with commas, has 3 problems"),
         (["--slices", "4"], "4 is even"),
         (["--folds", "1"], "1 is below 2"),
         (["--folds", "x"], "invalid number value: 'x'"),
@@ -247,6 +274,11 @@ def test_help_and_version(tmp_path):
         "--jobs",
         "--out",
         "--variant",
+        "--recipe",
+        "--members",
+        "--clinical",
+        "--missing",
+        "--sep",
     ):
         assert option in result.stdout
     overview = run("--help", cwd=tmp_path).stdout

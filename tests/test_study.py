@@ -140,7 +140,7 @@ def test_report_and_files(written):
     assert result.report(cohort=False) == text[len(study.describe()) + 1 :]
     names = {path.name for path in folder.iterdir()}
     tables = {"comparison", "tests", "scores", "calibration", "calibration_curves", "decision_curves", "thresholds"}
-    tables |= {"external_uses", "leakage", "sample_size", "negative_control"}
+    tables |= {"external_uses", "leakage", "missing_values", "negative_control", "sample_size", "single_features"}
     figures = {"comparison", "fold_curves", "confusion_matrices", "calibration", "decision_curves", "thresholds"}
     figures |= {"negative_control"}
     texts = {"report", "comparison", "characteristics", "negative_control"}
@@ -195,7 +195,7 @@ def test_an_unreadable_image_stops_the_study_before_any_training(cohort, tmp_pat
         path.write_bytes(Path(cohort["image"].iloc[row]).read_bytes()[:1000])
         broken.loc[broken.index[row], "image"] = str(path)
     models = {"witness": Witness(), "MRI alone": make_image_pipeline(n_slices=3, size_px=8)}
-    with pytest.raises(ValueError, match=r"images of 2 of 30 patients cannot be loaded"):
+    with pytest.raises(ValueError, match="2 of 30 patients have images that cannot be read"):
         Study(broken, models, cv=2).run()
     assert Witness.fitted_on == []
 
@@ -219,7 +219,7 @@ def test_tuning_goes_round_the_networks_only(cohort, tmp_path):
         assert kinds == {
             "MRI + clinical": "SequentialSearchCV",
             "MRI alone": "SequentialSearchCV",
-            "clinical alone": "Pipeline",
+            "clinical alone": "CohortPipeline",
         }
         assert prepared["MRI alone"].max_epochs == 4
 

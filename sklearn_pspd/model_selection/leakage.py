@@ -232,7 +232,10 @@ def _pixel_hashes(X, loader):
     hashes = Parallel(n_jobs=loader.n_jobs)(delayed(_pixel_hash)(X.iloc[[row]], single) for row in range(len(X)))
     failed = [row for row, found in enumerate(hashes) if found is None]
     if failed:
-        single.fit_transform(X.iloc[failed])
+        try:
+            single.fit_transform(X.iloc[failed])
+        except InputError as error:
+            raise InputError(f"{len(failed)} of {len(X)} patients have images that cannot be read. {error}") from error
     return pd.Series(hashes, index=X.index)
 
 

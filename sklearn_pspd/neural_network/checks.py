@@ -31,7 +31,8 @@ def check_classes(y, classes, estimator_name):
         )
     if len(classes) < 2:
         raise InputError(
-            f"{estimator_name} needs two classes; y (rows with a weight above zero) has one class: {classes.tolist()}"
+            f"{estimator_name} needs two classes; y (rows with a sample_weight above zero) has one class: "
+            f"{classes.tolist()}"
         )
 
 

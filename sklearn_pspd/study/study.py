@@ -77,7 +77,8 @@ class Study:
         How often the cross-validation is repeated with other folds, if `cv` is a number.
     tune : bool, default=False
         Whether the networks are tuned as in the paper, inside each training fold, by
-        :class:`~sklearn_pspd.model_selection.SequentialSearchCV`.
+        :class:`~sklearn_pspd.model_selection.SequentialSearchCV`. Their learning rate must be constant; without
+        `models`, the networks are then the published ones only.
     n_permutations : int, default=0
         Permutations of the negative control for each model; 0 leaves it out.
     controlled : sequence of str, default=None
@@ -448,6 +449,7 @@ class Study:
             if models is None:
                 memory = Memory(stack.enter_context(tempfile.TemporaryDirectory(prefix="sklearn_pspd-")), verbose=0)
                 models = study_models(
+                    recipe="published" if self.tune else "both",
                     clinical=self.clinical,
                     missing=self.missing,
                     memory=memory,
@@ -460,6 +462,11 @@ class Study:
         last_step = model.steps[-1][1] if hasattr(model, "steps") else model
         if not (self.tune and hasattr(last_step, "partial_fit") and "epochs" in last_step.get_params()):
             return model
+        if getattr(last_step, "schedule", "constant") != "constant":
+            raise InputError(
+                f"tune=True chooses the number of epochs of a network with a constant learning rate; this one has "
+                f"schedule={last_step.schedule!r}: tune the published networks"
+            )
         return SequentialSearchCV(
             model,
             max_epochs=2 * last_step.epochs,

@@ -27,6 +27,7 @@ from sklearn.utils import check_random_state
 
 from sklearn_pspd import CNNLSTMClassifier, SequentialSearchCV, negative_control, nested_cross_validate
 from sklearn_pspd.exceptions import InputError
+from sklearn_pspd.model_selection.fits import seeded_clone
 from sklearn_pspd.model_selection.parallel import Tasks, report_progress
 from sklearn_pspd.model_selection.search import PAPER_SEQUENCE, _loss_trace
 from sklearn_pspd.plotting import SequentialSearchDisplay
@@ -189,7 +190,10 @@ def test_a_seed_gives_the_folds_and_the_loss_traces(signed):
     folds = StratifiedKFold(3, shuffle=True, random_state=fold_seed)
     np.testing.assert_array_equal(search.scores_["score"], cross_val_score(tuned, X, y, scoring="roc_auc", cv=folds))
     splits = StratifiedShuffleSplit(2, test_size=0.2, random_state=trace_seed).split(X, y)
-    traces = [_loss_trace(pipeline, X, y, *split, max_epochs=2) for split in splits]
+    traces = [
+        _loss_trace(seeded_clone(pipeline, repeat), X, y, *split, max_epochs=2)
+        for repeat, split in enumerate(splits, start=1)
+    ]
     assert search.losses_.drop(columns="repeat").to_dict("records") == traces[0] + traces[1]
     assert search.losses_["repeat"].tolist() == [1, 1, 2, 2]
 
