@@ -702,8 +702,11 @@ def _features_of(pipeline):
 
 
 def _stack_settings(features):
-    """Return the parameters of a network that the steps of the image branch determine."""
-    mri = {name: branch for name, branch, _ in features.transformers}.get("mri")
+    """Return the parameters of a network that the steps of the image branch, or its absence, determine."""
+    branches = {name: branch for name, branch, _ in features.transformers}
+    if "mri" not in branches:
+        return {"stack_shape": None}
+    mri = branches["mri"]
     steps = [step for _, step in getattr(mri, "steps", [])]
     load = next((step for step in steps if isinstance(step, SliceStackLoader)), None)
     fov = next((step for step in steps if isinstance(step, FOVNormalizer)), None)
@@ -715,7 +718,7 @@ def _stack_settings(features):
 def _check_branches(features):
     """Refuse features that a network would mistake: it takes the first columns for pixels, the others for clinical."""
     names = [name for name, _, _ in features.transformers]
-    if names not in (["mri"], ["mri", "clinical"]):
+    if names not in (["mri"], ["mri", "clinical"], ["clinical"]):
         raise InputError(
             f"features has the branches {', '.join(map(repr, names))}: the network takes the columns of 'mri', which "
             "comes first, for pixels and those of 'clinical' for clinical columns; leave out other branches"

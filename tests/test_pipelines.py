@@ -564,3 +564,10 @@ def test_real_scans_through_a_fitted_fusion_pipeline(shared_data, tiny_network):
     np.testing.assert_allclose(pixels.mean(axis=(2, 3)), 0, atol=1e-4)
     # The head stands in the middle of the field of view, brighter than the air in its corners.
     assert (pixels[:, :, 12:20, 12:20].mean(axis=(1, 2, 3)) > pixels[:, :, :3, :3].mean(axis=(1, 2, 3))).all()
+
+
+def test_a_network_of_the_clinical_columns_alone_has_no_pixels():
+    model = make_clinical_pipeline(CNNLSTMClassifier(epochs=2, random_state=0))
+    assert model["classifier"].stack_shape is None
+    with pytest.raises(InputError, match="contradicts the features, which give None"):
+        model.set_params(classifier__stack_shape=(9, 8, 8))

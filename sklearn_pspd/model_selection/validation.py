@@ -171,7 +171,10 @@ def _check_ids(X, name):
     if ids.isna().any():
         raise InputError(f"{name} has {int(ids.isna().sum())} row(s) without a patient_id; give each patient one")
     if repeated := sorted(set(ids[ids.duplicated()])):
-        raise InputError(f"{name} has patients in more than one row: {', '.join(repeated)}")
+        raise InputError(
+            f"{name} has patients in more than one row: {', '.join(repeated)}; give each patient one row, for example "
+            "that of the first lesion"
+        )
 
 
 def _patient_ids(X):

@@ -6,7 +6,9 @@ from sklearn_pspd.formatting import plain_text
 LIMITS = ("too few patients to tell",)
 
 
-def cohort_text(findings, characteristics, sample_size, *, features=None, absent=None, missing=None, title=None):
+def cohort_text(
+    findings, characteristics, sample_size, *, features=None, absent=None, constant=None, missing=None, title=None
+):
     """Describe a cohort before any model is trained.
 
     Parameters
@@ -21,6 +23,8 @@ def cohort_text(findings, characteristics, sample_size, *, features=None, absent
         What :func:`~sklearn_pspd.model_selection.single_feature_aucs` returned.
     absent : dict of str to str, default=None
         Clinical columns of the paper that are not used, and why; see :func:`~sklearn_pspd.cohort.absent_columns`.
+    constant : dict of str to object, default=None
+        Clinical columns that have one value in all training patients, and this value.
     missing : DataFrame, default=None
         What :func:`~sklearn_pspd.cohort.missing_counts` returned.
     title : str, default=None
@@ -48,6 +52,11 @@ def cohort_text(findings, characteristics, sample_size, *, features=None, absent
         )
     if absent:
         lines.append("Clinical columns of the paper that are not used: " + _listed(absent))
+    if constant:
+        lines.append(
+            "Clinical columns with one value in all training patients, from which nothing can be learned: "
+            + _listed(constant)
+        )
     if missing is not None and missing["missing"].any():
         shown = missing.groupby("column", sort=False)[["missing", "unknown"]].sum().query("missing > 0")
         counts = [f"{column} in {row.missing} patients" for column, row in shown.iterrows()]

@@ -32,6 +32,7 @@ def report_text(result, *, cohort=True):
         absent, missing = result.missing_values
         tables = result.findings, result.characteristics, result.sample_size
         details = {"features": result.feature_aucs, "absent": absent, "missing": missing}
+        details["constant"] = result.constant_columns
         blocks.append(cohort_text(*tables, **details, title=result.title))
     blocks += [search_text(search, name=name) for name, search in result.tuning.items()]
     blocks.append(comparison_text(result.comparison, title=result.title, tables=result.tables))

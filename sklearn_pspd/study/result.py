@@ -29,6 +29,8 @@ class StudyResult:
         AUC of each clinical column by itself, among the training patients.
     missing_values : tuple of dict and DataFrame
         Absent columns and missing values; see :meth:`Study.missing_values`.
+    constant_columns : dict of str to object
+        Clinical columns that have one value in all training patients, and this value.
     settings : dict of str to object
         Site that was held out, folds, seed, unfitted models and the versions of the packages.
     controls : dict of str to NegativeControl
@@ -44,6 +46,7 @@ class StudyResult:
     sample_size: pd.DataFrame = field(repr=False)
     feature_aucs: pd.DataFrame = field(repr=False)
     missing_values: tuple = field(repr=False)
+    constant_columns: dict = field(repr=False)
     settings: dict = field(repr=False)
     controls: dict[str, NegativeControl] = field(default_factory=dict, repr=False)
     title: str | None = None

@@ -270,6 +270,7 @@ class Study:
             self.sample_size(),
             features=self._feature_aucs,
             absent=absent,
+            constant=self._constant_columns,
             missing=missing,
             title=self.title,
         )
@@ -311,6 +312,7 @@ class Study:
             "sample_size": self.sample_size(),
             "feature_aucs": self._feature_aucs,
             "missing_values": self.missing_values(),
+            "constant_columns": self._constant_columns,
         }
         with self._prepared_models() as models:
             comparison = self._compare(models, on_progress)
@@ -417,6 +419,12 @@ class Study:
     @property
     def _clinical_names(self):
         return [column.name for column in clinical_columns(self.clinical, self.cohort)]
+
+    @property
+    def _constant_columns(self):
+        """Return the clinical columns that have one value in all training patients, and this value."""
+        values = {name: self.X[name].dropna().unique() for name in self._clinical_names}
+        return {name: found[0] for name, found in values.items() if len(found) == 1}
 
     @cached_property
     def _feature_aucs(self):
