@@ -16,6 +16,8 @@ SCALERS = [
     ClinicalMinMaxScaler(),
     ClinicalMinMaxScaler(unknown="mean", clip=False),
     ClinicalMinMaxScaler(unknown="indicator"),
+    ClinicalMinMaxScaler(missing="indicator"),
+    ClinicalMinMaxScaler(clip=False, missing="median"),
 ]
 
 

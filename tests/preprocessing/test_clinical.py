@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.exceptions import NotFittedError
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_pspd.cohort import CLINICAL_CODES, CLINICAL_COLUMNS, ClinicalColumn
 from sklearn_pspd.cohort.columns import MAY_BE_UNKNOWN, UNKNOWN
@@ -354,11 +353,6 @@ def test_missing_numbers_of_an_array():
     assert scaler.get_feature_names_out().tolist() == ["x0", "x1", "x0_missing", "x1_missing"]
     with pytest.raises(ValueError, match="infinity"):
         scaler.transform(np.array([[np.inf, 1]]))
-
-
-@parametrize_with_checks([ClinicalMinMaxScaler(missing="indicator")])
-def test_checks_of_scikit_learn(estimator, check):
-    check(estimator)
 
 
 # Declared columns
