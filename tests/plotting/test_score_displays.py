@@ -109,7 +109,9 @@ def test_predictions_are_drawn_as_a_comparison(display_class, cross_validated):
     columns = {name: cross_validated[name].to_numpy() for name in ("fold", "threshold")}
     y_true, y_score = cross_validated["y_true"], cross_validated["y_score"]
     display = display_class.from_predictions(y_true, y_score, **columns, name="strong", title="made up")
-    expected = display_class.from_comparison(ModelComparison(cross_validated), title="made up")
+    # Patients are resampled in the order of their ids, which here is that of the rows.
+    numbered = cross_validated.assign(patient_id=np.arange(len(cross_validated)))
+    expected = display_class.from_comparison(ModelComparison(numbered), title="made up")
     pd.testing.assert_frame_equal(display.frame(), expected.frame())
     assert drawn(display.axes_) == drawn(expected.axes_)
     assert display.figure_.get_suptitle() == "made up"
