@@ -71,8 +71,8 @@ print(comparison_text(comparison, title="Synthetic cohort: these figures say not
 # %%
 # Curves of each fold
 # -------------------
-# The paper's figure 3 has one curve per fold; the ROC curves above are their means. A fold with some seven PsPD patients
-# says little by itself.
+# The paper's figure 3 has one curve per fold; the ROC curves above are their means. A fold with some seven PsPD
+# patients says little by itself.
 
 from sklearn_pspd.plotting import ConfusionMatrixDisplay, FoldCurvesDisplay
 

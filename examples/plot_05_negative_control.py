@@ -45,9 +45,9 @@ controls = {
 # %%
 # Images and clinical features
 # ----------------------------
-# The network takes longer, so we use six permutations: too few for a p-value, which needs at least 19, but enough to see
-# where the scores lie. In addition to the outcomes we permute the images alone and, in another control, the clinical values alone. The remaining score is due to
-# the other input.
+# The network takes longer, so we use six permutations: too few for a p-value, which needs at least 19, but enough to
+# see where the scores lie. In addition to the outcomes we permute the images alone and, in another control, the
+# clinical values alone. The remaining score is due to the other input.
 network = CNNLSTMClassifier(
     filters=(4, 8), pooling="average", optimizer="adam", learning_rate=0.005, epochs=8, random_state=0
 )
