@@ -15,7 +15,7 @@ from sklearn_pspd.statistics import (
 )
 
 from .folds import CROSS_VALIDATION
-from .score_summaries import folds_of, of_model, replicate_scores
+from .score_summaries import fold_sizes, folds_of, of_model, replicate_scores
 
 TEST_COLUMNS = [
     "evaluation",
@@ -96,9 +96,8 @@ def _members(scores):
 
 
 def _test_of_fold_accuracies(a, b, level):
-    n_folds = a.groupby("repeat")["fold"].nunique().max()
-    n_patients = a["patient_id"].nunique()
-    sizes = {"n_train": n_patients * (1 - 1 / n_folds), "n_test": n_patients / n_folds}
+    _, n_train, n_test = fold_sizes(a)
+    sizes = {"n_train": n_train, "n_test": n_test}
     return corrected_resampled_ttest(_fold_accuracies(a), _fold_accuracies(b), bounds=(-1, 1), **sizes, **level)
 
 

@@ -54,12 +54,18 @@ def replicate_scores(scores):
 
 def variance_factor(scores):
     """Return the factor by which shared training patients increase the variance; 1 on an external set."""
-    n_folds = scores.groupby("repeat")["fold"].nunique().max()
+    n_folds, n_train, n_test = fold_sizes(scores)
     if scores["evaluation"].iloc[0] != CROSS_VALIDATION or n_folds == 1:
         return 1.0
+    return shared_training_factor(n_folds, n_train, n_test)
+
+
+def fold_sizes(scores):
+    """Return the number of folds of a repeat, and the mean numbers of training and of test patients of a fold."""
+    n_folds = scores.groupby("repeat")["fold"].nunique().max()
     n_patients = scores["patient_id"].nunique()
     n_test = n_patients / n_folds
-    return shared_training_factor(n_folds, n_patients - n_test, n_test)
+    return n_folds, n_patients - n_test, n_test
 
 
 def coverage(scores, confidence_level):
@@ -124,20 +130,20 @@ def calibration_rows(scores, confidence_level):
     def intercept(part):
         return pd.DataFrame([calibration_intercept(part["y_true"], part["y_score"], **level)._asdict()])
 
-    slope = calibration_slope(scores["y_true"], scores["y_score"], **folds_of(scores), **level)
-    rows = [mean_over_repeats(intercept, scores).assign(metric="intercept"), pd.DataFrame([slope._asdict()])]
-    rows[1]["metric"] = "slope"
+    rows = {
+        "intercept": Estimate(*mean_over_repeats(intercept, scores).iloc[0]),
+        "slope": calibration_slope(scores["y_true"], scores["y_score"], **folds_of(scores), **level),
+    }
     if not is_external:
-        levels = Estimate(fold_level_sd(scores["y_score"], scores["fold"]), np.nan, np.nan, "SD of the folds' levels")
-        rows.append(pd.DataFrame([levels._asdict()]).assign(metric="fold_level_sd"))
-    table = pd.concat(rows, ignore_index=True)
-    return table[["metric", *table.columns.drop("metric")]]
+        sd = fold_level_sd(scores["y_score"], scores["fold"])
+        rows["fold_level_sd"] = Estimate(sd, np.nan, np.nan, "SD of the folds' levels")
+    return pd.DataFrame([{"metric": metric, **estimate._asdict()} for metric, estimate in rows.items()])
 
 
 def replicate_table(scores, confidence_level):
     """Describe how much the AUC depends on the training; see :meth:`ModelComparison.replicates`."""
     single, model = replicate_scores(scores), of_model(scores)
-    found = replicated_auc(model["y_true"].to_numpy(), single, confidence_level=confidence_level, **folds_of(model))
+    found = _replicated(model, single, confidence_level)
     is_pspd = single >= model["threshold"].to_numpy()
     changing = float(np.mean(is_pspd.any(axis=0) & ~is_pspd.all(axis=0)))
     return pd.DataFrame([{**found._asdict(), "changing_class": changing}])
@@ -182,10 +188,15 @@ def _cross_validated(scores, pooled, confidence_level):
 
 def _single_network(scores, confidence_level, *, is_defined):
     """Return the mean AUC of the single networks, if there are replicates."""
-    if replicate_scores(scores) is None or not is_defined:
+    single = replicate_scores(scores)
+    if single is None or not is_defined:
         return {}
-    row = replicate_table(scores, confidence_level).iloc[0]
-    return {"auc_single_network": Estimate(*row[list(Estimate._fields)])}
+    found = _replicated(of_model(scores), single, confidence_level)
+    return {"auc_single_network": Estimate(found.value, found.low, found.high, found.method)}
+
+
+def _replicated(model, single, confidence_level):
+    return replicated_auc(model["y_true"].to_numpy(), single, confidence_level=confidence_level, **folds_of(model))
 
 
 def _row(metric, estimate):

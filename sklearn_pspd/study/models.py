@@ -1,9 +1,8 @@
 """The models of a study: the recommended networks, the published one, and baselines."""
 
 from sklearn_pspd.exceptions import InputError
-from sklearn_pspd.pipelines import make_fusion_pipeline, make_image_pipeline, paper_models
+from sklearn_pspd.pipelines import CLINICAL, FUSION, IMAGE, make_fusion_pipeline, paper_models
 
-FUSION, IMAGE, CLINICAL = "MRI + clinical", "MRI alone", "clinical alone"
 PUBLISHED = "MRI + clinical, published"
 # The forest of the paper is a model of its own; radiomics, components and frozen features are added by the user.
 BASELINES = ("clinical ridge", "prevalence")
@@ -78,17 +77,12 @@ def study_models(
     network = CNNLSTMClassifier(random_state=random_state)
     columns = {"clinical": clinical, "missing": missing}
     images = {"n_slices": n_slices, "size_px": size_px, "fov_mm": fov_mm, "memory": memory, "n_jobs": n_jobs}
-    of_paper = paper_models(network, variant=variant, random_state=random_state, **columns, **images)
-    models = of_paper
+    is_published = variant is not None or recipe == "published"
+    trained_by = {"variant": variant, "recipe": "published" if is_published else "small_cohort"}
+    models = paper_models(network, random_state=random_state, **trained_by, **columns, **images)
     if variant is None:
-        chosen = "published" if recipe == "published" else "small_cohort"
-        models = {
-            FUSION: make_fusion_pipeline(network, recipe=chosen, **columns, **images),
-            IMAGE: make_image_pipeline(network, recipe=chosen, **images),
-        }
-        if recipe == "both":
-            models[PUBLISHED] = of_paper[FUSION]
-        models[CLINICAL] = of_paper[CLINICAL]
+        published = {PUBLISHED: make_fusion_pipeline(network, **columns, **images)} if recipe == "both" else {}
+        models = {FUSION: models[FUSION], IMAGE: models[IMAGE], **published, CLINICAL: models[CLINICAL]}
         models |= baseline_models(BASELINES, random_state=random_state, n_jobs=n_jobs, **columns)
     for model in models.values():
         if "classifier__n_members" in model.get_params():
