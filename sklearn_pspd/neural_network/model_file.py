@@ -1,11 +1,9 @@
 """File format of fitted networks, which executes no code when it is read."""
 
-import contextlib
 import hashlib
 import importlib.metadata
 import io
 import json
-import os
 import tempfile
 import warnings
 import zipfile
@@ -16,6 +14,7 @@ import h5py
 import numpy as np
 
 from sklearn_pspd.exceptions import InputError
+from sklearn_pspd.file_writing import replaced_when_whole
 
 from .architecture import build_cnn_lstm
 from .devices import TURNS
@@ -123,35 +122,6 @@ def read_classifier(path, *, known_parameters, known_learned):
             f"{path}: not a file of CNNLSTMClassifier.save, or damaged, or written by another version of sklearn_pspd "
             f"({type(error).__name__}: {error})"
         ) from error
-
-
-@contextlib.contextmanager
-def replaced_when_whole(path):
-    """Write a file beside `path`, which replaces it when the ``with`` block ends without an error.
-
-    Parameters
-    ----------
-    path : path-like
-        The file to write or to replace.
-
-    Yields
-    ------
-    file object
-        The temporary file, in the same folder, open for writing bytes.
-    """
-    path = Path(path)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp makes the file readable by its owner alone; a file that is replaced keeps its mode.
-        Path(name).chmod(path.stat().st_mode if path.exists() else 0o666 & ~_umask())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _read(path, known_parameters, known_learned):
@@ -289,12 +259,6 @@ def _state_bytes(states):
     arrays = {f"{member}_{index}": array for member, state in enumerate(states) for index, array in enumerate(state)}
     np.savez(stored, **arrays)
     return stored.getvalue()
-
-
-def _umask():
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _encode(value, name):
