@@ -70,6 +70,7 @@ def test_no_argument_study(study):
     text = result.stdout
     for metric in ("AUPRC", "accuracy", "Brier score", "precision", "recall", "F1", "McNemar, exact", "Holm"):
         assert metric in text.split("External: held-out site")[1]
+    assert re.search(r"The networks were trained in float32 on .* cores.*tensorflow \d", text.replace("\n", " "))
 
 
 def test_the_terminal_shows_our_lines_only(study):

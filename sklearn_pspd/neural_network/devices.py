@@ -2,7 +2,10 @@
 
 import contextlib
 import functools
+import importlib.metadata
 import os
+import platform
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +17,9 @@ from sklearn_pspd.exceptions import InputError
 from .specification import NetworkSpec, training_flops
 
 BFLOAT16_FLOPS = 3e9
+
+# The widest ones come first; kernels are chosen by them.
+VECTOR_INSTRUCTIONS = {"amx_tile": "AMX", "avx512f": "AVX-512", "avx2": "AVX2", "avx": "AVX", "asimd": "NEON"}
 
 # Process that uses networks; a copy of it made by fork inherits locks of threads that it does not have.
 _owner_pid = None
@@ -83,8 +89,37 @@ def has_native_bfloat16() -> bool:
 
         if jax.default_backend() != "cpu":
             return True
-    processor = Path("/proc/cpuinfo")
-    return processor.exists() and bool({"avx512_bf16", "amx_bf16"} & set(processor.read_text().split()))
+    return bool({"avx512_bf16", "amx_bf16"} & _processor()[1])
+
+
+def describe_device() -> str:
+    """Describe what computes networks in this process: everything that the last digits of their predictions depend on.
+
+    Returns
+    -------
+    str
+        Device, number of cores, vector instructions, backend and, for TensorFlow, whether oneDNN is used.
+
+    Examples
+    --------
+    >>> from sklearn_pspd.neural_network.devices import describe_device
+    >>> describe_device()  # doctest: +ELLIPSIS
+    '... cores...'
+    """
+    backend = keras.backend.backend()
+    details = [f"{backend} {importlib.metadata.version(backend)}"]
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        if gpus := tf.config.list_physical_devices("GPU"):
+            name = tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
+            return ", ".join([f"{len(gpus)} x {name}", *details])
+        details.append(f"oneDNN {'off' if os.environ.get('TF_ENABLE_ONEDNN_OPTS') == '0' else 'on'}")
+        if threads := tf.config.threading.get_intra_op_parallelism_threads():
+            details.append(f"{threads} threads per operation")
+    model, flags = _processor()
+    vectors = next((name for flag, name in VECTOR_INSTRUCTIONS.items() if flag in flags), None)
+    return ", ".join(filter(None, [model, f"{_n_cores()} cores", vectors, *details]))
 
 
 def n_concurrent_members(n_members: int) -> int:
@@ -106,7 +141,19 @@ def n_concurrent_members(n_members: int) -> int:
 
     if tf.config.list_physical_devices("GPU"):
         return 1
-    return min(n_members, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    return min(n_members, _n_cores())
+
+
+def _n_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _processor() -> tuple[str, set[str]]:
+    """Return the name of the processor and its instruction sets, as far as Linux lists them."""
+    listing = Path("/proc/cpuinfo")
+    text = listing.read_text() if listing.exists() else ""
+    fields = dict(re.findall(r"^([^\t:]+?)\s*: (.*)$", text, re.MULTILINE))
+    return fields.get("model name", platform.processor() or platform.machine()), set(fields.get("flags", "").split())
 
 
 class Turns:

@@ -1,6 +1,7 @@
 """The report of a study as plain text."""
 
 import math
+import textwrap
 
 import pandas as pd
 
@@ -38,7 +39,31 @@ def report_text(result, *, cohort=True):
     blocks.append(comparison_text(result.comparison, title=result.title, tables=result.tables))
     if result.controls:
         blocks.append(negative_control_text(result.controls))
+    blocks += [text] if (text := computation_text(result.settings)) else []
     return "\n".join(blocks)
+
+
+def computation_text(settings):
+    """Say by what arithmetic and on what device networks were trained.
+
+    Parameters
+    ----------
+    settings : dict of str to object
+        Settings of a :class:`~sklearn_pspd.study.StudyResult`.
+
+    Returns
+    -------
+    str
+        Two sentences; empty without networks.
+    """
+    if not settings.get("device"):
+        return ""
+    arithmetic = ", ".join(sorted(set(settings["arithmetic"].values())))
+    text = (
+        f"The networks were trained in {arithmetic} on {settings['device']}. The same seed gives the same figures on "
+        "the same processor, number of threads and versions; elsewhere they vary as from seed to seed."
+    )
+    return textwrap.fill(text, 88) + "\n"
 
 
 def search_text(search, *, name=None):

@@ -322,7 +322,7 @@ class Study:
             result = StudyResult(
                 comparison=comparison,
                 tables=comparison.tables(),
-                settings=self._settings(models),
+                settings=self._settings(models) | _computation(comparison.models),
                 title=self.title,
                 **cohort,
             )
@@ -521,6 +521,22 @@ class Study:
             "python": platform.python_version(),
             "packages": installed,
         }
+
+
+def _computation(models):
+    """Return the arithmetic of the fitted networks by model, and the device; nothing of both if there is no network."""
+    arithmetic = {name: found for name, model in models.items() if (found := _last_attribute(model, "precision_"))}
+    if not arithmetic:
+        return {"arithmetic": {}, "device": None}
+    from sklearn_pspd.neural_network.devices import describe_device
+
+    return {"arithmetic": arithmetic, "device": describe_device()}
+
+
+def _last_attribute(model, name):
+    """Return a learned attribute of the last step of a pipeline, also of one that was tuned; None if it has none."""
+    model = getattr(model, "best_estimator_", model)
+    return getattr(model[-1] if hasattr(model, "steps") else model, name, None)
 
 
 def _size_row(name, y):
