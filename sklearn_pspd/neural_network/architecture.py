@@ -32,9 +32,9 @@ def build_cnn_lstm(spec: NetworkSpec) -> keras.Model:
     Returns
     -------
     keras.Model
-        Compiled network with those of the inputs "stack" of shape (n_patients, n_slices, height, width), "clinical" of
-        shape (n_patients, n_clinical) and "weight" of shape (n_patients, 1) that the specification has. Its output is
-        the probability of class 1.
+        Compiled network with those of the inputs "stack" of shape (n_patients, n_images * n_slices, height, width),
+        with all slices of one image after those of another, "clinical" of shape (n_patients, n_clinical) and "weight"
+        of shape (n_patients, 1) that the specification has. Its output is the probability of class 1.
 
     Raises
     ------
@@ -91,7 +91,8 @@ def _build(spec):
     inputs, features = {}, []
     weights = keras.Input((1,), name=WEIGHT_INPUT, dtype=io_dtype) if spec.weighted else None
     if spec.stack_shape is not None:
-        inputs[STACK_INPUT] = keras.Input(spec.stack_shape, name=STACK_INPUT, dtype=io_dtype)
+        n_slices, *matrix = spec.stack_shape
+        inputs[STACK_INPUT] = keras.Input((spec.n_images * n_slices, *matrix), name=STACK_INPUT, dtype=io_dtype)
         features.append(_stack_branch(inputs[STACK_INPUT], weights, spec))
     if spec.n_clinical:
         inputs[CLINICAL_INPUT] = keras.Input((spec.n_clinical,), name=CLINICAL_INPUT, dtype=io_dtype)
@@ -144,7 +145,11 @@ def _stack_branch(stack, weights, spec):
             f"{smallest} x {smallest} px; use larger slices or fewer filters"
         )
     # Convolutions of all slices of all patients at once; a slice has the weight of its patient.
-    maps = keras.ops.reshape(stack, (-1, height, width, 1))
+    if spec.n_images > 1:
+        # The same slice of the images of a patient becomes the channels of one map.
+        images = keras.ops.reshape(stack, (-1, spec.n_images, n_slices, height, width))
+        stack = keras.ops.transpose(images, (0, 2, 3, 4, 1))
+    maps = keras.ops.reshape(stack, (-1, height, width, spec.n_images))
     if weights is not None:
         weights = keras.ops.reshape(keras.ops.repeat(weights, n_slices, axis=0), (-1,))
     for step, n_filters in enumerate(spec.filters, start=1):

@@ -132,13 +132,13 @@ def split_inputs(X, spec):
     Returns
     -------
     dict of str to ndarray
-        "stack" of shape (n_patients, n_slices, height, width), "clinical" of shape (n_patients, n_clinical), or both,
-        as the network has image and clinical branches.
+        "stack" of shape (n_patients, n_images * n_slices, height, width), "clinical" of shape (n_patients, n_clinical),
+        or both, as the network has image and clinical branches.
     """
-    n_pixels = 0 if spec.stack_shape is None else int(np.prod(spec.stack_shape))
+    n_pixels = spec.n_pixels
     inputs = {}
     if spec.stack_shape is not None:
-        inputs[STACK_INPUT] = X[:, :n_pixels].reshape(len(X), *spec.stack_shape)
+        inputs[STACK_INPUT] = X[:, :n_pixels].reshape(len(X), -1, *spec.stack_shape[1:])
     if spec.n_clinical:
         inputs[CLINICAL_INPUT] = X[:, n_pixels:]
     return inputs

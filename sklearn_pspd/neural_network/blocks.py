@@ -30,7 +30,7 @@ def steps_per_block(spec, batch_size):
     """
     if not _can_train_in_blocks(spec):
         return 1
-    n_values = spec.n_clinical + (0 if spec.stack_shape is None else int(np.prod(spec.stack_shape)))
+    n_values = spec.n_pixels + spec.n_clinical
     return max(1, MAX_BLOCK_BYTES // (4 * n_values * batch_size))
 
 

@@ -65,7 +65,10 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     Parameters
     ----------
     stack_shape : tuple of int, default=(9, 256, 256)
-        (n_slices, height, width) of one stack. If None, all columns are clinical.
+        (n_slices, height, width) of the stack of one image. If None, all columns are clinical.
+    n_images : int, default=1
+        Number of images per patient, such as post-contrast T1 and FLAIR. Their pixels follow one another, each image as
+        a stack of `stack_shape`, and are the input channels of the first convolution. One as in [1]_.
     n_clinical : int, default=None
         Number of clinical columns after the pixels. A table of another width is refused, so that the pixels of larger
         stacks cannot be read as clinical columns. If None, all columns after the pixels are clinical. The pipelines set
@@ -228,6 +231,7 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     _parameter_constraints: ClassVar[dict] = {
         "stack_shape": ["array-like", None],
+        "n_images": [Interval(Integral, 1, None, closed="left")],
         "n_clinical": [Interval(Integral, 0, None, closed="left"), None],
         "filters": ["array-like"],
         "kernel_size": [Interval(Integral, 1, None, closed="left")],
@@ -266,6 +270,7 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         self,
         stack_shape=(9, 256, 256),
         *,
+        n_images=1,
         n_clinical=None,
         filters=(64, 128, 256),
         kernel_size=2,
@@ -300,6 +305,7 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         callbacks=None,
     ):
         self.stack_shape = stack_shape
+        self.n_images = n_images
         self.n_clinical = n_clinical
         self.filters = filters
         self.kernel_size = kernel_size
@@ -785,7 +791,7 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     def _spec(self, n_features):
         """Return the specification of the network for X with `n_features` columns."""
         layers = {name: getattr(self, name) for name in SPEC_PARAMETERS}
-        columns = {"stack_shape": self.stack_shape, "n_clinical": self.n_clinical}
+        columns = {name: getattr(self, name) for name in ("stack_shape", "n_images", "n_clinical")}
         check_precision(self.precision)
         if self.precision != "auto":
             return make_spec(n_features, precision=self.precision, **columns, **layers)

@@ -15,6 +15,7 @@ import numpy as np
 
 from sklearn_pspd.exceptions import InputError
 from sklearn_pspd.file_writing import replaced_when_whole
+from sklearn_pspd.preprocessing import StackAugmenter
 
 from .architecture import build_cnn_lstm
 from .devices import TURNS
@@ -274,6 +275,8 @@ def _encode(value, name):
         return {kind: [_encode(item, name) for item in value]}
     if isinstance(value, dict):
         return {"dict": [[_encode(key, name), _encode(item, name)] for key, item in value.items()]}
+    if type(value) is StackAugmenter:
+        return {"augmenter": _encode(value.get_params(), name)}
     raise InputError(f"{name}={value!r} cannot be saved without pickle; set it to a number, text or None")
 
 
@@ -285,6 +288,10 @@ def _decode(value):
         return _decode_array(value)
     if kind == "dict":
         return {_decode(key): _decode(item) for key, item in value["dict"]}
+    if kind == "augmenter":
+        augmenter = StackAugmenter(**_decode(value["augmenter"]))
+        augmenter._validate_params()
+        return augmenter
     items = [_decode(item) for item in value[kind]]
     return tuple(items) if kind == "tuple" else items
 

@@ -1,7 +1,7 @@
 """Specification of a network: its shapes and hyper-parameters, and what follows from them without building it."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral
 
 import numpy as np
@@ -18,7 +18,7 @@ class NetworkSpec:
     Parameters
     ----------
     stack_shape : tuple of int or None
-        (n_slices, height, width) of the slice stack of one patient; None for a network without image branch.
+        (n_slices, height, width) of the slice stack of one image; None for a network without image branch.
     n_clinical : int
         Number of clinical columns; 0 for a network without clinical branch.
     filters : tuple of int
@@ -55,6 +55,8 @@ class NetworkSpec:
         training.
     n_devices : int
         Number of GPUs, or logical CPU devices, over which each batch is divided during training.
+    n_images : int
+        Number of images per patient, whose stacks are the input channels of the first convolution.
     """
 
     stack_shape: tuple[int, int, int] | None
@@ -75,9 +77,16 @@ class NetworkSpec:
     sequence: str = "lstm"
     weighted: bool = False
     n_devices: int = 1
+    n_images: int = 1
+
+    @property
+    def n_pixels(self) -> int:
+        """Number of pixel columns of a patient."""
+        # math.prod does not overflow.
+        return 0 if self.stack_shape is None else self.n_images * math.prod(self.stack_shape)
 
 
-def make_spec(n_features, *, stack_shape, n_clinical=None, precision, **layers) -> NetworkSpec:
+def make_spec(n_features, *, stack_shape, n_images=1, n_clinical=None, precision, **layers) -> NetworkSpec:
     """Specify the network for a table with `n_features` columns: first the pixels, then the clinical columns.
 
     Parameters
@@ -86,6 +95,8 @@ def make_spec(n_features, *, stack_shape, n_clinical=None, precision, **layers) 
         Number of columns of X.
     stack_shape : tuple of int or None
         (n_slices, height, width); None if all columns are clinical.
+    n_images : int, default=1
+        Number of images per patient.
     n_clinical : int, default=None
         Number of clinical columns; None takes all that follow the pixels.
     precision : str
@@ -109,21 +120,21 @@ def make_spec(n_features, *, stack_shape, n_clinical=None, precision, **layers) 
         raise InputError(f"stack_shape must be (n_slices, height, width), three positive numbers; it is {stack_shape}")
     for name in ("filters", "dense_units", "clinical_units"):
         layers[name] = _whole_numbers(layers[name], name)
-    # math.prod does not overflow.
-    n_pixels = 0 if stack_shape is None else math.prod(stack_shape)
-    found = n_features - n_pixels
+    images = {"stack_shape": stack_shape, "n_images": n_images}
+    spec = NetworkSpec(**images, n_clinical=0, precision=precision, **layers)
+    found = n_features - spec.n_pixels
+    shown = f"stack_shape={stack_shape}{f', n_images={n_images}' if n_images > 1 else ''}"
     if found < 0:
         raise InputError(
-            f"stack_shape={stack_shape} requires {n_pixels} pixel columns, followed by clinical columns; "
-            f"X has {n_features} columns"
+            f"{shown} requires {spec.n_pixels} pixel columns, followed by clinical columns; X has {n_features} columns"
         )
     if n_clinical is not None and found != n_clinical:
         raise InputError(
-            f"X has {n_features} columns, but stack_shape={stack_shape} and n_clinical={n_clinical} need "
-            f"{n_pixels} + {n_clinical} = {n_pixels + n_clinical}; set stack_shape to the (n_slices, height, width) of "
-            "the stacks, and n_clinical to the number of clinical columns"
+            f"X has {n_features} columns, but {shown} and n_clinical={n_clinical} need {spec.n_pixels} + {n_clinical} "
+            f"= {spec.n_pixels + n_clinical}; set stack_shape to the (n_slices, height, width) of the stacks, n_images "
+            "to the number of images per patient, and n_clinical to the number of clinical columns"
         )
-    return NetworkSpec(stack_shape=stack_shape, n_clinical=found, precision=precision, **layers)
+    return replace(spec, n_clinical=found)
 
 
 def _whole_numbers(values, name):
@@ -152,7 +163,7 @@ def training_flops(spec: NetworkSpec, batch_size: int) -> float:
     if spec.stack_shape is None:
         return 0.0
     n_slices, height, width = spec.stack_shape
-    forward, channels = 0.0, 1
+    forward, channels = 0.0, spec.n_images
     for n_filters in spec.filters:
         forward += 2.0 * n_slices * height * width * spec.kernel_size**2 * channels * n_filters
         channels, height, width = n_filters, height // 2, width // 2
@@ -175,7 +186,7 @@ def count_weights(spec: NetworkSpec) -> int:
     n_weights, n_fused = 0, 0
     if spec.stack_shape is not None:
         _, height, width = spec.stack_shape
-        channels = 1
+        channels = spec.n_images
         for n_filters in spec.filters:
             normalised = {"before": channels, "after": n_filters, "none": 0}[spec.batch_norm]
             n_weights += 4 * normalised + (spec.kernel_size**2 * channels + 1) * n_filters

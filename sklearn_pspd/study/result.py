@@ -32,8 +32,8 @@ class StudyResult:
     constant_columns : dict of str to object
         Clinical columns that have one value in all training patients, and this value.
     settings : dict of str to object
-        Site that was held out, folds, seed, unfitted models, versions of the packages, ``arithmetic`` of the networks by
-        model and the ``device`` that trained them.
+        Site that was held out, folds, seed, unfitted models, versions of the packages, ``arithmetic`` of the networks
+        by model and the ``device`` that trained them.
     controls : dict of str to NegativeControl
         Negative controls by model; empty if none were asked for.
     title : str or None

@@ -25,7 +25,7 @@ def published_network(reading, stack_shape=(9, 256, 256), n_clinical=7):
 
 def small_spec(**parameters):
     classifier = CNNLSTMClassifier((3, 8, 9), **{"filters": (2, 4), "lstm_units": 3, **parameters})
-    return classifier._spec(3 * 8 * 9 + 7)
+    return classifier._spec(classifier.n_images * 3 * 8 * 9 + 7)
 
 
 def test_released_network_has_the_published_weights_layer_by_layer():
@@ -147,6 +147,7 @@ def test_the_number_of_weights_is_known_without_building_the_network():
         {},
         {"batch_norm": "after", "pooling": "average", "sequence": "attention"},
         {"batch_norm": "none", "kernel_size": 3, "sequence": "mean", "dense_units": ()},
+        {"n_images": 2},
     ):
         spec = small_spec(**parameters)
         assert build_cnn_lstm(spec).count_params() == count_weights(spec)
@@ -250,3 +251,25 @@ def test_pool_does_not_lend_a_network_that_failed():
     with pytest.raises(KeyboardInterrupt), pool.borrow(small_spec()):
         raise KeyboardInterrupt
     assert len(pool) == 0
+
+
+@pytest.mark.parametrize("channel", [0, 1])
+def test_images_of_a_patient_are_channels_of_the_same_slice(channel):
+    """A network whose kernels ignore one of two images predicts like a network of the other image alone."""
+    rng = np.random.default_rng(channel)
+    one, two = (
+        build_cnn_lstm(small_spec(n_images=n_images, batch_norm="none", precision="float64")) for n_images in (1, 2)
+    )
+    weights = initial_weights(one, 3)
+    first = next(i for i, weight in enumerate(one.weights) if weight.path == "conv_1/kernel")
+    kernels = np.zeros((2, 2, 2, 2))
+    kernels[:, :, [channel]] = weights[first]
+    one.set_weights(weights)
+    two.set_weights([*weights[:first], kernels, *weights[first + 1 :]])
+    stacks, clinical = rng.normal(size=(5, 6, 8, 9)), rng.random((5, 7))
+    images = stacks[:, 3 * channel : 3 * channel + 3]
+    np.testing.assert_allclose(
+        two.predict_on_batch({"stack": stacks, "clinical": clinical}),
+        one.predict_on_batch({"stack": images, "clinical": clinical}),
+        atol=1e-14,
+    )

@@ -13,7 +13,8 @@ from sklearn.exceptions import NotFittedError
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import cross_val_predict
 
-from sklearn_pspd import CNNLSTMClassifier
+from sklearn_pspd import CNNLSTMClassifier, StackAugmenter
+from sklearn_pspd.exceptions import InputError
 
 STACK_SHAPE = (3, 8, 9)
 N_PIXELS = 3 * 8 * 9
@@ -488,3 +489,19 @@ assert sizes[-1] < 1.1 * sizes[1], sizes
     if not sys.platform.startswith("linux"):
         pytest.skip("reads the resident size from /proc")
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_several_images_per_patient(tmp_path):
+    rng = np.random.default_rng(0)
+    y = np.arange(12) % 2
+    X = rng.normal(size=(12, 2 * 3 * 8 * 8 + 7)).astype(np.float32)
+    augment = StackAugmenter(fov_mm=80.0)
+    model = CNNLSTMClassifier(
+        (3, 8, 8), n_images=2, n_clinical=7, filters=(2, 4), lstm_units=4, epochs=2, augment=augment, random_state=0
+    ).fit(X, y)
+    model.save(tmp_path / "model")
+    read = CNNLSTMClassifier.load(tmp_path / "model")
+    np.testing.assert_array_equal(read.predict_proba(X), model.predict_proba(X))
+    assert repr(read.augment) == repr(augment)
+    with pytest.raises(InputError, match=r"n_images=2 requires 384 pixel columns"):
+        model.fit(X[:, 192:], y)
