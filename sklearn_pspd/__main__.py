@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shlex
 import sys
 import tempfile
 import time
@@ -45,7 +46,8 @@ def main(arguments=None):
     return 0
 
 
-def _study(*, out, table, **options):
+def _study(*, out, table, resume, overwrite, share, **options):
+    from .model_selection.kept_fits import UnfinishedError
     from .neural_network.messages import native_messages_to
     from .study import prepare_study
 
@@ -53,10 +55,22 @@ def _study(*, out, table, **options):
     with native_messages_to(out / "tensorflow.log"):
         _say(f"reading {table}" if table else f"writing a synthetic cohort of {options['n_patients']} patients")
         study = prepare_study(table, results=out, **options)
+        # A folder of another study is refused before the images are read.
+        study.open_folder(out, resume=resume, overwrite=overwrite, command=_command())
         _say(f"reading {len(study.cohort)} images")
         print(study.describe())
-        print(study.run(out, on_progress=_progress()).report(cohort=False))
+        try:
+            result = study.run(out, share=share, on_progress=_progress())
+        except UnfinishedError as error:
+            print(f"Share {share[0]} of {share[1]} is complete; {error.n_missing} fits of other shares are missing.")
+            return
+        print(result.report(cohort=False))
     print(f"{study.summary()}. Results are in {out}{os.sep}")
+
+
+def _command():
+    """Return the command line for the record of the study, in which folders are no one's business."""
+    return shlex.join(["pspd", *(Path(word).name if Path(word).is_absolute() else word for word in sys.argv[1:])])
 
 
 def _check(*, table, workspace, **options):  # noqa: ARG001  every command gets a workspace
@@ -97,6 +111,10 @@ def _add_study_options(add):
         help="cohort table (.csv, .xlsx, .ods); without it, a synthetic cohort",
     )
     add("--out", type=Path, default=Path("pspd-study"), metavar="DIR", help="folder of the results (pspd-study)")
+    add("--resume", action="store_true", help="go on with the study in the folder of the results, which must be there")
+    add("--overwrite", action="store_true", help="remove what a study wrote to the folder of the results before")
+    shares = "run the I-th of N shares of the fits, for array jobs; run without it afterwards to collect the results"
+    add("--task", dest="share", type=_share, metavar="I/N", help=shares)
     add("--patients", dest="n_patients", type=_at_least(20), default=78, metavar="N", help="synthetic patients (78)")
     add("--test-site", metavar="SITE", help="site held out as the external set (the one with the fewest patients)")
     recipes = "training of the networks: for small cohorts, as published, or both (both)"
@@ -142,6 +160,13 @@ def _at_least(low):
         return value
 
     return number
+
+
+def _share(text):
+    number, slash, total = text.partition("/")
+    if not (slash and number.isdecimal() and total.isdecimal() and 1 <= int(number) <= int(total)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not I/N with I from 1 to N, for example 1/4")
+    return int(number), int(total)
 
 
 def _odd(text):

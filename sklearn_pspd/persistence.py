@@ -10,7 +10,7 @@ from sklearn_pspd.exceptions import InputError
 __all__ = ["load_pipeline", "save_pipeline"]
 
 # Rooms whose classes a pipeline of this library may hold: those that their `__all__` lists.
-PIPELINE_ROOMS = ("cohort", "loading", "model_selection", "neural_network", "pipelines", "preprocessing")
+PIPELINE_ROOMS = ("baselines", "cohort", "loading", "model_selection", "neural_network", "pipelines", "preprocessing")
 
 # Types of other packages that skops does not trust by itself.
 TRUSTED_OTHERS = (
@@ -18,6 +18,25 @@ TRUSTED_OTHERS = (
     "imblearn.pipeline.Pipeline",
     "imblearn.under_sampling._prototype_selection._random_under_sampler.RandomUnderSampler",
     "numpy.dtype",
+    "sklearn_pspd.baselines._InnerFolds",
+    # What a fitted search holds: splitters, and scorers of metrics, which compute and do nothing else.
+    *(
+        f"sklearn.metrics.{metric}"
+        for metric in (
+            "_classification.accuracy_score",
+            "_classification.balanced_accuracy_score",
+            "_classification.brier_score_loss",
+            "_classification.f1_score",
+            "_classification.log_loss",
+            "_ranking.average_precision_score",
+            "_ranking.roc_auc_score",
+            "_scorer._Scorer",
+        )
+    ),
+    *(
+        f"sklearn.model_selection._split.{splitter}"
+        for splitter in ("KFold", "RepeatedStratifiedKFold", "StratifiedKFold", "StratifiedShuffleSplit")
+    ),
     "sklearn.tree._tree.Tree",
 )
 

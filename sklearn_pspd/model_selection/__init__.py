@@ -1,6 +1,7 @@
 """The protocol: comparison of models, tuning, thresholds and negative controls."""
 
 from .comparison import ModelComparison
+from .kept_fits import KeptFits
 from .leakage import audit_leaks, single_feature_aucs
 from .negative_control import NegativeControl, negative_control
 from .nested import NestedValidation, nested_cross_validate
@@ -18,6 +19,7 @@ from .thresholds import (
 from .validation import compare_models
 
 __all__ = [
+    "KeptFits",
     "LearnedThreshold",
     "ModelComparison",
     "NegativeControl",

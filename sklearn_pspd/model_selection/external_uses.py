@@ -16,10 +16,9 @@ from sklearn_pspd.cohort.columns import CLINICAL_COLUMNS
 from sklearn_pspd.cohort.problems import is_missing, normalise_ids
 from sklearn_pspd.exceptions import InputError
 
-COLUMNS = ["use", "when", "model", "settings", "n_shared", "n_relabelled", "is_new_choice"]
+from .kept_fits import WITHOUT_EFFECT
 
-# Parameters that determine where and how fast a model is trained, but not what it learns.
-_IRRELEVANT = ("memory", "n_jobs", "verbose", "pre_dispatch", "on_progress")
+COLUMNS = ["use", "when", "model", "settings", "n_shared", "n_relabelled", "is_new_choice"]
 
 # Fewer clinical values can be equal by chance in two patients.
 FEWEST_VALUES = 4
@@ -172,7 +171,7 @@ def _training_fingerprints(X, y):
 
 def _settings_of(model, training):
     parameters = model.get_params(deep=True) if hasattr(model, "get_params") else {}
-    relevant = {name: value for name, value in parameters.items() if name.rsplit("__", 1)[-1] not in _IRRELEVANT}
+    relevant = {name: value for name, value in parameters.items() if name.rsplit("__", 1)[-1] not in WITHOUT_EFFECT}
     # Nested estimators enter by their class only, because their parameters have their own entries.
     return _digest(
         [type(model).__name__, *(f"{name}={_as_text(value)}" for name, value in sorted(relevant.items())), *training]

@@ -119,6 +119,7 @@ def negative_control(
     random_state=None,
     n_jobs=None,
     on_progress=None,
+    kept=None,
 ):
     """Permute one part of the data repeatedly, and validate the whole pipeline on each permutation.
 
@@ -162,6 +163,9 @@ def negative_control(
         Number of permutations that run in parallel, in processes.
     on_progress : callable, default=None
         Called after each validation with the number of validations done, the number of all, and a description.
+    kept : KeptFits, default=None
+        Folder of finished fits, with which an interrupted control goes on where it stopped; see
+        :class:`~sklearn_pspd.model_selection.KeptFits`. None keeps nothing.
 
     Returns
     -------
@@ -230,7 +234,7 @@ def negative_control(
         for number, order in orders.items()
     ]
     descriptions = [f"permutation {number} of {n_permutations}" if number else "unpermuted" for number in orders]
-    scores = list(Tasks(len(calls), n_jobs, on_progress).run(_validate, calls, descriptions))
+    scores = list(Tasks(len(calls), n_jobs, on_progress, kept).run(_validate, calls, descriptions))
 
     # NaN is never at least as high as the original score, so it would count as evidence.
     if undefined := [name for name, found in zip(descriptions, scores, strict=True) if not np.isfinite(found).all()]:

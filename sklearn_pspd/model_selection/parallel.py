@@ -5,6 +5,8 @@ from contextvars import ContextVar
 
 from sklearn.utils.parallel import Parallel, delayed
 
+from .kept_fits import UnfinishedError
+
 _listener = ContextVar("listener", default=None)
 
 
@@ -23,6 +25,8 @@ class Tasks:
     on_progress : callable or None
         Called with the number of finished fits, the number of all fits and a description: after each fit with that of
         the fit, and for each step that a fit reports with ``"<description of the fit>: <step>"``.
+    kept : KeptFits, default=None
+        Folder of finished fits: those that it has are not repeated, and the others are added to it.
 
     Examples
     --------
@@ -40,8 +44,8 @@ class Tasks:
     [9, 16]
     """
 
-    def __init__(self, total, n_jobs, on_progress):
-        self.total, self.n_jobs, self.on_progress = total, n_jobs, on_progress
+    def __init__(self, total, n_jobs, on_progress, kept=None):
+        self.total, self.n_jobs, self.on_progress, self.kept = total, n_jobs, on_progress, kept
         self.done = 0
 
     def run(self, function, arguments, descriptions):
@@ -60,17 +64,52 @@ class Tasks:
         ------
         object
             The result of one fit.
+
+        Raises
+        ------
+        UnfinishedError
+            If fits of other shares of the protocol are missing, after those of this share.
         """
         fits = list(zip(arguments, descriptions, strict=True))
-        results = Parallel(n_jobs=self.n_jobs, return_as="generator")(delayed(function)(*call) for call, _ in fits)
-        for _, description in fits:
+        if self.kept is None:
+            yield from self._run([(function, call) for call, _ in fits], [description for _, description in fits])
+        else:
+            yield from self._run_missing(function, fits)
+
+    def _run_missing(self, function, fits):
+        """Yield the results of all fits, of which only those of this share that are not kept yet are run."""
+        keys = [self.kept.key(function, call) for call, _ in fits]
+        found = {number: result for number, key in enumerate(keys) for result in self.kept.read(key)}
+        own = [number for number in range(len(fits)) if number not in found and self.kept.is_own(number)]
+        for number in found:
+            self._report(f"{fits[number][1]} (kept)")
+        results = self._run(
+            [(self.kept.run, (keys[number], function, fits[number][0])) for number in own],
+            [fits[number][1] for number in own],
+        )
+        found |= dict(zip(own, results, strict=True))
+        # Other processes may have finished theirs in the meantime.
+        left = [number for number in range(len(fits)) if number not in found]
+        found |= {number: result for number in left for result in self.kept.read(keys[number])}
+        if len(found) < len(fits):
+            raise UnfinishedError(len(fits) - len(found))
+        yield from (found[number] for number in range(len(fits)))
+
+    def _run(self, calls, descriptions):
+        results = Parallel(n_jobs=self.n_jobs, return_as="generator")(
+            delayed(function)(*call) for function, call in calls
+        )
+        for description in descriptions:
             # Without other processes, this is where the fit runs.
             with self._listening(description):
                 result = next(results)
-            self.done += 1
-            if self.on_progress is not None:
-                self.on_progress(self.done, self.total, description)
+            self._report(description)
             yield result
+
+    def _report(self, description):
+        self.done += 1
+        if self.on_progress is not None:
+            self.on_progress(self.done, self.total, description)
 
     @contextmanager
     def _listening(self, description):

@@ -256,6 +256,18 @@ class SequentialSearchCV(BaseSearchCV):
             tags.classifier_tags.multi_class = False
         return tags
 
+    def __getstate__(self):
+        """Return the attributes with plain lists in place of the table of losses, which files without pickle lack."""
+        state = super().__getstate__()
+        if isinstance(state.get("losses_"), pd.DataFrame):
+            state = {**state, "losses_": state["losses_"].to_dict("list")}
+        return state
+
+    def __setstate__(self, state):
+        if isinstance(state.get("losses_"), dict):
+            state = {**state, "losses_": pd.DataFrame(state["losses_"])}
+        super().__setstate__(state)
+
     def _check_settings(self):
         """Return the values of each step; refuse what cannot be tuned, before anything is fitted."""
         kind = type(self.estimator).__name__

@@ -30,6 +30,7 @@ def compare_models(
     random_state=None,
     n_jobs=None,
     on_progress=None,
+    kept=None,
 ):
     """Validate several models on the same folds, and once on an external set.
 
@@ -70,6 +71,9 @@ def compare_models(
         Fits that run in parallel, in processes.
     on_progress : callable, default=None
         Called after each fit with the number of fits done, the number of all fits, and a description.
+    kept : KeptFits, default=None
+        Folder of finished fits, with which an interrupted comparison goes on where it stopped; see
+        :class:`~sklearn_pspd.model_selection.KeptFits`. None keeps nothing.
 
     Returns
     -------
@@ -127,14 +131,23 @@ def compare_models(
         calls.append((model, fit, X, y, train, test, X_test, y_test, keep_models))
     what_for = "external set" if X_test is not None else "all patients"
     descriptions = [f"{name}, {f'fold {fold} of {len(splits)}' if fold else what_for}" for name, fold, _, _ in tasks]
-    results = list(Tasks(len(calls), n_jobs, on_progress).run(_fit_and_score, calls, descriptions))
+    results = list(Tasks(len(calls), n_jobs, on_progress, kept).run(_fit_and_score, calls, descriptions))
 
     # Collect the scores, what searches selected, and the fitted models.
     scores = pd.concat([scored for scored, _, _ in results if scored is not None], ignore_index=True)
     tuned = [selected for _, selected, _ in results if selected]
     fitted = {name: model for (name, *_), (_, _, model) in zip(tasks, results, strict=True) if model is not None}
-    uses = None if X_test is None else record_use(models, X, y, X_test, y_test, external_log)
+    uses = None if X_test is None else _record_use(kept, models, X, y, X_test, y_test, external_log)
     return ModelComparison(scores, uses, pd.DataFrame(tuned) if tuned else None, fitted)
+
+
+def _record_use(kept, *use):
+    """Record the use of an external set; a comparison that goes on where it stopped uses it once."""
+    if kept is None:
+        return record_use(*use)
+    key = kept.key(record_use, use)
+    recorded = kept.read(key)
+    return recorded[0] if recorded else kept.run(key, record_use, use)
 
 
 def _check_models(models):

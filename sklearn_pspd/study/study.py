@@ -7,13 +7,11 @@ import platform
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import version
 from numbers import Integral
-from pathlib import Path
 
 import pandas as pd
-from joblib import Memory
 from sklearn.base import clone
 from sklearn.model_selection import RepeatedStratifiedKFold
 
@@ -28,6 +26,7 @@ from sklearn_pspd.model_selection import (
     single_feature_aucs,
 )
 from sklearn_pspd.model_selection.folds import CROSS_VALIDATION, EXTERNAL
+from sklearn_pspd.model_selection.kept_fits import UnfinishedError, fingerprint
 from sklearn_pspd.pipelines import make_clinical_pipeline, n_encoded_columns
 from sklearn_pspd.statistics import (
     characteristics_table,
@@ -36,6 +35,7 @@ from sklearn_pspd.statistics import (
     validation_sample_size,
 )
 
+from .folder import FILE_COLUMNS, StudyFolder, image_contents
 from .models import study_models
 from .result import StudyResult
 
@@ -275,14 +275,54 @@ class Study:
             title=self.title,
         )
 
-    def run(self, folder=None, *, on_progress=None):
+    def open_folder(self, folder, *, resume=False, overwrite=False, command=None):
+        """Claim a folder for the results of this study, before any image is decoded or model trained.
+
+        Parameters
+        ----------
+        folder : path-like
+            The folder; made if missing.
+        resume : bool, default=False
+            Whether the folder must hold this study already.
+        overwrite : bool, default=False
+            Whether to remove what a study wrote there before; other files stay.
+        command : str, default=None
+            How the study was started, for the record.
+
+        Returns
+        -------
+        StudyFolder
+            The folder, whose ``study.json`` describes this study.
+
+        Raises
+        ------
+        InputError
+            If the folder holds another study, or none that could be resumed.
+        """
+        opened = StudyFolder(folder)
+        images = {
+            str(patient): [self._contents[str(path)] for path in paths if str(path) in self._contents]
+            for patient, paths in self.cohort.set_index("patient_id")[_file_columns(self.cohort)].T.items()
+        }
+        opened.open(self._identity, resume=resume, overwrite=overwrite, command=command, images=images)
+        return opened
+
+    def run(self, folder=None, *, resume=False, overwrite=False, share=None, on_progress=None):
         """Validate and compare the models, and run the negative control.
 
         Parameters
         ----------
         folder : path-like, default=None
-            Where the report is written, as :func:`~sklearn_pspd.reporting.write_report` does; made if missing. What
-            took long is written as soon as it is there. None writes nothing.
+            Where the report is written, as :func:`~sklearn_pspd.reporting.write_report` does; made if missing. Each fit
+            is kept there as soon as it has ended: the same study, started again with this folder, takes what is there
+            and goes on. A folder that holds another study is refused. None writes nothing.
+        resume : bool, default=False
+            Whether the folder must hold this study already.
+        overwrite : bool, default=False
+            Whether to remove what a study wrote to the folder before; other files stay.
+        share : tuple of int, default=None
+            (i, n) runs only every n-th fit, from the i-th on, and keeps it in the folder, so that n processes or
+            machines share the study; a run without `share` then collects the results. None runs all that is missing.
         on_progress : callable, default=None
             Called after each fit with the number of fits done, the number of fits of this part, and a description.
 
@@ -294,17 +334,20 @@ class Study:
         Raises
         ------
         InputError
-            If a model cannot be validated, see :func:`~sklearn_pspd.model_selection.compare_models`, or images cannot
-            be read; every such patient is named.
+            If a model cannot be validated, see :func:`~sklearn_pspd.model_selection.compare_models`, images cannot be
+            read (every such patient is named), or the folder holds another study.
+        UnfinishedError
+            If fits of other shares are missing, after those of this share are kept.
         OSError
             If the folder cannot be written.
         """
         # Only here, since it imports matplotlib.
         from sklearn_pspd import reporting
 
-        folder = None if folder is None else Path(folder)
-        if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
+        if folder is None and share is not None:
+            raise InputError("share needs a folder, in which the fits of all shares are kept")
+        opened = None if folder is None else self.open_folder(folder, resume=resume, overwrite=overwrite)
+        kept = None if opened is None else opened.kept_fits(self._contents, share)
         # Every image is read before any training, and all problems are listed at once.
         cohort = {
             "findings": self.audit(),
@@ -315,10 +358,13 @@ class Study:
             "constant_columns": self._constant_columns,
         }
         with self._prepared_models() as models:
-            comparison = self._compare(models, on_progress)
-            if folder is not None:
-                # Hours of training are in them: before anything else can fail.
-                comparison.scores.to_csv(folder / "scores.csv", index=False)
+            if share is not None:
+                self._run_share(models, kept, on_progress)
+            comparison = self._compare(models, kept, on_progress)
+            if opened is not None:
+                with opened.writing() as path:
+                    # Hours of training are in them: before anything else can fail.
+                    comparison.scores.to_csv(path / "scores.csv", index=False)
             result = StudyResult(
                 comparison=comparison,
                 tables=comparison.tables(),
@@ -326,13 +372,18 @@ class Study:
                 title=self.title,
                 **cohort,
             )
-            if folder is not None:
-                reporting.write_report(result, folder)
+            if opened is not None:
+                with opened.writing() as path:
+                    reporting.write_report(result, path)
             if self.n_permutations:
-                result = replace(result, controls=self._run_controls(models, result.tables["comparison"], on_progress))
-        if folder is not None and result.controls:
-            reporting.write_negative_controls(result.controls, folder, title=self.title)
-            reporting.write_text(result, folder)
+                aucs = result.tables["comparison"].query("metric == 'auc'").set_index(["model", "evaluation"])["value"]
+                result = replace(result, controls=self._run_controls(models, aucs, kept, on_progress))
+        if opened is not None:
+            with opened.writing() as path:
+                if result.controls:
+                    reporting.write_negative_controls(result.controls, path, title=self.title)
+                    reporting.write_text(result, path)
+            opened.finish(device=result.settings["device"], arithmetic=result.settings["arithmetic"])
         return result
 
     def summary(self):
@@ -347,7 +398,18 @@ class Study:
         held_out = f"held out: site {site}" if site is not None else "no site held out, so no external set"
         return f"{len(self.X)} training patients, {held_out}"
 
-    def _compare(self, models, on_progress):
+    def _run_share(self, models, kept, on_progress):
+        """Run the fits of a share, and stop there unless they were the last ones."""
+        n_missing = 0
+        for run in (self._compare, partial(self._run_controls, aucs=None)):
+            try:
+                run(models, kept=kept, on_progress=on_progress)
+            except UnfinishedError as error:
+                n_missing += error.n_missing
+        if n_missing:
+            raise UnfinishedError(n_missing)
+
+    def _compare(self, models, kept, on_progress):
         return compare_models(
             models,
             self.X,
@@ -360,29 +422,40 @@ class Study:
             random_state=self.random_state,
             n_jobs=self._outer_jobs,
             on_progress=_described("validation: ", on_progress),
+            kept=kept,
         )
 
-    def _run_controls(self, models, summary, on_progress):
-        """Repeat the protocol on permuted outcomes; the scores on the original ones are those of the comparison."""
-        aucs = summary[summary["metric"] == "auc"].set_index(["model", "evaluation"])["value"]
+    def _run_controls(self, models, aucs, kept, on_progress):
+        """Repeat the protocol on permuted outcomes; the scores on the original ones are those of the comparison.
+
+        Without them, as in a share of the study, the permutations are run only.
+        """
         evaluations = [CROSS_VALIDATION] if self.X_test is None else [CROSS_VALIDATION, EXTERNAL]
-        return {
-            name: negative_control(
-                model,
-                self.X,
-                self.y,
-                n_permutations=self.n_permutations,
-                cv=self._folds,
-                X_test=self.X_test,
-                y_test=self.y_test,
-                unpermuted=tuple(aucs[name, evaluation] for evaluation in evaluations),
-                random_state=self.random_state,
-                n_jobs=self._outer_jobs,
-                on_progress=_described(f"negative control, {name}: ", on_progress),
-            )
-            for name, model in models.items()
-            if self.controlled is None or name in self.controlled
-        }
+        controls, n_missing = {}, 0
+        for name, model in models.items():
+            if not self.n_permutations or (self.controlled is not None and name not in self.controlled):
+                continue
+            unpermuted = [float("nan") if aucs is None else aucs[name, evaluation] for evaluation in evaluations]
+            try:
+                controls[name] = negative_control(
+                    model,
+                    self.X,
+                    self.y,
+                    n_permutations=self.n_permutations,
+                    cv=self._folds,
+                    X_test=self.X_test,
+                    y_test=self.y_test,
+                    unpermuted=tuple(unpermuted),
+                    random_state=self.random_state,
+                    n_jobs=self._outer_jobs,
+                    on_progress=_described(f"negative control, {name}: ", on_progress),
+                    kept=kept,
+                )
+            except UnfinishedError as error:
+                n_missing += error.n_missing
+        if n_missing:
+            raise UnfinishedError(n_missing)
+        return controls
 
     @property
     def _folds(self):
@@ -404,6 +477,34 @@ class Study:
     @cached_property
     def _held_out(self):
         return (None, None) if self.held_out_site is None else split_xy(self._parts[1])
+
+    @cached_property
+    def _contents(self):
+        return image_contents(self.cohort)
+
+    @cached_property
+    def _identity(self):
+        """What makes this study: a folder that holds results of anything else is refused."""
+        with self._prepared_models() as models:
+            settings = self._settings(models)
+            of_models = {name: fingerprint(model)[:16] for name, model in models.items()}
+        cv = settings["cv"] if isinstance(self.cv, Integral) else fingerprint(self.cv)[:16]
+        columns = [name for name in self.cohort if name not in _file_columns(self.cohort)]
+        return {
+            **{
+                name: settings[name]
+                for name in ("held_out_site", "n_repeats", "tune", "n_permutations", "random_state")
+            },
+            "cv": cv,
+            "controlled": None if self.controlled is None else list(self.controlled),
+            "cohort": fingerprint(self.cohort[columns])[:16],
+            "images": fingerprint(self.cohort[_file_columns(self.cohort)], self._contents)[:16],
+            "clinical": self._clinical_names,
+            "missing": self.missing,
+            "models": of_models,
+            "python": settings["python"],
+            "packages": settings["packages"],
+        }
 
     @cached_property
     def _findings(self):
@@ -455,7 +556,8 @@ class Study:
         with contextlib.ExitStack() as stack:
             models = self.models
             if models is None:
-                memory = Memory(stack.enter_context(tempfile.TemporaryDirectory(prefix="sklearn_pspd-")), verbose=0)
+                # A path, with which a fitted model can be kept, unlike with a Memory object.
+                memory = stack.enter_context(tempfile.TemporaryDirectory(prefix="sklearn_pspd-"))
                 models = study_models(
                     recipe="published" if self.tune else "both",
                     clinical=self.clinical,
@@ -537,6 +639,10 @@ def _last_attribute(model, name):
     """Return a learned attribute of the last step of a pipeline, also of one that was tuned; None if it has none."""
     model = getattr(model, "best_estimator_", model)
     return getattr(model[-1] if hasattr(model, "steps") else model, name, None)
+
+
+def _file_columns(cohort):
+    return [column for column in FILE_COLUMNS if column in cohort]
 
 
 def _size_row(name, y):
