@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import pkgutil
+import pydoc
 import re
 from dataclasses import is_dataclass
 from pathlib import Path
@@ -122,3 +123,25 @@ def test_gallery_examples_are_quiet_and_named_in_order():
         text = example.read_text(encoding="utf-8")
         assert re.match(r'"""\n\S.*\n=+\n', text), f"{example.name} has no title"
         assert "synthetic" in text.lower(), f"{example.name} does not say that its cohort is synthetic"
+
+
+def test_summaries_cite_nothing():
+    """The reference page shows them alone, where a citation would be a number without its reference."""
+    cited = []
+    for path in documented_objects():
+        owner, name = path.rsplit(".", 1)
+        documented_object = pydoc.locate(path) or getattr(pydoc.locate(owner), name)
+        summary = (inspect.getdoc(documented_object) or "").split("\n\n")[0]
+        cited += [path] if re.search(r"\[\d+\]_", summary) else []
+    assert not cited
+
+
+def test_the_messages_of_the_troubleshooting_page_exist():
+    page = (ROOT / "docs" / "user_guide" / "troubleshooting.rst").read_text(encoding="utf-8")
+    messages = re.findall(r"^``(.+?)``", page, re.MULTILINE)
+    assert len(messages) > 10
+    # Literals that Python joins are one text, and what an f-string fills in is left out.
+    sources = " ".join(path.read_text(encoding="utf-8") for path in Path(sklearn_pspd.__file__).parent.rglob("*.py"))
+    sources = re.sub(r'"\s*f?"', "", sources)
+    parts = [part for message in messages for part in map(str.strip, message.split("...")) if len(part) > 3]
+    assert [part for part in parts if part not in sources] == []

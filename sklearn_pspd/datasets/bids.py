@@ -46,10 +46,11 @@ def load_bids(
     site=None,
     return_report=False,
 ):
-    r"""Load a data set in the Brain Imaging Data Structure [1]_, from ``participants.tsv`` and post-contrast T1 images.
+    r"""Load a data set in the Brain Imaging Data Structure, from ``participants.tsv`` and post-contrast T1 images.
 
-    Images are ``sub-<label>[/ses-<label>]/anat/sub-<label>[_ses-<label>][..]_ce-gadolinium[..]_T1w.nii[.gz]``, in upper
-    or lower case ("ce-GADOLINIUM" is also common).
+    The structure is that of [1]_. Images are
+    ``sub-<label>[/ses-<label>]/anat/sub-<label>[_ses-<label>][..]_ce-gadolinium[..]_T1w.nii[.gz]``, in upper or lower
+    case ("ce-GADOLINIUM" is also common).
 
     Parameters
     ----------

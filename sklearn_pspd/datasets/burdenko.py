@@ -44,7 +44,9 @@ def load_burdenko(
     assume_registered=False,
     return_report=False,
 ):
-    """Load Burdenko-GBM-Progression [1]_: 180 patients with an assessment of response at up to ten follow-ups.
+    """Load Burdenko-GBM-Progression: 180 patients with an assessment of response at up to ten follow-ups.
+
+    The data set is described in [1]_.
 
     .. warning::
        **The days since radiotherapy repeat the label.** By definition, pseudoprogression is assessed early, so in this

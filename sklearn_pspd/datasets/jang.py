@@ -14,11 +14,12 @@ N_COLUMNS = 1 + len(CLINICAL_COLUMNS) + 1
 
 
 def load_jang_layout(root, *, labels, columns=None, codes=None, site=None, return_report=False):
-    """Load a folder in the layout of the script that the paper's authors released [1]_.
+    """Load a folder in the layout of the script that the paper's authors released.
 
-    ``sample.csv`` has a header and, in each row, the id of a patient, seven clinical values and the label. The folder
-    ``<id>`` contains nine slices, ``<id>_0000.dcm`` to ``<id>_0008.dcm``. The released script pairs rows and folders in
-    the order of the directory listing; this function joins them by id, and any mismatch is an error.
+    The script belongs to [1]_. ``sample.csv`` has a header and, in each row, the id of a patient, seven clinical values
+    and the label. The folder ``<id>`` contains nine slices, ``<id>_0000.dcm`` to ``<id>_0008.dcm``. The released script
+    pairs rows and folders in the order of the directory listing; this function joins them by id, and any mismatch is an
+    error.
 
     Parameters
     ----------

@@ -53,12 +53,13 @@ def load_lumiere(
     demographics=None,
     return_report=False,
 ):
-    """Load LUMIERE [1]_: 91 patients with a RANO rating at each follow-up, labelled by their later ratings.
+    """Load LUMIERE: 91 patients with a RANO rating at each follow-up, labelled by their later ratings.
 
-    **The data set has no labels of pseudoprogression.** The first rating PD is taken as the appearance of a lesion, and
-    the later ratings are passed to :func:`~sklearn_pspd.cohort.label_lesions`: PD as an increase, SD as stable, PR and
-    CR as a decrease, Post-Op as an intervention. RANO rates the whole disease, not one lesion, and a patient without
-    later ratings is "undetermined". Exclude these patients or use them without labels, and report which.
+    **The data set [1]_ has no labels of pseudoprogression.** The first rating PD is taken as the appearance of a
+    lesion, and the later ratings are passed to :func:`~sklearn_pspd.cohort.label_lesions`: PD as an increase, SD as
+    stable, PR and CR as a decrease, Post-Op as an intervention. RANO rates the whole disease, not one lesion, and a
+    patient without later ratings is "undetermined". Exclude these patients or use them without labels, and report
+    which.
 
     Parameters
     ----------

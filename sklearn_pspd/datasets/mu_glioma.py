@@ -50,10 +50,10 @@ CODES = {
 def load_mu_glioma_post(
     root, *, enhancing_label=None, images="required", max_days_apart=MAX_DAYS_APART, table=None, return_report=False
 ):
-    """Load MU-Glioma-Post [1]_: patients who progressed after treatment, with all seven clinical features.
+    """Load MU-Glioma-Post: patients who progressed after treatment, with all seven clinical features.
 
-    **The data set has no labels of pseudoprogression**, so there is no ``outcome``: use the cohort without labels, or
-    add your own. It includes tumours other than glioblastoma; see ``diagnosis``.
+    **The data set [1]_ has no labels of pseudoprogression**, so there is no ``outcome``: use the cohort without labels,
+    or add your own. It includes tumours other than glioblastoma; see ``diagnosis``.
 
     Parameters
     ----------

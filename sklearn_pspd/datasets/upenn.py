@@ -36,11 +36,11 @@ COLUMNS = (*CODES, "Age_at_scan_years", "Time_since_baseline_preop")
 def load_upenn_gbm(
     root, *, pspd_scores, pd_scores, images="required", unstripped=False, table=None, return_report=False
 ):
-    """Load the follow-ups of UPENN-GBM [1]_ that were scored from pseudoprogression to true progression.
+    """Load the follow-ups of UPENN-GBM that were scored from pseudoprogression to true progression.
 
-    **The direction of the scale and the cut-off are uncertain.** The table contains scores from 1 to 6 without a
-    legend. Users of the data set commonly interpret 1 as pseudoprogression and 6 as true progression, and compare
-    1 and 2 with 5 and 6. Therefore there is no default: state the scores of each outcome, and report them.
+    **The direction of the scale and the cut-off are uncertain.** The table of the data set [1]_ contains scores from 1
+    to 6 without a legend. Users of the data set commonly interpret 1 as pseudoprogression and 6 as true progression,
+    and compare 1 and 2 with 5 and 6. Therefore there is no default: state the scores of each outcome, and report them.
 
     Parameters
     ----------

@@ -38,7 +38,9 @@ class NestedValidation:
 
 
 def nested_cross_validate(search, X, y, *, cv=10, random_state=None, n_jobs=None, on_progress=None):
-    """Tune inside each training fold, and score the tuned model on the outer test fold [1]_.
+    """Tune inside each training fold, and score the tuned model on the outer test fold.
+
+    What is tuned is not scored on the patients who tuned it [1]_.
 
     Parameters
     ----------

@@ -42,7 +42,9 @@ class LearnedThreshold(NamedTuple):
 
 
 def equal_error_score(y_true, y_pred):
-    """Score the negative absolute difference between sensitivity and specificity, the paper's rule [1]_.
+    """Score the negative absolute difference between sensitivity and specificity, the paper's rule.
+
+    The paper [1]_ chose the threshold at which both are equal.
 
     Parameters
     ----------
@@ -72,7 +74,9 @@ def equal_error_score(y_true, y_pred):
 
 
 def youden_score(y_true, y_pred):
-    """Score sensitivity plus specificity minus one, Youden's index [1]_.
+    """Score sensitivity plus specificity minus one, Youden's index.
+
+    The index was proposed in [1]_.
 
     Parameters
     ----------

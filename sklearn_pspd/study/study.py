@@ -48,11 +48,12 @@ PACKAGES = ("sklearn_pspd", "scikit-learn", "keras", "tensorflow", "numpy", "pan
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """The study of Jang et al. (2018) [1]_ on one cohort table.
+    """The study of Jang et al. (2018) on one cohort table.
 
-    One site is held out. The other patients train the models, which are validated on the same folds, compared in pairs
-    and scored once on the site that was held out. The negative control repeats the protocol on permuted outcomes: on
-    the same folds, and trained on permuted and tested on true outcomes of the site that was held out.
+    As in the paper [1]_, one site is held out. The other patients train the models, which are validated on the same
+    folds, compared in pairs and scored once on the site that was held out. The negative control repeats the protocol on
+    permuted outcomes: on the same folds, and trained on permuted and tested on true outcomes of the site that was held
+    out.
 
     Parameters
     ----------
