@@ -145,6 +145,15 @@ def pair_files(path):
     return [str(path), *_partners(path, ".hdr", ".img"), *_partners(path, ".img", ".hdr")]
 
 
+def sidecar_of(path):
+    """Return the JSON file beside a NIfTI file whose names differ in their suffix only; None if there is none."""
+    stem = next((stem for suffix in (".nii", ".hdr", ".img") if (stem := _stem(Path(path).name, suffix))), None)
+    if stem is None:
+        return None
+    sidecar = Path(path).with_name(f"{stem}.json")
+    return str(sidecar) if sidecar.is_file() else None
+
+
 def lacks_preamble(start):
     """Return whether a file that begins with these bytes is DICOM without the 128-byte preamble.
 

@@ -1,8 +1,8 @@
 """Volumes of any orientation, their geometry in the body axes, and their axial slices."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 from nibabel import orientations
@@ -24,15 +24,18 @@ class Settings(NamedTuple):
     slice_spacing_mm: float | None
     max_tilt_deg: float
     max_spacing_mm: float
-    lesion_label: int
-    decoder_version: int = 2  # part of the cache key: increase it when the same files give different pixels
+    lesion_label: int | str
+    # Kinds of sequence that are admitted though they are not T1-weighted; True for all of them.
+    allow_sequence: bool | tuple[str, ...] = False
+    decoder_version: int = 3  # part of the cache key: increase it when the same files give different pixels
 
 
 @dataclass(frozen=True)
 class Volume:
     """A grid of voxels that is read slice by slice; the affine maps stored indices to RAS mm.
 
-    ``passed_over`` states what each entry of the folder is that is no part of the volume.
+    ``passed_over`` states what each entry of the folder is that is no part of the volume, ``facts`` what the header
+    says about the series, and ``instances`` the DICOM InstanceNumber of each stored slice.
     """
 
     shape: tuple[int, ...]
@@ -41,6 +44,8 @@ class Volume:
     format: str
     read: Callable[[int, np.ndarray], np.ndarray]
     passed_over: tuple[str, ...] = ()
+    facts: dict[str, Any] = field(default_factory=dict)
+    instances: tuple[int | None, ...] = ()
 
 
 def _to_canonical(affine):

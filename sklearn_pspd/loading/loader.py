@@ -13,18 +13,20 @@ from sklearn.utils.validation import check_memory
 
 from sklearn_pspd._sklearn import HasMethods, Interval, _fit_context
 from sklearn_pspd.cohort.columns import POSITION_COLUMNS
-from sklearn_pspd.cohort.image_files import folder_entries, pair_files, path_problem
+from sklearn_pspd.cohort.image_files import folder_entries, pair_files, path_problem, sidecar_of
 from sklearn_pspd.cohort.problems import is_missing
 from sklearn_pspd.exceptions import InputError
 
 from .errors import FileProblems, ImageError, reading
+from .findings import FACT_NUMBERS, FACT_TEXTS, checked_kinds
 from .geometry import Settings
 from .stack import decode, facts_of_stack
 
 _INSPECT_COLUMNS = [
     "patient_id", "source", "format", "height", "width", "n_slices_in_source", "row_spacing_mm", "column_spacing_mm",
     "slice_spacing_mm", "fov_height_mm", "fov_width_mm", "thickness_mm", "tilt_deg", "orientation", "slices",
-    "intensity_min", "intensity_max", "n_passed_over", "passed_over", "problem",
+    "intensity_min", "intensity_max", "study_date", "weighting", "contrast", *FACT_TEXTS, *FACT_NUMBERS,
+    "n_passed_over", "passed_over", "problem",
 ]  # fmt: skip
 
 
@@ -66,6 +68,10 @@ class SliceStackLoader(TransformerMixin, BaseEstimator):
         Largest distance in mm between adjacent axial rows or columns; an image with a larger one is refused.
     lesion_label : int, default=1
         Value of the lesion in ``lesion_mask``.
+    allow_sequence : bool or collection of str, default=False
+        Kinds of sequence that are read though they are not T1-weighted, for example ``["FLAIR"]`` for a study of FLAIR
+        images; True allows all of them. The kinds are ``SEQUENCE_KINDS`` of :mod:`sklearn_pspd.loading`. Images of
+        another modality than MR are refused in any case.
     memory : str, path or object with the joblib.Memory interface, default=None
         Cache of decoded stacks, with one entry per patient. An entry is reused as long as all parameters, and the path,
         size and modification time of each of the patient's files, are unchanged. A cross-validation thus decodes each
@@ -121,6 +127,7 @@ class SliceStackLoader(TransformerMixin, BaseEstimator):
         "max_tilt_deg": [Interval(Real, 0, 45, closed="both")],
         "max_spacing_mm": [Interval(Real, 0, None, closed="neither")],
         "lesion_label": [Integral],
+        "allow_sequence": ["boolean", str, tuple, list, set, frozenset],
         "memory": [str, Path, HasMethods(["cache"]), None],
         "n_jobs": [Integral, None],
     }
@@ -133,6 +140,7 @@ class SliceStackLoader(TransformerMixin, BaseEstimator):
         max_tilt_deg=30.0,
         max_spacing_mm=2.0,
         lesion_label=1,
+        allow_sequence=False,
         memory=None,
         n_jobs=None,
     ):
@@ -141,6 +149,7 @@ class SliceStackLoader(TransformerMixin, BaseEstimator):
         self.max_tilt_deg = max_tilt_deg
         self.max_spacing_mm = max_spacing_mm
         self.lesion_label = lesion_label
+        self.allow_sequence = allow_sequence
         self.memory = memory
         self.n_jobs = n_jobs
 
@@ -204,18 +213,29 @@ class SliceStackLoader(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        table : DataFrame of shape (n_patients, 20)
+        table : DataFrame of shape (n_patients, n_columns)
             One row per patient, with the index of ``X``: source, format, matrix, spacing, field of view, thickness,
-            tilt, orientation code, slices used, intensity range, the number of entries of the folder that were passed
-            over (``n_passed_over``) and what they are (``passed_over``), and ``problem`` (empty if the images can be
-            loaded; several problems are separated by " | "). Properties that had not been read when a problem was found
-            are missing.
+            tilt, orientation code, slices used, intensity range; what the DICOM header, or the JSON file that dcm2niix
+            or BIDS put beside a NIfTI file, says: ``study_date``, ``weighting`` (by parameters and tags, such as
+            "T1 (gradient echo)"), ``contrast`` (what speaks for a contrast agent), ``description``, ``protocol``,
+            ``modality``, ``image_type``, ``sequence``, ``tr_ms``, ``te_ms``, ``ti_ms``, ``flip_deg`` and others,
+            ``facts_from`` (where they are from) and ``facts_problem``; the number of entries of the folder that were
+            passed over (``n_passed_over``) and what they are (``passed_over``), and ``problem`` (empty if the images
+            can be loaded; several problems are separated by " | "). Properties that are not stated, or had not been
+            read when a problem was found, are missing.
+
+        See Also
+        --------
+        image_findings : What is odd about the images of this table.
         """
         records = []
         for patient_id, stack, facts, problems in self._attempt_all(X):
             known = facts_of_stack(stack) if stack is not None else {}
             records.append({"patient_id": patient_id, **facts, **known, "problem": " | ".join(problems)})
-        return pd.DataFrame(records, columns=_INSPECT_COLUMNS, index=X.index)
+        table = pd.DataFrame(records, columns=_INSPECT_COLUMNS, index=X.index)
+        table["study_date"] = pd.to_datetime(table["study_date"])
+        # Of numbers only, also where nothing is known.
+        return table.astype(dict.fromkeys(FACT_NUMBERS, float))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -239,7 +259,9 @@ class SliceStackLoader(TransformerMixin, BaseEstimator):
             raise InputError(f"n_slices must be odd, so that a stack has a middle slice; got {self.n_slices}")
         spacing = None if self.slice_spacing_mm is None else float(self.slice_spacing_mm)
         limits = float(self.max_tilt_deg), float(self.max_spacing_mm)
-        return Settings(int(self.n_slices), spacing, *limits, int(self.lesion_label))
+        return Settings(
+            int(self.n_slices), spacing, *limits, int(self.lesion_label), checked_kinds(self.allow_sequence)
+        )
 
 
 def _table_rows(X):
@@ -271,7 +293,9 @@ def _attempt(row, settings, memory):
             position = _checked_position(given)
         problems.raise_any()
         with reading(path):
-            identity = _identity(path), _identity(position[1]) if position[0] == "lesion_mask" else ()
+            mask = _identity(position[1]) if position[0] == "lesion_mask" else ()
+            sidecar = sidecar_of(path)
+            identity = _identity(path), mask, () if sidecar is None else _identity(sidecar)
             stack, found = memory.cache(decode)(patient_id, path, position, tuple(settings), identity)
     except ImageError as error:
         return patient_id, None, {**facts, **(error.facts or {})}, error.problems
