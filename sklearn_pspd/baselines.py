@@ -62,6 +62,8 @@ def baseline_models(
     n_slices=9,
     size_px=256,
     fov_mm=200.0,
+    slice_spacing_mm=None,
+    allow_sequence=False,
     encoder=None,
     memory=None,
     random_state=None,
@@ -88,6 +90,10 @@ def baseline_models(
         Rows and columns of a slice after resampling.
     fov_mm : float, default=200.0
         Side of the square field of view in mm.
+    slice_spacing_mm : float, default=None
+        As in :class:`~sklearn_pspd.loading.SliceStackLoader`.
+    allow_sequence : bool or collection of str, default=False
+        As in :class:`~sklearn_pspd.loading.SliceStackLoader`.
     encoder : SliceEncoder, default=None
         Encoder of the frozen features; None takes its defaults, with `random_state`.
     memory : str or joblib.Memory, default=None
@@ -130,7 +136,8 @@ def baseline_models(
     if unknown:
         listed = ", ".join(map(repr, NAMES))
         raise InputError(f"no baseline is named {', '.join(map(repr, unknown))}; the names are {listed}")
-    images = {"n_slices": n_slices, "size_px": size_px, "fov_mm": fov_mm, "memory": memory, "n_jobs": n_jobs}
+    images = {"n_slices": n_slices, "size_px": size_px, "fov_mm": fov_mm, "slice_spacing_mm": slice_spacing_mm}
+    images |= {"allow_sequence": allow_sequence, "memory": memory, "n_jobs": n_jobs}
     columns = {"clinical": clinical, "missing": missing}
     makers = {
         PREVALENCE: lambda: make_clinical_pipeline(DummyClassifier(strategy="prior"), **columns),
@@ -218,6 +225,10 @@ class RadiomicsExtractor(TransformerMixin, BaseEstimator):
         Rows and columns of a slice after resampling.
     fov_mm : float, default=200.0
         Side of the square field of view in mm.
+    slice_spacing_mm : float, default=None
+        As in :class:`~sklearn_pspd.loading.SliceStackLoader`.
+    allow_sequence : bool or collection of str, default=False
+        As in :class:`~sklearn_pspd.loading.SliceStackLoader`.
     memory : str, path or object with the joblib.Memory interface, default=None
         Cache of decoded slice stacks, and of the features of each patient.
     n_jobs : int, default=None
@@ -257,6 +268,8 @@ class RadiomicsExtractor(TransformerMixin, BaseEstimator):
         "n_slices": [Interval(Integral, 1, None, closed="left")],
         "size_px": [Interval(Integral, 1, None, closed="left")],
         "fov_mm": [Interval(Real, 0, None, closed="neither")],
+        "slice_spacing_mm": [Interval(Real, 0, None, closed="neither"), None],
+        "allow_sequence": ["boolean", str, tuple, list, set, frozenset],
         "memory": [str, Path, HasMethods(["cache"]), None],
         "n_jobs": [Integral, None],
     }
@@ -272,6 +285,8 @@ class RadiomicsExtractor(TransformerMixin, BaseEstimator):
         n_slices=9,
         size_px=256,
         fov_mm=200.0,
+        slice_spacing_mm=None,
+        allow_sequence=False,
         memory=None,
         n_jobs=None,
     ):
@@ -283,6 +298,8 @@ class RadiomicsExtractor(TransformerMixin, BaseEstimator):
         self.n_slices = n_slices
         self.size_px = size_px
         self.fov_mm = fov_mm
+        self.slice_spacing_mm = slice_spacing_mm
+        self.allow_sequence = allow_sequence
         self.memory = memory
         self.n_jobs = n_jobs
 
@@ -378,6 +395,7 @@ class RadiomicsExtractor(TransformerMixin, BaseEstimator):
 
     def _loader(self):
         settings = {"n_slices": self.n_slices, "lesion_label": self.lesion_label}
+        settings |= {"slice_spacing_mm": self.slice_spacing_mm, "allow_sequence": self.allow_sequence}
         return SliceStackLoader(**settings, memory=self.memory, n_jobs=self.n_jobs)
 
     def _check_masks(self, X):

@@ -33,6 +33,11 @@ class StudyResult:
         Clinical columns that have one value in all training patients, and this value.
     settings : dict of str to object
         Site that was held out, folds, seed, unfitted models and the versions of the packages.
+    image_checks : DataFrame
+        What is known about the images: one row per patient, see :meth:`Study.image_checks`; empty if no model reads
+        images.
+    image_findings : DataFrame
+        What is odd about them, as :func:`~sklearn_pspd.loading.image_findings` gives it.
     controls : dict of str to NegativeControl
         Negative controls by model; empty if none were asked for.
     title : str or None
@@ -48,6 +53,8 @@ class StudyResult:
     missing_values: tuple = field(repr=False)
     constant_columns: dict = field(repr=False)
     settings: dict = field(repr=False)
+    image_checks: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
+    image_findings: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
     controls: dict[str, NegativeControl] = field(default_factory=dict, repr=False)
     title: str | None = None
 

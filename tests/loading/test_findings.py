@@ -235,7 +235,7 @@ def test_dates_of_the_table(tmp_path):
 
 
 def test_findings_need_the_table_of_the_loader():
-    with pytest.raises(InputError, match="inspected lacks the column.s. source, te_ms"):
+    with pytest.raises(InputError, match=r"inspected lacks the column\(s\) source, te_ms"):
         image_findings(pd.DataFrame({"patient_id": ["a"]}))
 
 
