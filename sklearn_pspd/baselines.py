@@ -20,6 +20,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, check_memory
 
 from sklearn_pspd._sklearn import HasMethods, Interval, StrOptions, _fit_context
+from sklearn_pspd.cohort.image_files import NIFTI, image_format
 from sklearn_pspd.cohort.problems import is_missing
 from sklearn_pspd.exceptions import InputError
 from sklearn_pspd.loading import SliceStackLoader
@@ -207,9 +208,9 @@ class RadiomicsExtractor(TransformerMixin, BaseEstimator):
     ----------
     region : {"auto", "mask", "disc"}, default="auto"
         Where features are measured. "mask": in the voxels of ``lesion_mask`` that have the label of the lesion, with
-        features of their shape; every patient needs a mask. "disc": in a disc about the centre of the field of view, in
-        each slice. "auto": "mask" if every patient of the training fold has one, otherwise "disc" for every patient,
-        because features of masks and of discs are not comparable.
+        features of their shape; every patient needs a NIfTI mask. "disc": in a disc about the centre of the field of
+        view, in each slice. "auto": "mask" if every patient of the training fold has a NIfTI mask, otherwise "disc" for
+        every patient, because features of masks and of discs are not comparable.
     radius_mm : float, default=60.0
         Radius of the disc in mm; 60 mm contain most of the brain and none of the skull. The centre is that of the
         image, since the table does not give the lesion's position within its slice.
@@ -402,7 +403,7 @@ class RadiomicsExtractor(TransformerMixin, BaseEstimator):
         without = _patients_without_mask(X)
         if self.region_ == "mask" and without:
             raise InputError(
-                f"no lesion_mask is given for patient(s) {', '.join(without)}; give one, or set region='disc'"
+                f"no lesion_mask in NIfTI is given for patient(s) {', '.join(without)}; give one, or set region='disc'"
             )
 
     def _features(self, X):
@@ -701,7 +702,18 @@ def _scaled_clinical_branch(clinical, missing):
 
 def _patients_without_mask(X):
     masks = X["lesion_mask"] if "lesion_mask" in X else [None] * len(X)
-    return [str(patient) for patient, mask in zip(X["patient_id"], masks, strict=True) if is_missing(mask)]
+    return [str(patient) for patient, mask in zip(X["patient_id"], masks, strict=True) if not _has_voxels(mask)]
+
+
+def _has_voxels(mask):
+    """Return whether a file that marks the lesion is a NIfTI mask, inside which features can be measured."""
+    if is_missing(mask):
+        return False
+    try:
+        return image_format(mask) == NIFTI
+    except (OSError, EOFError):
+        # A file that cannot be read is an error of the loader, which names it.
+        return True
 
 
 @lru_cache(maxsize=4)

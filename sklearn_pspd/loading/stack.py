@@ -10,7 +10,8 @@ from .dicom import count_kinds
 from .errors import FileError, FileProblems, ImageError, reading
 from .findings import facts_of_header, is_allowed
 from .geometry import Settings, canonical_shape, canonical_spacing, check_geometry, check_pixels, read_slices, tilt_deg
-from .position import middle_slice, open_mask, open_volume, stack_indices
+from .marks import check_mark
+from .position import middle_slice, open_volume, stack_indices
 from .sequences import contradiction
 
 
@@ -117,7 +118,7 @@ def _open_checked(path, position, settings, files, facts):
         check_sequence(path, {**problems.facts, **facts}, settings)
     if position[0] == "lesion_mask":
         with problems.collecting(position[1]):
-            open_mask(position[1])
+            check_mark(position[1], settings)
     problems.raise_any()
     return volume
 

@@ -813,7 +813,7 @@ def test_estimator_conventions(tmp_path):
 @pytest.mark.parametrize(
     ("options", "match"),
     [({"n_slices": 4}, "must be odd"), ({"n_slices": 0}, "n_slices"), ({"max_tilt_deg": 60}, "max_tilt_deg"),
-     ({"slice_spacing_mm": 0}, "slice_spacing_mm"), ({"lesion_label": "1"}, "lesion_label")],
+     ({"slice_spacing_mm": 0}, "slice_spacing_mm"), ({"lesion_label": 1.5}, "lesion_label")],
 )  # fmt: skip
 def test_parameters_are_checked(options, match):
     with pytest.raises(ValueError, match=match):
