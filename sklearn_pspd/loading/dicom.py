@@ -22,7 +22,7 @@ from sklearn_pspd.cohort.image_files import classify_entries, is_gzip
 from .errors import FileError, FileProblems, ImageError, reading
 from .findings import facts_of_header
 from .geometry import MAX_SIDE_PX, MAX_SPACING_MM, MIN_SPACING_MM, SAME_SIZE, Volume
-from .header_facts import FACT_KEYWORDS, dicom_facts, first_number
+from .header_facts import FACT_KEYWORDS, dicom_facts, first_number, value_or_none
 
 STEP_TOLERANCE_MM = 0.02
 STEP_TOLERANCE = 0.02  # as a fraction of the slice step
@@ -241,7 +241,7 @@ def _frame(path, header, index, groups):
         path=path,
         index=index,
         instance=str(header.get("SOPInstanceUID", "")),
-        number=None if (shown := first_number(header.get("InstanceNumber"))) is None else int(shown),
+        number=None if (shown := first_number(value_or_none(header, "InstanceNumber"))) is None else int(shown),
         is_mosaic="MOSAIC" in str(header.get("ImageType", "")),
         transfer_syntax=str(header.file_meta.get("TransferSyntaxUID") or ""),
         series=str(header.get("SeriesInstanceUID", "")),

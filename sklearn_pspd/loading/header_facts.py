@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import warnings
 from datetime import datetime
 from pathlib import Path
 
@@ -75,14 +76,25 @@ def found_value(header, keyword, groups):
     for name in (keyword, OTHER_KEYWORDS.get(keyword)):
         if name is None:
             continue
-        value = header.get(name)
+        value = value_or_none(header, name)
         if value not in (None, ""):
             return value
         for group in groups:
             for element in group:
-                if element.VR == "SQ" and element.value and element.value[0].get(name) not in (None, ""):
+                if element.VR == "SQ" and element.value and value_or_none(element.value[0], name) not in (None, ""):
                     return element.value[0].get(name)
     return None
+
+
+def value_or_none(header, name):
+    """Return a value of a header; None if there is none, or if it breaks the rules of DICOM so that it says nothing."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return header.get(name)
+    # The conversions of pydicom raise exceptions of many types.
+    except Exception:
+        return None
 
 
 def dicom_facts(header, groups=()):

@@ -76,6 +76,23 @@ def test_facts_of_an_enhanced_file_and_of_files_without_any(tmp_path):
     assert found["te_ms"].dtype == float
 
 
+def test_values_that_break_the_rules_say_nothing_and_are_no_fault_of_the_image(tmp_path):
+    path = write_series(tmp_path / "a", EchoTime="12345.5", InstanceNumber="7654321", StudyDate="20200301")
+    for file in (tmp_path / "a").iterdir():
+        content = file.read_bytes()
+        for good, bad in ((b"12345.5", b"1x2,3.."), (b"7654321", b"seven.."), (b"20200301", b"01.03.20")):
+            assert good in content
+            content = content.replace(good, bad)
+        file.write_bytes(content)
+    assert_is_head(load(path))
+    row = inspect(path).iloc[0]
+    assert np.isnan(row["te_ms"])
+    assert pd.isna(row["study_date"])
+    assert row["description"] == "t1_mpr_tra_KM"
+    with pytest.raises(InputError, match="lacks InstanceNumber in some images"):
+        load(path, lesion_instance=3)
+
+
 def test_facts_of_a_sidecar(tmp_path):
     path = write_nifti(tmp_path / "sub-01_ce-gd_T1w.nii.gz")
     said = {"EchoTime": 0.0029, "RepetitionTime": 1.9, "InversionTime": 0.9, "ScanningSequence": "GR_IR"}
