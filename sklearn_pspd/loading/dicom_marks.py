@@ -122,13 +122,15 @@ class Structure:
         ndarray of shape (n_slices,)
             Numbers of voxels, slices from feet to head.
         """
-        if not (volume.facts.get("frame_uid") or volume.facts.get("series_uid")):
+        _check_reference(self.path, image, volume, self.frame_uid, self.series)
+        # Unlike a segmentation, contours have no grid that would tell.
+        of_series = [uid for uid in self.series if uid and uid == volume.facts.get("series_uid")]
+        if not of_series and not (self.frame_uid and self.frame_uid == volume.facts.get("frame_uid")):
             raise FileError(
                 self.path,
-                f"is a structure set, and {image} states neither series nor frame of reference, so that they may not "
-                "belong together; give the DICOM series, a NIfTI mask or a point",
+                f"is a structure set that has neither series nor frame of reference in common with {image}, so that "
+                "they may not belong together; give the series on which it was drawn, a NIfTI mask or a point",
             )
-        _check_reference(self.path, image, volume, self.frame_uid, self.series)
         inverse = np.linalg.inv(volume.affine)
         masks = {}
         for contour in self.contours:

@@ -164,7 +164,7 @@ def _row_facts(row):
         "patient_id": row["patient_id"],
         "source": source,
         # Facts of a file that could not be opened are not known to be absent.
-        "is_read": not is_missing(row.get("format")) and not is_missing(row.get("height")),
+        "is_read": bool(facts["facts_from"]) or not is_missing(row.get("height")),
         "is_known": any(facts[name] not in ("", None) for name in _TELLING),
         "n_slices": n_slices,
         "spacing_mm": np.nan if is_missing(spacing) else float(spacing),

@@ -157,7 +157,10 @@ def test_another_sequence_is_refused_with_the_other_problems_of_all_patients(tmp
     assert message.count("is no T1-weighted series but T2") == 2
     inspected = inspect(*images)
     refused = image_findings(inspected).query("severity == 'refused'")
-    assert texts(refused) == [("P01", "T2-like", "TR 4500 ms, TE 95 ms", "refused")]
+    assert texts(refused) == [
+        ("P01", "T2-like", "TR 4500 ms, TE 95 ms", "refused"),
+        ("P02", "T2-like", "TE 95 ms", "refused"),
+    ]
     assert inspected["description"].tolist()[:2] == ["t1_mpr_tra_KM", "t2_tse_tra"]
     assert "t2_tse_tra" not in inspected["problem"].iloc[0]
 

@@ -286,7 +286,11 @@ def test_structure_sets_of_other_images_are_refused(tmp_path):
     )
     nifti = write_nifti(tmp_path / "a.nii")
     mask = write_structures(tmp_path / "m", contours)
-    assert "states neither series nor frame of reference" in refusal(nifti, lesion_mask=mask)
+    assert "has neither series nor frame of reference in common with" in refusal(nifti, lesion_mask=mask)
+    unknown = write_structures(tmp_path / "u", contours, series=None, frame=None)
+    assert "has neither series nor frame of reference in common with" in refusal(image, lesion_mask=unknown)
+    assert_is_head(load(image, lesion_mask=write_structures(tmp_path / "n", contours, series=None)))
+    assert_is_head(load(image, lesion_mask=write_structures(tmp_path / "o", contours, frame=None)))
     (tmp_path / "a.json").write_text(json.dumps({"SeriesInstanceUID": "1.2.3", "Modality": "MR"}))
     assert_is_head(load(nifti, lesion_mask=mask))
     between = np.array(contours["GTV"][0]) + [0, 0, 0.75]
