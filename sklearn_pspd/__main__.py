@@ -73,11 +73,16 @@ def _command():
     return shlex.join(["pspd", *(Path(word).name if Path(word).is_absolute() else word for word in sys.argv[1:])])
 
 
-def _check(*, table, workspace, **options):  # noqa: ARG001  every command gets a workspace
+def _check(*, table, workspace, n_slices, fov_mm, slice_spacing_mm, allow_sequence, **options):
+    from .baselines import COMPONENTS, baseline_models
     from .study import Study, read_study_table
 
     cohort, columns = read_study_table(table, **options)
-    print(Study(cohort, cv=2, **columns).describe())
+    images = {"n_slices": n_slices, "fov_mm": fov_mm, "slice_spacing_mm": slice_spacing_mm}
+    images |= {"allow_sequence": allow_sequence, "memory": str(workspace / "stacks")}
+    # A model that reads images without a network; nothing is trained.
+    models = baseline_models([COMPONENTS], **columns, **images)
+    print(Study(cohort, models, cv=2, **columns).describe())
 
 
 def _parser():
@@ -96,6 +101,7 @@ def _parser():
     study.set_defaults(run=_study)
     _add_study_options(study.add_argument)
     for command in (study, check):
+        _add_image_options(command.add_argument)
         _add_table_options(command.add_argument)
     for command in (study, check):
         command.add_argument("--traceback", action="store_true", help="show where an error was raised")
@@ -130,7 +136,6 @@ def _add_study_options(add):
         metavar="N",
         help="passes over the training data (of the recipe; synthetic 20)",
     )
-    add("--slices", dest="n_slices", type=_odd, default=9, metavar="N", help="axial slices per patient, odd (9)")
     add("--size-px", type=_at_least(8), metavar="N", help="rows and columns of a slice (256; synthetic 32)")
     filters = "filters of the convolution blocks (of the recipe)"
     add("--filters", type=_at_least(1), nargs="+", metavar="N", help=filters)
@@ -139,6 +144,16 @@ def _add_study_options(add):
     add("--permutations", dest="n_permutations", type=_at_least(0), metavar="N", help=permutations)
     add("--seed", dest="random_state", type=int, default=0, metavar="N", help="seed of everything random (0)")
     add("--jobs", dest="n_jobs", type=int, default=1, metavar="N", help="fits that run in parallel (1)")
+
+
+def _add_image_options(add):
+    add("--slices", dest="n_slices", type=_odd, default=9, metavar="N", help="axial slices per patient, odd (9)")
+    spacing = "interpolate slices to this distance, so that all stacks span the same length (slices of the image)"
+    add("--slice-spacing-mm", type=_above_zero, metavar="MM", help=spacing)
+    fov = "side of the square field of view (200)"
+    add("--fov-mm", type=_above_zero, default=200.0, metavar="MM", help=fov)
+    allowed = "kinds of sequence that are read though they are not T1-weighted, for example FLAIR; all for any"
+    add("--allow-sequence", nargs="+", action=_Kinds, default=False, metavar="KIND", help=allowed)
 
 
 def _add_table_options(add):
@@ -167,6 +182,20 @@ def _share(text):
     if not (slash and number.isdecimal() and total.isdecimal() and 1 <= int(number) <= int(total)):
         raise argparse.ArgumentTypeError(f"{text!r} is not I/N with I from 1 to N, for example 1/4")
     return int(number), int(total)
+
+
+class _Kinds(argparse.Action):
+    """Kinds of sequence; "all" stands for every one of them."""
+
+    def __call__(self, parser, namespace, values, option_string=None):  # noqa: ARG002
+        setattr(namespace, self.dest, True if "all" in values else values)
+
+
+def _above_zero(text):
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{value:g} is not a length above 0 mm")
+    return value
 
 
 def _odd(text):

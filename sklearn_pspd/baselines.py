@@ -20,6 +20,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, check_memory
 
 from sklearn_pspd._sklearn import HasMethods, Interval, StrOptions, _fit_context
+from sklearn_pspd.cohort.image_files import NIFTI, image_format
 from sklearn_pspd.cohort.problems import is_missing
 from sklearn_pspd.exceptions import InputError
 from sklearn_pspd.loading import SliceStackLoader
@@ -62,6 +63,8 @@ def baseline_models(
     n_slices=9,
     size_px=256,
     fov_mm=200.0,
+    slice_spacing_mm=None,
+    allow_sequence=False,
     encoder=None,
     memory=None,
     random_state=None,
@@ -88,6 +91,10 @@ def baseline_models(
         Rows and columns of a slice after resampling.
     fov_mm : float, default=200.0
         Side of the square field of view in mm.
+    slice_spacing_mm : float, default=None
+        As in :class:`~sklearn_pspd.loading.SliceStackLoader`.
+    allow_sequence : bool or collection of str, default=False
+        As in :class:`~sklearn_pspd.loading.SliceStackLoader`.
     encoder : SliceEncoder, default=None
         Encoder of the frozen features; None takes its defaults, with `random_state`.
     memory : str or joblib.Memory, default=None
@@ -130,7 +137,8 @@ def baseline_models(
     if unknown:
         listed = ", ".join(map(repr, NAMES))
         raise InputError(f"no baseline is named {', '.join(map(repr, unknown))}; the names are {listed}")
-    images = {"n_slices": n_slices, "size_px": size_px, "fov_mm": fov_mm, "memory": memory, "n_jobs": n_jobs}
+    images = {"n_slices": n_slices, "size_px": size_px, "fov_mm": fov_mm, "slice_spacing_mm": slice_spacing_mm}
+    images |= {"allow_sequence": allow_sequence, "memory": memory, "n_jobs": n_jobs}
     columns = {"clinical": clinical, "missing": missing}
     makers = {
         PREVALENCE: lambda: make_clinical_pipeline(DummyClassifier(strategy="prior"), **columns),
@@ -200,9 +208,9 @@ class RadiomicsExtractor(TransformerMixin, BaseEstimator):
     ----------
     region : {"auto", "mask", "disc"}, default="auto"
         Where features are measured. "mask": in the voxels of ``lesion_mask`` that have the label of the lesion, with
-        features of their shape; every patient needs a mask. "disc": in a disc about the centre of the field of view, in
-        each slice. "auto": "mask" if every patient of the training fold has one, otherwise "disc" for every patient,
-        because features of masks and of discs are not comparable.
+        features of their shape; every patient needs a NIfTI mask. "disc": in a disc about the centre of the field of
+        view, in each slice. "auto": "mask" if every patient of the training fold has a NIfTI mask, otherwise "disc" for
+        every patient, because features of masks and of discs are not comparable.
     radius_mm : float, default=60.0
         Radius of the disc in mm; 60 mm contain most of the brain and none of the skull. The centre is that of the
         image, since the table does not give the lesion's position within its slice.
@@ -218,6 +226,10 @@ class RadiomicsExtractor(TransformerMixin, BaseEstimator):
         Rows and columns of a slice after resampling.
     fov_mm : float, default=200.0
         Side of the square field of view in mm.
+    slice_spacing_mm : float, default=None
+        As in :class:`~sklearn_pspd.loading.SliceStackLoader`.
+    allow_sequence : bool or collection of str, default=False
+        As in :class:`~sklearn_pspd.loading.SliceStackLoader`.
     memory : str, path or object with the joblib.Memory interface, default=None
         Cache of decoded slice stacks, and of the features of each patient.
     n_jobs : int, default=None
@@ -257,6 +269,8 @@ class RadiomicsExtractor(TransformerMixin, BaseEstimator):
         "n_slices": [Interval(Integral, 1, None, closed="left")],
         "size_px": [Interval(Integral, 1, None, closed="left")],
         "fov_mm": [Interval(Real, 0, None, closed="neither")],
+        "slice_spacing_mm": [Interval(Real, 0, None, closed="neither"), None],
+        "allow_sequence": ["boolean", str, tuple, list, set, frozenset],
         "memory": [str, Path, HasMethods(["cache"]), None],
         "n_jobs": [Integral, None],
     }
@@ -272,6 +286,8 @@ class RadiomicsExtractor(TransformerMixin, BaseEstimator):
         n_slices=9,
         size_px=256,
         fov_mm=200.0,
+        slice_spacing_mm=None,
+        allow_sequence=False,
         memory=None,
         n_jobs=None,
     ):
@@ -283,6 +299,8 @@ class RadiomicsExtractor(TransformerMixin, BaseEstimator):
         self.n_slices = n_slices
         self.size_px = size_px
         self.fov_mm = fov_mm
+        self.slice_spacing_mm = slice_spacing_mm
+        self.allow_sequence = allow_sequence
         self.memory = memory
         self.n_jobs = n_jobs
 
@@ -378,13 +396,14 @@ class RadiomicsExtractor(TransformerMixin, BaseEstimator):
 
     def _loader(self):
         settings = {"n_slices": self.n_slices, "lesion_label": self.lesion_label}
+        settings |= {"slice_spacing_mm": self.slice_spacing_mm, "allow_sequence": self.allow_sequence}
         return SliceStackLoader(**settings, memory=self.memory, n_jobs=self.n_jobs)
 
     def _check_masks(self, X):
         without = _patients_without_mask(X)
         if self.region_ == "mask" and without:
             raise InputError(
-                f"no lesion_mask is given for patient(s) {', '.join(without)}; give one, or set region='disc'"
+                f"no lesion_mask in NIfTI is given for patient(s) {', '.join(without)}; give one, or set region='disc'"
             )
 
     def _features(self, X):
@@ -683,7 +702,18 @@ def _scaled_clinical_branch(clinical, missing):
 
 def _patients_without_mask(X):
     masks = X["lesion_mask"] if "lesion_mask" in X else [None] * len(X)
-    return [str(patient) for patient, mask in zip(X["patient_id"], masks, strict=True) if is_missing(mask)]
+    return [str(patient) for patient, mask in zip(X["patient_id"], masks, strict=True) if not _has_voxels(mask)]
+
+
+def _has_voxels(mask):
+    """Return whether a file that marks the lesion is a NIfTI mask, inside which features can be measured."""
+    if is_missing(mask):
+        return False
+    try:
+        return image_format(mask) == NIFTI
+    except (OSError, EOFError):
+        # A file that cannot be read is an error of the loader, which names it.
+        return True
 
 
 @lru_cache(maxsize=4)

@@ -280,6 +280,8 @@ def make_fusion_pipeline(
     n_slices=9,
     size_px=256,
     fov_mm=200.0,
+    slice_spacing_mm=None,
+    allow_sequence=False,
     sampler=None,
     memory=None,
     n_jobs=None,
@@ -308,6 +310,12 @@ def make_fusion_pipeline(
         Rows and columns of a slice after resampling [1]_.
     fov_mm : float, default=200.0
         Side of the square field of view in mm [1]_.
+    slice_spacing_mm : float, default=None
+        Distance in mm between adjacent slices of a stack, to which slices are interpolated; None takes those of the
+        image, as in the paper. Set it if slice spacings differ between patients, so that stacks span the same length.
+    allow_sequence : bool or collection of str, default=False
+        Kinds of sequence that are read though they are not T1-weighted, as in
+        :class:`~sklearn_pspd.loading.SliceStackLoader`.
     sampler : imbalanced-learn sampler, default=None
         Resamples patients (rows of the cohort table) of the training fold, for example
         ``RandomOverSampler(random_state=0)``. It may only choose patients, not make new ones as SMOTE does. It is not
@@ -339,7 +347,7 @@ def make_fusion_pipeline(
     >>> model.get_params()["classifier__stack_shape"]
     (9, 64, 64)
     """
-    mri = _mri_branch(n_slices, size_px, fov_mm, memory, n_jobs)
+    mri = _mri_branch(n_slices, size_px, fov_mm, slice_spacing_mm, allow_sequence, memory, n_jobs)
     features = ColumnTransformer([("mri", mri, select_mri_columns), _clinical_branch(clinical, missing)])
     return _assemble(features, _network(classifier), sampler, recipe)
 
@@ -351,6 +359,8 @@ def make_image_pipeline(
     n_slices=9,
     size_px=256,
     fov_mm=200.0,
+    slice_spacing_mm=None,
+    allow_sequence=False,
     sampler=None,
     memory=None,
     n_jobs=None,
@@ -368,6 +378,10 @@ def make_image_pipeline(
     size_px : int, default=256
         As in :func:`make_fusion_pipeline`.
     fov_mm : float, default=200.0
+        As in :func:`make_fusion_pipeline`.
+    slice_spacing_mm : float, default=None
+        As in :func:`make_fusion_pipeline`.
+    allow_sequence : bool or collection of str, default=False
         As in :func:`make_fusion_pipeline`.
     sampler : imbalanced-learn sampler, default=None
         As in :func:`make_fusion_pipeline`.
@@ -387,7 +401,7 @@ def make_image_pipeline(
     >>> [name for name, step in make_image_pipeline().steps]
     ['features', 'classifier']
     """
-    mri = _mri_branch(n_slices, size_px, fov_mm, memory, n_jobs)
+    mri = _mri_branch(n_slices, size_px, fov_mm, slice_spacing_mm, allow_sequence, memory, n_jobs)
     features = ColumnTransformer([("mri", mri, select_mri_columns)])
     return _assemble(features, _network(classifier), sampler, recipe)
 
@@ -455,6 +469,8 @@ def paper_models(
     n_slices=9,
     size_px=256,
     fov_mm=200.0,
+    slice_spacing_mm=None,
+    allow_sequence=False,
     memory=None,
     random_state=None,
     variant=None,
@@ -477,6 +493,10 @@ def paper_models(
     size_px : int, default=256
         As in :func:`make_fusion_pipeline`.
     fov_mm : float, default=200.0
+        As in :func:`make_fusion_pipeline`.
+    slice_spacing_mm : float, default=None
+        As in :func:`make_fusion_pipeline`.
+    allow_sequence : bool or collection of str, default=False
         As in :func:`make_fusion_pipeline`.
     memory : str or joblib.Memory, default=None
         Cache of decoded slice stacks, shared by the first two models.
@@ -514,7 +534,8 @@ def paper_models(
         from .neural_network import CNNLSTMClassifier
 
         network = CNNLSTMClassifier(random_state=random_state)
-    images = {"n_slices": n_slices, "size_px": size_px, "fov_mm": fov_mm, "memory": memory, "n_jobs": n_jobs}
+    images = {"n_slices": n_slices, "size_px": size_px, "fov_mm": fov_mm, "slice_spacing_mm": slice_spacing_mm}
+    images |= {"allow_sequence": allow_sequence, "memory": memory, "n_jobs": n_jobs}
     columns = {"clinical": clinical, "missing": missing}
     models = {
         FUSION: make_fusion_pipeline(network, recipe=recipe, **columns, **images),
@@ -658,10 +679,11 @@ def n_encoded_columns(model, X):
     return len(scaler.encoded_names(columns(X) if callable(columns) else columns))
 
 
-def _mri_branch(n_slices, size_px, fov_mm, memory, n_jobs):
+def _mri_branch(n_slices, size_px, fov_mm, slice_spacing_mm, allow_sequence, memory, n_jobs):
+    reading = {"n_slices": n_slices, "slice_spacing_mm": slice_spacing_mm, "allow_sequence": allow_sequence}
     return Pipeline(
         [
-            ("load", SliceStackLoader(n_slices=n_slices, memory=memory, n_jobs=n_jobs)),
+            ("load", SliceStackLoader(**reading, memory=memory, n_jobs=n_jobs)),
             ("fov", FOVNormalizer(fov_mm=fov_mm, size_px=size_px)),
             ("standardize", SliceStandardizer()),
             ("flatten", StackFlattener()),

@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import EnhancedMRImageStorage, ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
+from sklearn_pspd.cohort import POSITION_COLUMNS
 from sklearn_pspd.loading import SliceStackLoader
 
 # The voxels of all synthetic files: slices from feet to head, rows from front to back, columns from right to left.
@@ -129,7 +130,7 @@ def table(*images, **columns):
 
 
 def load(image, **options):
-    position = {name: [options.pop(name)] for name in list(options) if name.startswith("lesion_") and name[7] in "szm"}
+    position = {name: [options.pop(name)] for name in POSITION_COLUMNS if name in options}
     options.setdefault("n_slices", 5)
     return SliceStackLoader(**options).fit_transform(table(image, **(position or {"lesion_slice": [MIDDLE]})))[0]
 

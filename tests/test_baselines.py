@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from conftest import N_SLICES
 from joblib import Memory
+from mark_files import write_markups
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
@@ -187,18 +188,28 @@ def test_masks_are_resampled_with_the_image(masked):
         assert images[row].min() < features["firstorder_Mean"][row] < images[row].max()
 
 
-def test_masks_of_some_patients_are_no_masks(masked, patients):
+def test_masks_of_some_patients_are_no_masks(masked, patients, tmp_path):
     pytest.importorskip("numpyradiomics")
     mixed = masked.copy()
     mixed["lesion_slice"] = [np.nan, *patients[0]["lesion_slice"][1:3]]
     mixed.iloc[1:, mixed.columns.get_loc("lesion_mask")] = None
     small = RadiomicsExtractor(families=["firstorder"], n_slices=3, size_px=24)
     assert clone(small).fit(mixed).region_ == "disc"
-    without = f"no lesion_mask is given for patient.s. {mixed['patient_id'].iloc[1]}, {mixed['patient_id'].iloc[2]}"
+    without = (
+        f"no lesion_mask in NIfTI is given for patient.s. {mixed['patient_id'].iloc[1]}, {mixed['patient_id'].iloc[2]}"
+    )
     with pytest.raises(ValueError, match=without):
         clone(small).fit(masked).transform(mixed)
     with pytest.raises(ValueError, match=without):
         clone(small).set_params(region="mask").fit(mixed[1:])
+    # A point that marks the lesion has no voxels inside which features could be measured.
+    image = nib.load(masked["image"].iloc[0])
+    middle = image.affine @ [*(size // 2 for size in image.shape), 1]
+    write_markups(tmp_path / "point", [{"position": middle[:3].tolist()}], "RAS")
+    marked = masked.assign(lesion_mask=str(tmp_path / "point"))
+    assert clone(small).fit(marked).region_ == "disc"
+    with pytest.raises(ValueError, match="no lesion_mask in NIfTI"):
+        clone(small).set_params(region="mask").fit(marked)
     with pytest.raises(ValueError, match=r"the lesion of .*mask0.nii.gz covers no pixel of 0.333 mm within fov_mm=8"):
         clone(small).set_params(fov_mm=8).fit(masked)
     with pytest.raises(ValueError, match=r"families must list one or more of firstorder, .*got \['edges'\]"):

@@ -145,6 +145,8 @@ def test_report_and_files(written):
     figures |= {"negative_control"}
     texts = {"report", "comparison", "characteristics", "negative_control"}
     assert names == {
+        "study.json",
+        "fits",
         *(f"{name}.csv" for name in tables),
         *(f"{name}.png" for name in figures),
         *(f"{name}.txt" for name in texts),

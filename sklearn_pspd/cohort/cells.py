@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .columns import OUTCOME_CODES, POSITION_COLUMNS
-from .image_files import file_problem, path_problem
+from .columns import OUTCOME_CODES, POINT_COLUMNS, POSITION_COLUMNS, POSITION_WAYS, lesion_positions
+from .image_files import file_problem, is_markups, path_problem
 from .problems import is_missing
 
 _DECIMAL_COMMA = re.compile(r"\s*[+-]?\d+,\d+\s*", re.ASCII)
@@ -104,19 +104,31 @@ def outcome_problem(value):
 
 def position_problem(row):
     """Return what is wrong with the lesion position of a patient, or None; `row` maps columns to cells."""
-    given = [column for column in POSITION_COLUMNS if column in row and not is_missing(row[column])]
+    given = lesion_positions(row)
     if len(given) > 1:
-        return f"the lesion position is given more than once: {', '.join(f'{c} = {row[c]}' for c in given)}"
+        shown = [column for column in POSITION_COLUMNS if column in row and not is_missing(row[column])]
+        return f"the lesion position is given more than once: {', '.join(f'{c} = {row[c]}' for c in shown)}"
     if not given:
         # Path.is_dir would raise on a text that is too long for a path.
         if isinstance(row["image"], str | os.PathLike) and os.path.isdir(row["image"]):  # noqa: PTH112
             return None
-        return f"the lesion position is missing: give one of {', '.join(POSITION_COLUMNS)}"
-    if given == ["lesion_slice"]:
-        return number_problem("lesion_slice", row["lesion_slice"], 0, math.inf, whole=True)
-    if given == ["lesion_z_mm"]:
-        return number_problem("lesion_z_mm", row["lesion_z_mm"], unit="mm")
-    return image_problem("lesion_mask", row["lesion_mask"])
+        return f"the lesion position is missing: give one of {POSITION_WAYS}"
+    ((way, value),) = given.items()
+    if way == "lesion_mask":
+        return image_problem(way, value)
+    if way == "lesion_point":
+        return point_problem(value)
+    low = -math.inf if way == "lesion_z_mm" else 0
+    return number_problem(way, value, low, unit="mm" if way == "lesion_z_mm" else None, whole=way != "lesion_z_mm")
+
+
+def point_problem(point):
+    """Return what is wrong with the three coordinates of a point in mm, or None; those that are empty are None."""
+    absent = [name for name, value in zip(POINT_COLUMNS, point, strict=True) if value is None]
+    if absent:
+        return f"the point of the lesion lacks {', '.join(absent)}; give all three coordinates, or lesion_z_mm alone"
+    problems = [number_problem(name, value, unit="mm") for name, value in zip(POINT_COLUMNS, point, strict=True)]
+    return next(filter(None, problems), None)
 
 
 def image_problem(column, value):
@@ -143,6 +155,8 @@ def image_problem(column, value):
         problem += _advice_on_path(Path(value))
     else:
         problem = _folder_problem(value) if os.path.isdir(value) else file_problem(value)  # noqa: PTH112
+        if problem and column == "lesion_mask" and is_markups(value):
+            problem = ""
     return f"column {column}: {str(value)!r} {problem}" if problem else None
 
 

@@ -7,10 +7,12 @@ from numbers import Real
 
 from sklearn_pspd.exceptions import InputError
 
-from .problems import raise_problems
+from .problems import is_missing, raise_problems
 
 IDENTITY_COLUMNS = ("patient_id", "site", "image")
-POSITION_COLUMNS = ("lesion_slice", "lesion_z_mm", "lesion_mask")
+POINT_COLUMNS = ("lesion_x_mm", "lesion_y_mm", "lesion_z_mm")
+POSITION_COLUMNS = ("lesion_slice", "lesion_instance", *POINT_COLUMNS, "lesion_mask")
+POSITION_WAYS = f"lesion_slice, lesion_instance, a point ({', '.join(POINT_COLUMNS)}), lesion_z_mm, lesion_mask"
 OUTCOME_CODES = {"PD": 0, "PsPD": 1}
 UNKNOWN = "unknown"
 
@@ -130,7 +132,7 @@ CLINICAL_COLUMNS = tuple(_PAPER)
 CLINICAL_CODES = {column.name: dict(column.codes) for column in PAPER_CLINICAL if column.is_coded}
 CLINICAL_RANGES = {column.name: column.range for column in PAPER_CLINICAL if not column.is_coded}
 MAY_BE_UNKNOWN = tuple(column.name for column in PAPER_CLINICAL if column.may_be_unknown)
-WHOLE_NUMBERS = ("lesion_slice", *(column.name for column in PAPER_CLINICAL if column.whole))
+WHOLE_NUMBERS = ("lesion_slice", "lesion_instance", *(column.name for column in PAPER_CLINICAL if column.whole))
 
 
 def clinical_columns(clinical=None, table=None):
@@ -178,6 +180,27 @@ def clinical_columns(clinical=None, table=None):
     problems += [f"{name!r} is there more than once" for name in dict.fromkeys(names) if names.count(name) > 1]
     raise_problems("clinical has", problems)
     return tuple(item if isinstance(item, ClinicalColumn) else _PAPER[item] for item in given)
+
+
+def lesion_positions(cells):
+    """Return the ways in which a patient's row gives the position of the lesion.
+
+    Parameters
+    ----------
+    cells : mapping of str to object
+        Cells of a row by column.
+
+    Returns
+    -------
+    dict of str to object
+        Values by way: "lesion_slice", "lesion_instance", "lesion_z_mm", "lesion_mask", and "lesion_point" with a tuple
+        of three values, those that are empty as None. One of more than one entry contradicts itself.
+    """
+    given = {name: cells[name] for name in POSITION_COLUMNS if name in cells and not is_missing(cells[name])}
+    # A height alone is a way of its own.
+    if {"lesion_x_mm", "lesion_y_mm"} & set(given):
+        given["lesion_point"] = tuple(given.pop(name, None) for name in POINT_COLUMNS)
+    return given
 
 
 def allowed_codes(column):

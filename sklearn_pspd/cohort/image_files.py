@@ -2,6 +2,7 @@
 
 import codecs
 import gzip
+import json
 import os
 import stat
 import zlib
@@ -18,6 +19,7 @@ _SINGLE, _PAIR = (b"n+1\0", b"n+2\0"), (b"ni1\0", b"ni2\0")
 # Without a preamble, a DICOM file begins with a tag of group 0002 or 0008, in little-endian byte order.
 _FIRST_GROUPS = (b"\x02\x00", b"\x08\x00")
 _LONGEST_FIRST_VALUE = 64
+_LONGEST_MARKUPS = 10_000_000
 
 # Other content that is recognised by its first bytes.
 _SIGNATURES = {
@@ -145,6 +147,15 @@ def pair_files(path):
     return [str(path), *_partners(path, ".hdr", ".img"), *_partners(path, ".img", ".hdr")]
 
 
+def sidecar_of(path):
+    """Return the JSON file beside a NIfTI file whose names differ in their suffix only; None if there is none."""
+    stem = next((stem for suffix in (".nii", ".hdr", ".img") if (stem := _stem(Path(path).name, suffix))), None)
+    if stem is None:
+        return None
+    sidecar = Path(path).with_name(f"{stem}.json")
+    return str(sidecar) if sidecar.is_file() else None
+
+
 def lacks_preamble(start):
     """Return whether a file that begins with these bytes is DICOM without the 128-byte preamble.
 
@@ -245,6 +256,35 @@ def path_problem(path):
     except ValueError as error:
         return f"is no path ({error})"
     return "" if stat.S_ISREG(mode) or stat.S_ISDIR(mode) else "is neither a file nor a folder"
+
+
+def is_markups(path):
+    """Return whether a file holds markups of 3D Slicer, such as points, by its content.
+
+    Parameters
+    ----------
+    path : str or Path
+        Any path.
+
+    Returns
+    -------
+    bool
+        True if the file is a JSON object with a list ``markups``, and is no longer than a file of points can be.
+    """
+    return read_markups(path) is not None
+
+
+def read_markups(path):
+    """Return the list ``markups`` of a file of 3D Slicer; None if the file is none."""
+    try:
+        start = read_start(path).lstrip(b"\xef\xbb\xbf\r\n\t ")
+        if not start.startswith(b"{") or Path(path).stat().st_size > _LONGEST_MARKUPS:
+            return None
+        content = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+    except (OSError, EOFError, ValueError, RecursionError):
+        return None
+    markups = content.get("markups") if isinstance(content, dict) else None
+    return markups if isinstance(markups, list) else None
 
 
 def file_problem(path):

@@ -20,6 +20,7 @@ from .columns import (
     CLINICAL_COLUMNS,
     IDENTITY_COLUMNS,
     OUTCOME_CODES,
+    POINT_COLUMNS,
     POSITION_COLUMNS,
     clinical_columns,
 )
@@ -27,7 +28,7 @@ from .problems import check_frame, id_problems, is_missing, patient_labels, rais
 from .table_files import find_header, read_rows, split_header
 
 _PATH_COLUMNS = ("image", "lesion_mask")
-_POSITION_NUMBERS = ("lesion_slice", "lesion_z_mm")
+_POSITION_NUMBERS = ("lesion_slice", "lesion_instance", *POINT_COLUMNS)
 SHOWN_COLUMNS = 15
 # Similarity from which on a column name is taken for a misspelt one: 'sex' and 'se', 'dose_gy' and 'dose_cgy'.
 NEAR_NAMES = 0.75
@@ -136,8 +137,12 @@ def check_cohort(cohort, *, clinical=None, outcome="required", missing="refuse")
     site              text; the hospital that treated the patient
     image             path of a NIfTI volume or of a folder with one DICOM series
     lesion_slice      axial slice that shows the lesion best, counted from 0 at the feet
-    lesion_z_mm       or: height of that slice in scanner coordinates, in mm towards the head
-    lesion_mask       or: path of a NIfTI mask on the grid of the image
+    lesion_instance   or: its DICOM InstanceNumber, the image number that most viewers show
+    lesion_x_mm       or: a point of the lesion in scanner coordinates (RAS): mm to the patient's right,
+    lesion_y_mm       mm to the front,
+    lesion_z_mm       mm towards the head; alone, the height of the slice, if slices are not tilted
+    lesion_mask       or: path of a file that marks the lesion: a NIfTI mask or a DICOM segmentation on the grid of
+                      the image, an RT structure set, or a point of 3D Slicer (.mrk.json)
     age_years         age at surgery, 0 to 120
     sex               "female" or "male"
     mgmt              MGMT promoter: "methylated", "unmethylated" or "unknown"
@@ -148,9 +153,9 @@ def check_cohort(cohort, *, clinical=None, outcome="required", missing="refuse")
     outcome           "PD" or "PsPD"
     ================= ========================================================================================
 
-    Each patient has exactly one of the three lesion positions. A folder that contains exactly the slices to be used
-    needs none. A table may lack clinical columns, which are then not used; `clinical` may name others. Further columns
-    are ignored.
+    Each patient has the position of the lesion in exactly one of these ways. A folder that contains exactly the slices
+    to be used needs none. A table may lack clinical columns, which are then not used; `clinical` may name others.
+    Further columns are ignored.
 
     Parameters
     ----------
@@ -297,6 +302,10 @@ def _misspelt_columns(cohort, clinical, needed):
     names = [str(name) for name in cohort.columns]
     # Those that are needed are missing anyway.
     absent = {name: _proposal(name, names) for name in optional if name not in {*names, *needed}}
+    # Beside a position, a similar name such as lesion_size_mm is no other position, unless it is spelt like one.
+    if set(POSITION_COLUMNS) & set(names):
+        others = [name for name in names if name not in POSITION_COLUMNS]
+        absent |= {name: did_you_mean(name, others) for name in POSITION_COLUMNS if name in absent}
     return [
         f"column {name}: missing{proposal} Rename it, or choose the columns by clinical"
         for name, proposal in absent.items()

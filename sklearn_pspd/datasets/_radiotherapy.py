@@ -31,10 +31,17 @@ class Series(NamedTuple):
 
 
 class Contour(NamedTuple):
-    """Height of the largest slice of a contour, in mm towards the head, and its frame of reference."""
+    """Centre of a contour's largest slice, in mm to the right, the front and the head, and its frame of reference."""
 
+    x_mm: float
+    y_mm: float
     z_mm: float
     frame_uid: str
+
+    @property
+    def point_mm(self):
+        """The three coordinates (RAS)."""
+        return self[:3]
 
 
 def index_series(folder):
@@ -129,6 +136,7 @@ def _contours_of(structures, name):
         if str(item.get("ROIName", "")).strip() == name
     }
     areas: dict[int, dict[float, float]] = {}
+    centres: dict[tuple[int, float], list] = {}
     for item in structures.get("ROIContourSequence") or []:
         number = int(item.ReferencedROINumber)
         for contour in item.get("ContourSequence") or []:
@@ -138,10 +146,14 @@ def _contours_of(structures, name):
                 z_mm = round(points[:, 2].mean() / SAME_SLICE_MM) * SAME_SLICE_MM
                 slices = areas.setdefault(number, {})
                 slices[z_mm] = slices.get(z_mm, 0.0) + _area_mm2(points)
-    return [
-        Contour(round(min(slices, key=lambda z_mm: (-slices[z_mm], z_mm)), 2), frames[number])
-        for number, slices in areas.items()
-    ]
+                # Any mean of the points lies in their slice. DICOM's x and y run to the left and to the back.
+                centres.setdefault((number, z_mm), []).append(points.mean(axis=0) * [-1, -1, 1])
+    found = []
+    for number, slices in areas.items():
+        z_mm = min(slices, key=lambda height: (-slices[height], height))
+        centre = np.round(np.mean(centres[number, z_mm], axis=0), 2) + 0.0
+        found.append(Contour(*map(float, centre), frames[number]))
+    return found
 
 
 def _area_mm2(points):

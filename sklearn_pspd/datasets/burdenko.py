@@ -4,6 +4,7 @@ import math
 from itertools import pairwise
 from typing import NamedTuple
 
+from sklearn_pspd.cohort.columns import POINT_COLUMNS
 from sklearn_pspd.loading.errors import ImageError
 
 from ._radiotherapy import index_series, read_contours, read_prescriptions
@@ -83,8 +84,9 @@ def load_burdenko(
         One row per patient with an outcome: ``patient_id``, ``site``, ``age_years`` (at the planning study), ``sex``,
         ``mgmt``, ``idh``, ``interval_days`` (end of radiotherapy to the follow-up; **negative where the dates in the
         table say so**), ``outcome`` and ``follow_up`` (number of the follow-up, 1 to 10). With images also ``image``
-        (folder of the series), ``lesion_z_mm`` (from the contour FU_n_CE, in mm towards the head), ``contour_z_mm``
-        (the same in the frame of reference of the contour), ``dose_gy`` and ``n_fractions`` (from the radiotherapy
+        (folder of the series), ``lesion_x_mm``, ``lesion_y_mm`` and ``lesion_z_mm`` (a point in the largest slice of
+        the contour FU_n_CE, in mm to the right, the front and the head), ``contour_z_mm`` (its height in the frame of
+        reference of the contour), ``dose_gy`` and ``n_fractions`` (from the radiotherapy
         plan); each is missing if the download does not contain it. Without images these columns are absent.
     report : DataFrame
         Only with `return_report`: one row per finding, with the columns patient_id, finding, column, value and
@@ -263,7 +265,9 @@ def _add_images(row, root, description, images, assume_registered, report):
             return False
         row["image"] = image.folder
         row["dose_gy"], row["n_fractions"] = _prescription(patient_id, found, report)
-        row["contour_z_mm"], row["lesion_z_mm"] = _lesion_height(row, found, image, assume_registered, report)
+        contour, point = _lesion_point(row, found, image, assume_registered, report)
+        row["contour_z_mm"] = contour
+        row |= dict(zip(POINT_COLUMNS, point, strict=True))
     except ImageError as error:
         for text in error.problems:
             report.add_problem(f"{patient_id}: {text}")
@@ -311,27 +315,28 @@ def _prescription(patient_id, found, report):
     return pairs[0] if len(pairs) == 1 else (math.nan, math.nan)
 
 
-def _lesion_height(row, found, image, assume_registered, report):
-    """Return the height of the contour in its own frame of reference, and in the image if that is the same frame."""
+def _lesion_point(row, found, image, assume_registered, report):
+    """Return the contour's height in its own frame of reference, and a point of it if that is the image's frame."""
+    unknown = (math.nan,) * 3
     name = f"FU_{row['follow_up']}_CE"
     contours = list(dict.fromkeys(read_contours(found, name)))
     if len(contours) != 1:
         report.add_finding(
             row["patient_id"], "not exactly one contour of the lesion", name, f"{len(contours)} contours"
         )
-        return math.nan, math.nan
+        return math.nan, unknown
     contour = contours[0]
     if contour.frame_uid == image.frame_uid != "":
-        return contour.z_mm, contour.z_mm
+        return contour.z_mm, contour.point_mm
     if assume_registered:
         report.add_finding(
             row["patient_id"], "contour in another frame of reference than the image, assumed registered", name
         )
-        return contour.z_mm, contour.z_mm
+        return contour.z_mm, contour.point_mm
     report.add_finding(
         row["patient_id"], "contour in another frame of reference than the image", name, f"{contour.z_mm:g} mm"
     )
-    return contour.z_mm, math.nan
+    return contour.z_mm, unknown
 
 
 def _days(start, end):

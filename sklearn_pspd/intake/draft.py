@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from sklearn_pspd.cohort.columns import CLINICAL_RANGES, allowed_codes
+from sklearn_pspd.cohort.columns import CLINICAL_RANGES, POSITION_COLUMNS, allowed_codes
 from sklearn_pspd.cohort.problems import is_missing, normalise_ids, raise_problems, repeated_ids
 from sklearn_pspd.exceptions import InputError
 
@@ -28,9 +28,8 @@ from .spreadsheet import (
 FINDING_COLUMNS = ("patient_id", "finding", "column", "value")
 SHOWN = 10
 _ORDER = (
-    "patient_id", "site", "image", "lesion_slice", "lesion_z_mm", "lesion_mask", "age_years", "sex", "mgmt", "idh",
-    "dose_gy", "n_fractions", "interval_days", "outcome", "radiotherapy_end", "lesion_date", "study_date",
-    "description", "series_uid",
+    "patient_id", "site", "image", *POSITION_COLUMNS, "age_years", "sex", "mgmt", "idh", "dose_gy", "n_fractions",
+    "interval_days", "outcome", "radiotherapy_end", "lesion_date", "study_date", "description", "series_uid",
 )  # fmt: skip
 
 
@@ -403,7 +402,7 @@ def _join(key, record, ranked, chosen, to_copy, findings):
         row["site"] = best["institution"] or None
         stated = row["site"] or "not stated"
         _add(findings, patient, "Site taken from InstitutionName of the images", "site", stated)
-    if not any(name in row for name in ("lesion_slice", "lesion_z_mm", "lesion_mask")):
+    if not any(name in row for name in POSITION_COLUMNS):
         row["lesion_slice"] = None
     row["image"] = _image_path(best, ranked)
     if row["image"] is None:

@@ -1,11 +1,9 @@
 """Headers of image files: the facts of a series, and the place and time of each image."""
 
 import json
-import math
 import os
 import re
 import stat
-from datetime import datetime
 from operator import mul
 from pathlib import Path
 from typing import NamedTuple
@@ -20,74 +18,38 @@ from pydicom.uid import UID
 from sklearn_pspd.cohort.image_files import DICOM, NIFTI, describe_start, format_of_start, placeholder_of
 from sklearn_pspd.loading.dicom import object_without_image
 from sklearn_pspd.loading.errors import FileError, ImageError, reading
+from sklearn_pspd.loading.header_facts import (
+    FACT_KEYWORDS,
+    bids_entities,
+    dicom_facts,
+    first_number,
+    found_value,
+    parse_time,
+    sidecar_facts,
+    to_numbers,
+    to_text,
+    words_of_name,
+)
 
 from .scanning import scan_header
 
-# Facts that are the same in all images of a series, by the attribute of DICOM that states them.
-TEXTS = {
-    "patient_id": "PatientID",
-    "study_uid": "StudyInstanceUID",
-    "series_uid": "SeriesInstanceUID",
-    "frame_uid": "FrameOfReferenceUID",
-    "study_date": "StudyDate",
-    "study_description": "StudyDescription",
-    "series_number": "SeriesNumber",
-    "description": "SeriesDescription",
-    "protocol": "ProtocolName",
-    "institution": "InstitutionName",
-    "manufacturer": "Manufacturer",
-    "model": "ManufacturerModelName",
-    "modality": "Modality",
-    "image_type": "ImageType",
-    "sequence": "ScanningSequence",
-    "sequence_variant": "SequenceVariant",
-    "sequence_name": "SequenceName",
-    "acquisition_type": "MRAcquisitionType",
-    "acquisition_contrast": "AcquisitionContrast",
-    "contrast_agent": "ContrastBolusAgent",
-    "contrast_ingredient": "ContrastBolusIngredient",
-    "contrast_start": "ContrastBolusStartTime",
-    "body_part": "BodyPartExamined",
-}
-NUMBERS = {
-    "field_t": "MagneticFieldStrength",
-    "tr_ms": "RepetitionTime",
-    "te_ms": "EchoTime",
-    "ti_ms": "InversionTime",
-    "flip_deg": "FlipAngle",
-    "contrast_volume_ml": "ContrastBolusVolume",
-    "slice_thickness_mm": "SliceThickness",
-}
-# Names of the same facts in objects with several frames, which have them in sequences.
-OTHER_KEYWORDS = {
-    "SequenceName": "PulseSequenceName",
-    "ScanningSequence": "EchoPulseSequence",
-    "EchoTime": "EffectiveEchoTime",
-    "InversionTime": "InversionTimes",
-    "ContrastBolusIngredient": "ContrastBolusIngredientCodeSequence",
-}
 _OF_IMAGES = (
     "SOPInstanceUID", "ImagePositionPatient", "InstanceNumber", "AcquisitionDateTime", "AcquisitionDate",
     "AcquisitionTime", "ContentDate", "ContentTime",
 )  # fmt: skip
 _OF_SERIES = (
-    *TEXTS.values(), *NUMBERS.values(), *OTHER_KEYWORDS.values(), "SpecificCharacterSet", "SOPClassUID", "Rows",
-    "Columns", "PixelSpacing", "ImageOrientationPatient", "NumberOfFrames", "SeriesDate", "SeriesTime", "StudyTime",
+    *FACT_KEYWORDS, "SpecificCharacterSet", "SOPClassUID", "Rows", "Columns", "PixelSpacing", "ImageOrientationPatient",
+    "NumberOfFrames", "SeriesDate", "SeriesTime", "StudyTime",
 )  # fmt: skip
-_SEQUENCES = (
-    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "ContrastBolusAgentSequence",
-)  # fmt: skip
+_SEQUENCES = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 _TAGS = [*_OF_SERIES, *_OF_IMAGES, *_SEQUENCES]
-_SERIES_TAGS = [tag_for_keyword(keyword) for keyword in (*_OF_SERIES, "ContrastBolusAgentSequence")]
+_SERIES_TAGS = [tag_for_keyword(keyword) for keyword in _OF_SERIES]
 _IMAGE_TAGS = {keyword: tag_for_keyword(keyword) for keyword in _OF_IMAGES}
 _SCANNED = frozenset([*_SERIES_TAGS, *_IMAGE_TAGS.values()])
 _N_FRAMES = tag_for_keyword("NumberOfFrames")
 _GZIP = b"\x1f\x8b"
 _START_BYTES = 352
 _IMAGE_SUFFIXES = (".dcm", ".dicom", ".ima", ".nii", ".nii.gz")
-_ENTITY = re.compile(r"(?:^|[_/])(sub|ses)-([A-Za-z0-9]+)")
-_SIDECAR_MS = ("tr_ms", "te_ms", "ti_ms")
-_GIVEN_DATE = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)")
 
 
 class Image(NamedTuple):
@@ -204,8 +166,8 @@ def _read_dicom(path, stream, entries, decoded):
     if what := object_without_image(header):
         return what
     frames = _frames(header)
-    values = {name: _text(header.get(name)) for name in _IMAGE_TAGS}
-    positions = [_text(_found(header, "ImagePositionPatient", frame)) for frame in frames or [[]]]
+    values = {name: to_text(header.get(name)) for name in _IMAGE_TAGS}
+    positions = [to_text(found_value(header, "ImagePositionPatient", frame)) for frame in frames or [[]]]
     entry = _entry(entries, _facts_of(header, frames))
     if key is not None:
         decoded[key] = entry
@@ -224,7 +186,7 @@ def _entry(entries, facts):
 def _image(path, entry, values, positions):
     heights = []
     for text in positions if entry.normal is not None else []:
-        place = [_number(part) for part in text.split("\\")]
+        place = [first_number(part) for part in text.split("\\")]
         if len(place) == 3 and None not in place:
             heights.append(round(sum(map(mul, place, entry.normal)), 3))
     return Image(path, values["SOPInstanceUID"], heights, _acquired(values, entry.facts))
@@ -241,39 +203,18 @@ def _frames(header):
     return [[group, *shared] for group in header.get("PerFrameFunctionalGroupsSequence") or []]
 
 
-def _found(header, keyword, groups):
-    """Return a value of the header itself or, if it has none, of the first of the functional groups that has one."""
-    for name in (keyword, OTHER_KEYWORDS.get(keyword)):
-        if name is None:
-            continue
-        value = header.get(name)
-        if value not in (None, ""):
-            return value
-        for group in groups:
-            for element in group:
-                if element.VR == "SQ" and element.value and element.value[0].get(name) not in (None, ""):
-                    return element.value[0].get(name)
-    return None
-
-
 def _facts_of(header, frames):
     groups = frames[0] if frames else []
-    facts = {name: _text(_found(header, keyword, groups)) for name, keyword in TEXTS.items()}
-    facts |= {name: _number(_found(header, keyword, groups)) for name, keyword in NUMBERS.items()}
-    agents = list(header.get("ContrastBolusAgentSequence") or [])
-    if agents and not facts["contrast_agent"]:
-        facts["contrast_agent"] = _text(agents[0].get("ContrastBolusAgent") or agents[0].get("CodeMeaning"))
-    # Coded ingredients are a sequence, the text of which is their meaning.
-    ingredients = header.get("ContrastBolusIngredientCodeSequence")
-    if ingredients and "ContrastBolusIngredient" not in header:
-        facts["contrast_ingredient"] = _text(ingredients[0].get("CodeMeaning"))
-    cosines = {tuple(round(c, 4) for c in _numbers(_found(header, "ImageOrientationPatient", g))) for g in frames}
-    own = [round(c, 4) for c in _numbers(_found(header, "ImageOrientationPatient", groups))]
-    echoes = {_number(_found(header, "EchoTime", frame)) for frame in frames}
+    facts = dicom_facts(header, groups)
+    cosines = {
+        tuple(round(c, 4) for c in to_numbers(found_value(header, "ImageOrientationPatient", g))) for g in frames
+    }
+    own = [round(c, 4) for c in to_numbers(found_value(header, "ImageOrientationPatient", groups))]
+    echoes = {first_number(found_value(header, "EchoTime", frame)) for frame in frames}
     facts |= {
         "format": "enhanced DICOM" if frames else "DICOM",
         "cosines": own,
-        "pixel_mm": _numbers(_found(header, "PixelSpacing", groups)),
+        "pixel_mm": to_numbers(found_value(header, "PixelSpacing", groups)),
         "matrix": [int(header.Rows), int(header.Columns)],
         "frames": len(frames) or int(header.get("NumberOfFrames") or 1),
         "series_time": _digits(header.get("SeriesDate") or header.get("StudyDate"), header.get("SeriesTime")),
@@ -282,6 +223,10 @@ def _facts_of(header, frames):
         ],
     }
     return facts
+
+
+def _cosines(header, groups):
+    return [round(cosine, 4) for cosine in to_numbers(found_value(header, "ImageOrientationPatient", groups))]
 
 
 def read_nifti(path, root):
@@ -303,26 +248,16 @@ def read_nifti(path, root):
         The file.
     """
     volume = nib.load(path)
-    stem = re.sub(r"\.(nii|hdr)(\.gz)?$", "", Path(path).name, flags=re.IGNORECASE)
-    sidecar = Path(path).with_name(stem + ".json")
-    said = json.loads(sidecar.read_text(encoding="utf-8")) if sidecar.is_file() else {}
+    facts, acquired = sidecar_facts(path)
     inside = Path(path).relative_to(root)
-    entities = dict(_ENTITY.findall(inside.as_posix()))
-    facts = {name: _text(said.get(keyword)) for name, keyword in TEXTS.items()}
-    facts |= {name: _number(said.get(keyword)) for name, keyword in NUMBERS.items()}
-    # Sidecars hold seconds.
-    facts |= {name: None if facts[name] is None else 1000 * facts[name] for name in _SIDECAR_MS}
+    entities = bids_entities(inside)
+    stem = re.sub(r"\.(nii|hdr)(\.gz)?$", "", Path(path).name, flags=re.IGNORECASE)
     folder = inside.parts[0] if len(inside.parts) > 1 else stem
     facts["patient_id"] = facts["patient_id"] or entities.get("sub") or folder
     facts["study_uid"] = facts["study_uid"] or entities.get("ses") or inside.parent.as_posix()
     # Conversion may write several files per series, such as one per echo.
     facts["series_uid"] = inside.as_posix()
-    acquired = _text(said.get("AcquisitionDateTime"))
-    day = _GIVEN_DATE.match(facts["study_date"] or acquired)
-    facts["study_date"] = "".join(day.groups()) if day else ""
-    # The file name says what BIDS knows about an image; "sub-07" is no subtraction.
-    named = _ENTITY.sub("", stem).strip("_")
-    facts["description"] = " ".join(filter(None, [facts["description"], named]))
+    facts["description"] = " ".join(filter(None, [facts["description"], words_of_name(path)]))
     facts["modality"] = facts["modality"] or "MR"
     axes = volume.affine[:3, :3] / np.linalg.norm(volume.affine[:3, :3], axis=0)
     shape = [*map(int, volume.shape), 1][:4]
@@ -360,17 +295,6 @@ def slice_normal(cosines):
     return (normal / length * np.sign(normal[np.argmax(np.abs(normal))])).tolist()
 
 
-def parse_time(digits):
-    """Return the moment that digits such as "20240131101500" mean, or None; hours and the rest may be missing."""
-    for form, length in (("%Y%m%d%H%M%S", 14), ("%Y%m%d%H%M", 12), ("%Y%m%d%H", 10), ("%Y%m%d", 8)):
-        if len(digits) >= length:
-            try:
-                return datetime.strptime(digits[:length], form)
-            except ValueError:
-                return None
-    return None
-
-
 def _acquired(values, facts):
     stated = re.sub(r"\D", "", values["AcquisitionDateTime"].partition(".")[0])[:14]
     if len(stated) > 8 and parse_time(stated):
@@ -381,35 +305,5 @@ def _acquired(values, facts):
 
 def _digits(date, time):
     """Return a date and a time of day of DICOM as digits; empty unless both are there."""
-    date, time = re.sub(r"\D", "", _text(date)), re.sub(r"\D", "", _text(time).partition(".")[0])
+    date, time = re.sub(r"\D", "", to_text(date)), re.sub(r"\D", "", to_text(time).partition(".")[0])
     return date[:8] + time[:6] if len(date) >= 8 and len(time) >= 4 else ""
-
-
-def _text(value):
-    if value is None:
-        return ""
-    if isinstance(value, pydicom.Sequence):
-        return _text(value[0].get("CodeMeaning")) if value else ""
-    if isinstance(value, list | tuple | pydicom.multival.MultiValue):
-        return "\\".join(str(part).strip() for part in value)
-    return " ".join(str(value).replace("\0", " ").split())
-
-
-def _numbers(value):
-    if value is None or isinstance(value, str | pydicom.Sequence):
-        return []
-    try:
-        return [float(number) for number in value]
-    except (TypeError, ValueError):
-        return []
-
-
-def _number(value):
-    """Return a finite number, the first one of several; None if there is none."""
-    if isinstance(value, list | tuple | pydicom.multival.MultiValue):
-        value = value[0] if value else None
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return None
-    return number if math.isfinite(number) else None

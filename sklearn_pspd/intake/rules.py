@@ -7,7 +7,15 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from .words import T1, contrast_words, find_words, normalise, other_kind, other_weighting
+from sklearn_pspd.loading.sequences import (
+    computed_type,
+    description_of,
+    stated_agent,
+    tagged_weighting,
+    values_text,
+    weighting_of,
+)
+from sklearn_pspd.loading.words import T1, contrast_words, find_words, normalise, other_kind, other_weighting
 
 
 class Rule(NamedTuple):
@@ -41,31 +49,7 @@ RULES = {
 }
 FEWEST_SLICES = 9
 THIN_MM = 2.0
-T2_TE_MS = 60.0
-FLAIR_TI_MS = 1600.0
-MOST_T1_TE_MS = 35.0
 SAME = 0.02  # relative difference of parameters of a pair
-_NO_AGENT = re.compile(r"none|no|non|nein|ohne.*|sans.*|without.*|w/o.*|not? .*|kein.*|nativ|0|false")
-_UNSTATED = re.compile(r"n\.?/?a\.?|-+|\?+|unknown|unbekannt|inconnu")
-_NEVER = (
-    "SUBTRACT",
-    "PROJECTION IMAGE",
-    "MIP",
-    "MINIP",
-    "SCREEN",
-    "ADC",
-    "TRACE",
-    "TRACEW",
-    "FA",
-    "MAP",
-    "PHASE MAP",
-    "P",
-)
-_OTHER_CONTRAST = {
-    "T2": "T2", "T2_STAR": "T2*", "FLUID_ATTENUATED": "FLAIR", "PROTON_DENSITY": "proton density",
-    "DIFFUSION": "diffusion", "PERFUSION": "perfusion", "TOF": "angiography", "FLOW_ENCODED": "angiography",
-    "STIR": "STIR", "TAGGING": "tagging",
-}  # fmt: skip
 
 
 class Evidence(NamedTuple):
@@ -139,22 +123,22 @@ def study_evidence(rows):
 
 
 def _series_evidence(row):
-    text = normalise(row["description"] or row["protocol"])
-    weighting, other = _parameters(row)
-    tagged, other_tagged = _tagged_weighting(row)
+    text = description_of(row)
+    weighting, other, _ = weighting_of(row)
+    tagged, other_tagged = tagged_weighting(row)
     named = other_weighting(text)
     exclusion = (
         _unusable(row)
         or (f"{kind} (description)" if (kind := other_kind(text)) else "")
         or (f"{other_tagged} (header)" if other_tagged else "")
-        or (f"{other}-like: {_values(row)}" if other else "")
+        or (f"{other}-like: {values_text(row)}" if other else "")
         or (f"{named} (description)" if named and not weighting and not tagged else "")
     )
     found = {}
     if tagged:
         found["t1_tag"] = tagged
     if weighting:
-        found["t1_parameters"] = f"{weighting}: {_values(row)}"
+        found["t1_parameters"] = f"{weighting}: {values_text(row)}"
     if word := find_words(text, T1):
         found["t1_words"] = repr(word)
     if named:
@@ -169,9 +153,8 @@ def _unusable(row):
     """Return why the images of a series cannot be used, whatever they show."""
     if row["modality"] != "MR":
         return f"modality {row['modality'] or 'not stated'}"
-    parts = row["image_type"].upper().split("\\")
-    if never := [part for part in parts[2:] if part in _NEVER]:
-        return f"ImageType {never[0]}"
+    if computed := computed_type(row):
+        return f"ImageType {computed}"
     if row["varies"] and row["varies"] != "slice step":
         return f"its images differ in {row['varies']}"
     if row["n_positions"] < FEWEST_SLICES:
@@ -179,60 +162,13 @@ def _unusable(row):
     return ""
 
 
-def _parameters(row):
-    """Return how the parameters make a sequence T1-weighted, and the other weighting they have; one or both empty."""
-    names = ("tr_ms", "te_ms", "ti_ms", "flip_deg")
-    tr, te, ti, flip = (math.nan if row[name] is None else row[name] for name in names)
-    sequence = row["sequence"].upper()
-    is_gradient = "GR" in sequence or "RM" in sequence
-    if "EP" in sequence.split("\\"):
-        return "", "echo-planar"
-    if te >= T2_TE_MS:
-        return "", "FLAIR" if ti >= FLAIR_TI_MS else "T2"
-    if ti >= FLAIR_TI_MS:
-        return "", "FLAIR"
-    if is_gradient and te >= 15:
-        return "", "T2*"
-    # Zero is what converters write that do not know the time.
-    if not 0 < te <= MOST_T1_TE_MS:
-        return "", ""
-    if 300 <= ti <= 1300 and te <= 12:
-        return "inversion-prepared", ""
-    if 400 <= ti <= 1300 and tr <= 3500:
-        return "T1 FLAIR", ""
-    if is_gradient or (not sequence and tr <= 50):
-        is_t1 = te <= 12 and ((tr <= 50 and not flip < 5) or (tr <= 500 and flip >= 50))
-        return ("gradient echo", "") if is_t1 else ("", "")
-    if 200 <= tr <= 1300:
-        return "spin echo", ""
-    return "", "proton density" if tr >= 2000 and not ti > 0 else ""
-
-
-def _values(row):
-    shown = {"TR": row["tr_ms"], "TE": row["te_ms"], "TI": row["ti_ms"]}
-    return ", ".join(f"{name} {value:g} ms" for name, value in shown.items() if value is not None and value == value)
-
-
-def _tagged_weighting(row):
-    tag = row["acquisition_contrast"].upper()
-    parts = row["image_type"].upper().split("\\")
-    if tag == "T1" or (not tag and "T1" in parts[2:]):
-        return "T1", ""
-    others = [name for part, name in _OTHER_CONTRAST.items() if part == tag or part in parts[2:]]
-    return "", others[0] if others else ""
-
-
 def _contrast(row, text):
     found = {}
-    tags = (row["contrast_agent"].strip(), row["contrast_ingredient"].strip())
-    stated = [value for value in tags if value and not _UNSTATED.fullmatch(value.casefold())]
-    volume = row["contrast_volume_ml"]
-    if any(_NO_AGENT.fullmatch(value.casefold()) for value in stated):
-        found["agent_none"] = repr(stated[0])
-    elif stated:
-        found["agent"] = repr(stated[0])
-    elif volume is not None and volume > 0:
-        found["agent"] = f"{volume:g} ml"
+    agent, denial = stated_agent(row)
+    if denial:
+        found["agent_none"] = repr(denial)
+    elif agent:
+        found["agent"] = repr(agent)
     words, against = contrast_words(text)
     if words:
         found["words"] = repr(words)

@@ -14,8 +14,9 @@ import pandas as pd
 from sklearn.utils.parallel import Parallel, delayed
 
 from sklearn_pspd.exceptions import InputError
+from sklearn_pspd.loading.header_facts import parse_time
 
-from .headers import Image, parse_time, read_files, slice_normal
+from .headers import Image, read_files, slice_normal
 
 SERIES_COLUMNS = (
     "patient_id", "study_date", "description", "protocol", "manufacturer", "model", "institution", "field_t",

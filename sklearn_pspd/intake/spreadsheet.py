@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sklearn_pspd.cohort.columns import CLINICAL_CODES, CLINICAL_RANGES, OUTCOME_CODES, allowed_codes
+from sklearn_pspd.cohort.columns import CLINICAL_CODES, CLINICAL_RANGES, OUTCOME_CODES, POINT_COLUMNS, allowed_codes
 from sklearn_pspd.cohort.problems import check_frame, is_missing, raise_problems, to_number
 from sklearn_pspd.cohort.table_files import find_header, read_rows, split_header
 from sklearn_pspd.exceptions import InputError
 
 DATE_COLUMNS = ("radiotherapy_end", "lesion_date")
-NUMBER_COLUMNS = (*CLINICAL_RANGES, "lesion_slice", "lesion_z_mm")
+NUMBER_COLUMNS = (*CLINICAL_RANGES, "lesion_slice", "lesion_instance", *POINT_COLUMNS)
 CODED_COLUMNS = (*CLINICAL_CODES, "outcome")
 DATE_ORDERS = ("ymd", "dmy", "mdy")
 _ISO = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})(?:[ T][\d:.]+)?", re.ASCII)

@@ -20,7 +20,9 @@ from pydicom.uid import (
 from sklearn_pspd.cohort.image_files import classify_entries, is_gzip
 
 from .errors import FileError, FileProblems, ImageError, reading
+from .findings import facts_of_header
 from .geometry import MAX_SIDE_PX, MAX_SPACING_MM, MIN_SPACING_MM, SAME_SIZE, Volume
+from .header_facts import FACT_KEYWORDS, dicom_facts, first_number, value_or_none
 
 STEP_TOLERANCE_MM = 0.02
 STEP_TOLERANCE = 0.02  # as a fraction of the slice step
@@ -35,8 +37,9 @@ HEADER_TAGS = [
     "SpacingBetweenSlices", "ImagePositionPatient", "ImageOrientationPatient", "SamplesPerPixel",
     "PhotometricInterpretation", "NumberOfFrames", "Rows", "Columns", "PixelSpacing", "BitsAllocated", "BitsStored",
     "PixelRepresentation", "RescaleSlope", "RescaleIntercept", "SharedFunctionalGroupsSequence",
-    "PerFrameFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence", "InstanceNumber",
 ]  # fmt: skip
+_FIRST_TAGS = [*HEADER_TAGS, *FACT_KEYWORDS]
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class _Frame:
     path: str
     index: int
     instance: str
+    number: int | None
     is_mosaic: bool
     transfer_syntax: str
     series: str
@@ -79,9 +83,14 @@ def open_dicom(source, files):
     content = classify_entries(files)
     for path, text in content.problems:
         problems.add(path, text)
-    frames, objects = _read_images(content.dicom, problems)
+    frames, objects, said = _read_images(content.dicom, problems)
     passed_over = tuple(what for _, what in content.passed_over) + tuple(objects)
-    facts = {"format": "DICOM", "n_passed_over": len(passed_over), "passed_over": count_kinds(passed_over)}
+    facts = {
+        "format": "DICOM",
+        **facts_of_header(said),
+        "n_passed_over": len(passed_over),
+        "passed_over": count_kinds(passed_over),
+    }
     if not frames:
         _refuse_without_images(source, content, objects, problems, facts)
     frames = _check_frames(frames, problems)
@@ -100,8 +109,11 @@ def open_dicom(source, files):
             return _read_frames([frames[index] for index in indices]).transpose(2, 1, 0)
         return _read_frames(frames).transpose(2, 1, 0).take(indices, axis)
 
-    kind = "enhanced DICOM" if len({frame.path for frame in frames}) < len(frames) else "DICOM"
-    return Volume(shape, affine, frames[0].thickness_mm, kind, read, passed_over)
+    is_enhanced = len({frame.path for frame in frames}) < len(frames)
+    kind = "enhanced DICOM" if is_enhanced else "DICOM"
+    # The frames of one file have one InstanceNumber, which tells no slice from another.
+    instances = () if is_enhanced else tuple(frame.number for frame in frames)
+    return Volume(shape, affine, frames[0].thickness_mm, kind, read, passed_over, said, instances)
 
 
 def read_header(path, **options):
@@ -143,16 +155,28 @@ def count_kinds(kinds):
 
 
 def _read_images(paths, problems):
-    """Return the frames of the images among DICOM files, and what each of the other objects is."""
-    frames, objects = [], []
+    """Return the frames of the images among DICOM files, what each of the other objects is, and facts of the first."""
+    frames, objects, facts = [], [], {}
     for path in paths:
         with problems.collecting(path):
-            header, n_left = _read_header(path, specific_tags=HEADER_TAGS)
+            # The facts are those of a series, so one of its files tells them.
+            header, n_left = _read_header(path, specific_tags=HEADER_TAGS if facts else _FIRST_TAGS)
             if kind := object_without_image(header):
                 objects.append(kind)
             else:
+                facts = facts or _facts_of(header)
                 frames += _frames_of(path, header, n_left)
-    return frames, objects
+    return frames, objects, facts
+
+
+def _facts_of(header):
+    groups = [
+        (header.get(name) or [None])[0]
+        for name in ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence")
+    ]
+    facts = dicom_facts(header, [group for group in groups if group is not None])
+    uid = header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID") or ""
+    return {**facts, "sop_class": str(uid), "facts_from": "DICOM header"}
 
 
 def _refuse_without_images(source, content, objects, problems, facts):
@@ -217,6 +241,7 @@ def _frame(path, header, index, groups):
         path=path,
         index=index,
         instance=str(header.get("SOPInstanceUID", "")),
+        number=None if (shown := first_number(value_or_none(header, "InstanceNumber"))) is None else int(shown),
         is_mosaic="MOSAIC" in str(header.get("ImageType", "")),
         transfer_syntax=str(header.file_meta.get("TransferSyntaxUID") or ""),
         series=str(header.get("SeriesInstanceUID", "")),

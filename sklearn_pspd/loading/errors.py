@@ -55,6 +55,11 @@ class FileProblems:
         self._others: list[str] = []
         self._facts: dict[str, Any] = {}
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What had been read before the errors that were collected."""
+        return self._facts
+
     def add(self, path, text):
         """Add a problem of a file; `text` states it without the path."""
         self._paths.setdefault(text, []).append(str(path))

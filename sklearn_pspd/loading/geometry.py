@@ -1,13 +1,13 @@
 """Volumes of any orientation, their geometry in the body axes, and their axial slices."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 from nibabel import orientations
 
-from .errors import FileProblems
+from .errors import FileError, FileProblems
 
 STACK_AXES = ("S", "P", "L")  # slices feet -> head, rows front -> back, columns right -> left
 GRID_TOLERANCE = 0.25  # of a voxel, between the grids of an image and of its mask
@@ -24,15 +24,18 @@ class Settings(NamedTuple):
     slice_spacing_mm: float | None
     max_tilt_deg: float
     max_spacing_mm: float
-    lesion_label: int
-    decoder_version: int = 2  # part of the cache key: increase it when the same files give different pixels
+    lesion_label: int | str
+    # Kinds of sequence that are admitted though they are not T1-weighted; True for all of them.
+    allow_sequence: bool | tuple[str, ...] = False
+    decoder_version: int = 3  # part of the cache key: increase it when the same files give different pixels
 
 
 @dataclass(frozen=True)
 class Volume:
     """A grid of voxels that is read slice by slice; the affine maps stored indices to RAS mm.
 
-    ``passed_over`` states what each entry of the folder is that is no part of the volume.
+    ``passed_over`` states what each entry of the folder is that is no part of the volume, ``facts`` what the header
+    says about the series, and ``instances`` the DICOM InstanceNumber of each stored slice.
     """
 
     shape: tuple[int, ...]
@@ -41,6 +44,8 @@ class Volume:
     format: str
     read: Callable[[int, np.ndarray], np.ndarray]
     passed_over: tuple[str, ...] = ()
+    facts: dict[str, Any] = field(default_factory=dict)
+    instances: tuple[int | None, ...] = ()
 
 
 def _to_canonical(affine):
@@ -63,6 +68,39 @@ def canonical_spacing(volume):
     """Return the distances between adjacent slices, rows and columns in mm."""
     steps = np.linalg.norm(canonical_affine(volume.affine, volume.shape)[:3, :3], axis=0)
     return tuple(float(step) for step in steps)
+
+
+def stored_slice_axis(volume):
+    """Return the stored axis along which axial slices lie, and whether it runs from head to feet."""
+    transform = _to_canonical(volume.affine)
+    axis = int(np.flatnonzero(transform[:, 0] == 0)[0])
+    return axis, bool(transform[axis, 1] < 0)
+
+
+def canonical_indices(volume, points_mm):
+    """Return the fractional indices (slice, row, column) of points in RAS mm, of shape (n, 3)."""
+    points_mm = np.asarray(points_mm, dtype=np.float64)
+    inverse = np.linalg.inv(canonical_affine(volume.affine, volume.shape))
+    return points_mm @ inverse[:3, :3].T + inverse[:3, 3]
+
+
+def index_of_point(path, volume, point_mm):
+    """Return the fractional index of the axial slice in which a point in RAS mm lies, which must be in the volume."""
+    shape = canonical_shape(volume)
+
+    def is_inside(point):
+        (index,) = canonical_indices(volume, [point])
+        return bool(np.all((index >= -0.5) & (index <= np.array(shape) - 0.5)))
+
+    if not is_inside(point_mm):
+        x, y, z = point_mm
+        mirrored = "; the point with opposite signs of x and y is inside: DICOM's coordinates (LPS) have other signs"
+        raise FileError(
+            path,
+            f"does not contain the point of the lesion, x = {x:g}, y = {y:g}, z = {z:g} mm to the right, the front and "
+            f"the head (RAS){mirrored if is_inside((-x, -y, z)) else ''}: correct it",
+        )
+    return float(canonical_indices(volume, [point_mm])[0, 0])
 
 
 def tilt_deg(volume):
@@ -119,10 +157,10 @@ def read_slices(volume, indices):
     """Read axial slices as float32; at a fractional index, interpolate linearly between the two nearest slices."""
     # Read only the stored slices that are needed, in the order from feet to head.
     transform = _to_canonical(volume.affine)
-    axis = int(np.flatnonzero(transform[:, 0] == 0)[0])
+    axis, is_reversed = stored_slice_axis(volume)
     lower = np.floor(indices).astype(int)
     native = np.union1d(lower, np.ceil(indices).astype(int))
-    stored = volume.shape[axis] - 1 - native if transform[axis, 1] < 0 else native
+    stored = volume.shape[axis] - 1 - native if is_reversed else native
     block = volume.read(axis, stored)
     # Reorient rows and columns; the slices are in order already, so their axis must not be flipped again.
     transform[axis, 1] = 1

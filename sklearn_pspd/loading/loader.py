@@ -12,19 +12,22 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_memory
 
 from sklearn_pspd._sklearn import HasMethods, Interval, _fit_context
-from sklearn_pspd.cohort.columns import POSITION_COLUMNS
-from sklearn_pspd.cohort.image_files import folder_entries, pair_files, path_problem
+from sklearn_pspd.cohort.cells import point_problem
+from sklearn_pspd.cohort.columns import POINT_COLUMNS, POSITION_COLUMNS, lesion_positions
+from sklearn_pspd.cohort.image_files import folder_entries, pair_files, path_problem, sidecar_of
 from sklearn_pspd.cohort.problems import is_missing
 from sklearn_pspd.exceptions import InputError
 
 from .errors import FileProblems, ImageError, reading
+from .findings import FACT_NUMBERS, FACT_TEXTS, checked_kinds
 from .geometry import Settings
 from .stack import decode, facts_of_stack
 
 _INSPECT_COLUMNS = [
     "patient_id", "source", "format", "height", "width", "n_slices_in_source", "row_spacing_mm", "column_spacing_mm",
     "slice_spacing_mm", "fov_height_mm", "fov_width_mm", "thickness_mm", "tilt_deg", "orientation", "slices",
-    "intensity_min", "intensity_max", "n_passed_over", "passed_over", "problem",
+    "intensity_min", "intensity_max", "study_date", "weighting", "contrast", *FACT_TEXTS, *FACT_NUMBERS,
+    "n_passed_over", "passed_over", "problem",
 ]  # fmt: skip
 
 
@@ -40,15 +43,29 @@ class SliceStackLoader(TransformerMixin, BaseEstimator):
     along the slice normal, never from file names. A volume that was not acquired axially is reformatted along its axis
     nearest to feet-head, without interpolation.
 
-    The position of the lesion is given for each patient in exactly one of three columns; the others are absent or
+    The position of the lesion is given for each patient in exactly one of these ways; other columns are absent or
     empty:
 
     * ``lesion_slice``: index of the middle slice along the axial axis, **0 at the feet**;
-    * ``lesion_z_mm``: scanner coordinate of the middle slice (z in mm, increasing from feet to head), measured at the
-      centre of the slice if slices are tilted;
-    * ``lesion_mask``: path of a NIfTI mask on the same grid, in any orientation. The slice with the largest area of
-      ``lesion_label`` is the middle slice; of several with the same area, the one nearest to the feet. Values within
-      0.001 of whole numbers are rounded; missing values (NaN) are no lesion; others are refused.
+    * ``lesion_instance``: DICOM InstanceNumber of the middle slice, the image number that most viewers show. It is
+      refused for NIfTI and multi-frame files, for series that are not axial, and if two images have the same number;
+    * ``lesion_x_mm``, ``lesion_y_mm`` and ``lesion_z_mm``: a point of the lesion in scanner coordinates in mm, **to the
+      right, to the front and to the head (RAS)**, as NIfTI and most research viewers state them. DICOM's coordinates
+      (LPS) have the opposite signs of x and y. The middle slice is the one that the point lies in;
+    * ``lesion_z_mm`` alone: height of the middle slice in the same coordinates. In tilted slices it is ambiguous, as a
+      slice has other heights in front than at the back; it is refused if they differ from the height of the centre by
+      more than half a slice;
+    * ``lesion_mask``: path of a file that marks the lesion. What it is depends on its content:
+
+      - a NIfTI mask on the same grid, in any orientation. Values within 0.001 of whole numbers are rounded; missing
+        values (NaN) are no lesion; others are refused;
+      - a DICOM segmentation (SEG) on the same grid, or an RT structure set (RTSTRUCT) whose contours lie in slices of
+        the series; both are refused if they refer to another series or frame of reference;
+      - a point of 3D Slicer (``.mrk.json``), in the coordinates that the file states; of several, the only one that is
+        selected.
+
+      The slice with the largest area of ``lesion_label`` is the middle slice; of several with the same area, the one
+      nearest to the feet.
 
     If none of them is given, the image must have exactly ``n_slices`` slices.
 
@@ -64,8 +81,14 @@ class SliceStackLoader(TransformerMixin, BaseEstimator):
         Largest angle in degrees between the axes of an image and the body axes; an image with a larger one is refused.
     max_spacing_mm : float, default=2.0
         Largest distance in mm between adjacent axial rows or columns; an image with a larger one is refused.
-    lesion_label : int, default=1
-        Value of the lesion in ``lesion_mask``.
+    lesion_label : int or str, default=1
+        Value of the lesion in a NIfTI mask; number, or name, of the segment in a DICOM segmentation; name of the region
+        in a structure set, whose numbers mean nothing: a number takes the only region, and is refused if there are
+        several.
+    allow_sequence : bool or collection of str, default=False
+        Kinds of sequence that are read though they are not T1-weighted, for example ``["FLAIR"]`` for a study of FLAIR
+        images; True allows all of them. The kinds are ``SEQUENCE_KINDS`` of :mod:`sklearn_pspd.loading`. Images of
+        another modality than MR are refused in any case.
     memory : str, path or object with the joblib.Memory interface, default=None
         Cache of decoded stacks, with one entry per patient. An entry is reused as long as all parameters, and the path,
         size and modification time of each of the patient's files, are unchanged. A cross-validation thus decodes each
@@ -86,8 +109,8 @@ class SliceStackLoader(TransformerMixin, BaseEstimator):
     -----
     ``max_tilt_deg``, ``max_spacing_mm`` and the other checks are choices of this library. Two statements of a voxel
     size in one header may differ by 1 %, and the grid of a mask from that of its image by a quarter of a voxel. With
-    ``slice_spacing_mm=None`` the middle slice is the one nearest to ``lesion_z_mm``; with a number it lies exactly at
-    ``lesion_z_mm``. Interpolated slices are samples, not averages over ``slice_spacing_mm``. DICOM images must be of
+    ``slice_spacing_mm=None`` the middle slice is the one nearest to a point or to ``lesion_z_mm``; with a number it
+    lies exactly there. Interpolated slices are samples, not averages over ``slice_spacing_mm``. DICOM images must be of
     modality MR.
 
     References
@@ -120,7 +143,8 @@ class SliceStackLoader(TransformerMixin, BaseEstimator):
         "slice_spacing_mm": [Interval(Real, 0, None, closed="neither"), None],
         "max_tilt_deg": [Interval(Real, 0, 45, closed="both")],
         "max_spacing_mm": [Interval(Real, 0, None, closed="neither")],
-        "lesion_label": [Integral],
+        "lesion_label": [Integral, str],
+        "allow_sequence": ["boolean", str, tuple, list, set, frozenset],
         "memory": [str, Path, HasMethods(["cache"]), None],
         "n_jobs": [Integral, None],
     }
@@ -133,6 +157,7 @@ class SliceStackLoader(TransformerMixin, BaseEstimator):
         max_tilt_deg=30.0,
         max_spacing_mm=2.0,
         lesion_label=1,
+        allow_sequence=False,
         memory=None,
         n_jobs=None,
     ):
@@ -141,6 +166,7 @@ class SliceStackLoader(TransformerMixin, BaseEstimator):
         self.max_tilt_deg = max_tilt_deg
         self.max_spacing_mm = max_spacing_mm
         self.lesion_label = lesion_label
+        self.allow_sequence = allow_sequence
         self.memory = memory
         self.n_jobs = n_jobs
 
@@ -204,18 +230,29 @@ class SliceStackLoader(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        table : DataFrame of shape (n_patients, 20)
+        table : DataFrame of shape (n_patients, n_columns)
             One row per patient, with the index of ``X``: source, format, matrix, spacing, field of view, thickness,
-            tilt, orientation code, slices used, intensity range, the number of entries of the folder that were passed
-            over (``n_passed_over``) and what they are (``passed_over``), and ``problem`` (empty if the images can be
-            loaded; several problems are separated by " | "). Properties that had not been read when a problem was found
-            are missing.
+            tilt, orientation code, slices used, intensity range; what the DICOM header, or the JSON file that dcm2niix
+            or BIDS put beside a NIfTI file, says: ``study_date``, ``weighting`` (by parameters and tags, such as
+            "T1 (gradient echo)"), ``contrast`` (what speaks for a contrast agent), ``description``, ``protocol``,
+            ``modality``, ``image_type``, ``sequence``, ``tr_ms``, ``te_ms``, ``ti_ms``, ``flip_deg`` and others,
+            ``facts_from`` (where they are from) and ``facts_problem``; the number of entries of the folder that were
+            passed over (``n_passed_over``) and what they are (``passed_over``), and ``problem`` (empty if the images
+            can be loaded; several problems are separated by " | "). Properties that are not stated, or had not been
+            read when a problem was found, are missing.
+
+        See Also
+        --------
+        image_findings : What is odd about the images of this table.
         """
         records = []
         for patient_id, stack, facts, problems in self._attempt_all(X):
             known = facts_of_stack(stack) if stack is not None else {}
             records.append({"patient_id": patient_id, **facts, **known, "problem": " | ".join(problems)})
-        return pd.DataFrame(records, columns=_INSPECT_COLUMNS, index=X.index)
+        table = pd.DataFrame(records, columns=_INSPECT_COLUMNS, index=X.index)
+        table["study_date"] = pd.to_datetime(table["study_date"])
+        # Of numbers only, also where nothing is known.
+        return table.astype(dict.fromkeys(FACT_NUMBERS, float))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -239,7 +276,8 @@ class SliceStackLoader(TransformerMixin, BaseEstimator):
             raise InputError(f"n_slices must be odd, so that a stack has a middle slice; got {self.n_slices}")
         spacing = None if self.slice_spacing_mm is None else float(self.slice_spacing_mm)
         limits = float(self.max_tilt_deg), float(self.max_spacing_mm)
-        return Settings(int(self.n_slices), spacing, *limits, int(self.lesion_label))
+        label = self.lesion_label if isinstance(self.lesion_label, str) else int(self.lesion_label)
+        return Settings(int(self.n_slices), spacing, *limits, label, checked_kinds(self.allow_sequence))
 
 
 def _table_rows(X):
@@ -271,7 +309,9 @@ def _attempt(row, settings, memory):
             position = _checked_position(given)
         problems.raise_any()
         with reading(path):
-            identity = _identity(path), _identity(position[1]) if position[0] == "lesion_mask" else ()
+            mask = _identity(position[1]) if position[0] == "lesion_mask" else ()
+            sidecar = sidecar_of(path)
+            identity = _identity(path), mask, () if sidecar is None else _identity(sidecar)
             stack, found = memory.cache(decode)(patient_id, path, position, tuple(settings), identity)
     except ImageError as error:
         return patient_id, None, {**facts, **(error.facts or {})}, error.problems
@@ -289,20 +329,32 @@ def _checked_path(value, column):
 
 
 def _checked_position(given):
-    """Return (column, value) of the lesion position, (None, None) if none is given."""
-    if len(given) > 1:
+    """Return (way, value) of the lesion position, (None, None) if none is given."""
+    ways = lesion_positions(given)
+    if len(ways) > 1:
         found = ", ".join(f"{name}={value!r}" for name, value in given.items())
-        raise ImageError(f"the lesion position is given {len(given)} times ({found}); leave exactly one")
-    if not given:
+        raise ImageError(f"the lesion position is given {len(ways)} times ({found}); leave exactly one")
+    if not ways:
         return None, None
-    ((column, value),) = given.items()
-    if column == "lesion_mask":
-        return column, _checked_path(value, column)
+    ((way, value),) = ways.items()
+    if way == "lesion_mask":
+        return way, _checked_path(value, way)
+    if way == "lesion_point":
+        if None in value:
+            raise ImageError(point_problem(value))
+        return way, tuple(map(_checked_number, POINT_COLUMNS, value))
+    number = _checked_number(way, value)
+    if way == "lesion_slice" and number != int(number):
+        raise ImageError(f"lesion_slice is {value!r}; give a whole number, counted from 0 at the feet")
+    if way == "lesion_instance" and number != int(number):
+        raise ImageError(f"lesion_instance is {value!r}; give a whole number, the DICOM InstanceNumber of the image")
+    return way, number
+
+
+def _checked_number(column, value):
     if isinstance(value, bool | str) or not isinstance(value, Real) or not np.isfinite(value):
         raise ImageError(f"{column} is {value!r}; give a number")
-    if column == "lesion_slice" and value != int(value):
-        raise ImageError(f"lesion_slice is {value!r}; give a whole number, counted from 0 at the feet")
-    return column, float(value)
+    return float(value)
 
 
 def _identity(path):

@@ -19,11 +19,14 @@ from sklearn_pspd.cohort.image_files import (
     is_pair,
     nifti_mark,
     read_start,
+    sidecar_of,
     voxels_of_pair,
 )
 
 from .errors import FileError, FileProblems, reading
+from .findings import facts_of_header
 from .geometry import MAX_SPACING_MM, MIN_SPACING_MM, SAME_SIZE, Volume
+from .header_facts import sidecar_facts, words_of_name
 
 HEADERS = {
     b"n+1\0": nib.Nifti1Header,
@@ -66,7 +69,12 @@ def open_nifti(path, *, is_mask=False):
         affine = _affine(path, header, stated_mm, is_mask)
     with problems.collecting(voxels.path):
         _check_length(voxels)
-    problems.raise_any()
+    facts = {} if is_mask else _facts_of(path)
+    if facts.get("modality") not in (None, "", "MR"):
+        problems.add(
+            path, f"has modality {facts['modality']} by {facts['facts_from']}; only MR is read: give an MR image"
+        )
+    problems.raise_any(facts_of_header(facts))
     trailing = (0,) * (len(voxels.shape) - 3)
 
     # The pixels: read as far as the last slice that is needed, so that the rest of a compressed file is not unpacked.
@@ -80,7 +88,24 @@ def open_nifti(path, *, is_mask=False):
             return block
         return block.take(indices - indices.min(), axis)
 
-    return Volume(shape, affine, float("nan"), "NIfTI", read)
+    return Volume(shape, affine, float("nan"), "NIfTI", read, facts=facts)
+
+
+def _facts_of(path):
+    """Return what the JSON file beside an image says of its series; empty if there is none."""
+    sidecar = sidecar_of(path)
+    if sidecar is None:
+        return {}
+    name = Path(sidecar).name
+    try:
+        facts, _ = sidecar_facts(path)
+    # A JSON file that cannot be read says nothing, and is no fault of the image.
+    except (ValueError, OSError) as error:
+        return {"facts_problem": f"{name} cannot be read ({' '.join(str(error).split())})"}
+    if not any(value not in ("", None) for value in facts.values()):
+        return {}
+    facts["description"] = " ".join(filter(None, [facts["description"], words_of_name(path)]))
+    return {**facts, "sop_class": "", "facts_from": name}
 
 
 def _read_header(path):

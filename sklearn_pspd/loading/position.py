@@ -1,19 +1,20 @@
 """Position of the lesion in a volume, and the slices around it."""
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
-from sklearn_pspd.cohort.columns import POSITION_COLUMNS
+from sklearn_pspd.cohort.columns import POINT_COLUMNS, POSITION_WAYS
 from sklearn_pspd.cohort.image_files import DICOM, image_format, path_problem
 
 from .dicom import open_dicom
-from .errors import FileError, NoLesionError, reading
-from .geometry import GRID_TOLERANCE, canonical_affine, canonical_shape, canonical_spacing, read_slices
+from .errors import FileError, reading
+from .geometry import canonical_affine, canonical_shape, canonical_spacing, index_of_point, stored_slice_axis, tilt_deg
+from .marks import slice_of_mark
 from .nifti import open_nifti
 
-LABEL_TOLERANCE = 1e-3
-SHOWN_VALUES = 10
+MOST_AMBIGUITY = 0.5  # of the step between slices
 
 
 def is_dicom(path):
@@ -34,16 +35,16 @@ def open_volume(path, files):
 def middle_slice(path, volume, position, settings):
     """Return the index of the middle slice, 0 at the feet; it may be fractional if slices are interpolated."""
     n_slices = canonical_shape(volume)[0]
-    column, value = position
-    if column is None:
+    way, value = position
+    if way is None:
         if n_slices != settings.n_slices:
             raise FileError(
                 path,
-                f"has {n_slices} axial slices and no lesion position is given; give one of "
-                f"{', '.join(POSITION_COLUMNS)}, or exactly n_slices={settings.n_slices} slices",
+                f"has {n_slices} axial slices and no lesion position is given; give one of {POSITION_WAYS}, or exactly "
+                f"n_slices={settings.n_slices} slices",
             )
         return n_slices // 2
-    if column == "lesion_slice":
+    if way == "lesion_slice":
         if not 0 <= value < n_slices:
             raise FileError(
                 path,
@@ -51,84 +52,73 @@ def middle_slice(path, volume, position, settings):
                 "(0 at the feet): correct it",
             )
         return int(value)
-    if column == "lesion_z_mm":
-        index = _index_at_height(path, volume, value)
-        return index if settings.slice_spacing_mm else int(np.clip(np.floor(index + 0.5), 0, n_slices - 1))
-    return _largest_lesion_slice(path, volume, value, settings.lesion_label)
+    if way == "lesion_instance":
+        return _slice_of_instance(path, volume, int(value))
+    if way == "lesion_mask":
+        marked = slice_of_mark(path, volume, value, settings)
+        return _nearest(marked, n_slices, settings)
+    index = _index_at_height(path, volume, value) if way == "lesion_z_mm" else index_of_point(path, volume, value)
+    return _nearest(index, n_slices, settings)
+
+
+def _nearest(index, n_slices, settings):
+    """Return the slice nearest to an index, or the index itself if slices are interpolated."""
+    return index if settings.slice_spacing_mm else int(np.clip(np.floor(index + 0.5), 0, n_slices - 1))
+
+
+def _slice_of_instance(path, volume, number):
+    """Return the axial slice of the image with a DICOM InstanceNumber."""
+    if volume.format != "DICOM":
+        article = "an" if volume.format.startswith("e") else "a"
+        raise FileError(
+            path,
+            f"is {article} {volume.format} file, whose slices have no InstanceNumber of their own; give lesion_slice "
+            "or a point instead of lesion_instance",
+        )
+    axis, is_reversed = stored_slice_axis(volume)
+    if axis != 2:
+        raise FileError(
+            path,
+            f"has images that are not axial, so lesion_instance={number} shows no axial slice; give a point instead",
+        )
+    numbers = Counter(volume.instances)
+    if None in numbers or max(numbers.values()) > 1:
+        which = f"{'lacks' if None in numbers else 'repeats'} InstanceNumber in some images"
+        raise FileError(path, f"{which}, so that lesion_instance={number} is ambiguous; give lesion_slice or a point")
+    if number not in numbers:
+        raise FileError(
+            path,
+            f"has images {min(numbers)} to {max(numbers)} (InstanceNumber); lesion_instance={number} is none of them: "
+            "correct it",
+        )
+    index = volume.instances.index(number)
+    return len(volume.instances) - 1 - index if is_reversed else index
 
 
 def _index_at_height(path, volume, z_mm):
-    n_slices, height, width = shape = canonical_shape(volume)
+    n_slices, height, width = canonical_shape(volume)
     affine = canonical_affine(volume.affine, volume.shape)
     first_mm = float((affine @ [0, (height - 1) / 2, (width - 1) / 2, 1])[2])
     step_mm = float(affine[2, 0])
+    # A tilted slice has other heights at its edges than at its centre.
+    half_range_mm = float(np.abs(affine[2, 1:3]) @ [(height - 1) / 2, (width - 1) / 2])
+    if half_range_mm > MOST_AMBIGUITY * abs(step_mm):
+        raise FileError(
+            path,
+            f"has tilted slices ({tilt_deg(volume):.1f} degrees): heights within one slice differ by up to "
+            f"{half_range_mm:.1f} mm from that of its centre, more than half the step of {abs(step_mm):.2g} mm, so "
+            f"that lesion_z_mm={z_mm:g} alone is ambiguous; give a point ({', '.join(POINT_COLUMNS)}), "
+            "lesion_instance or lesion_slice",
+        )
     index = (z_mm - first_mm) / step_mm
     if not -0.5 <= index <= n_slices - 0.5:
-        last_mm = first_mm + (shape[0] - 1) * step_mm
+        last_mm = first_mm + (n_slices - 1) * step_mm
         raise FileError(
             path,
             f"has axial slices from z = {first_mm:.1f} to {last_mm:.1f} mm; lesion_z_mm={z_mm:g} is outside: "
             "correct it",
         )
     return index
-
-
-def _largest_lesion_slice(path, volume, mask_path, label):
-    mask = open_mask(mask_path)
-    _check_grid(path, volume, mask_path, mask)
-    labels = _whole_labels(mask_path, read_slices(mask, np.arange(canonical_shape(mask)[0])))
-    areas = np.count_nonzero(labels == label, axis=(1, 2))
-    if not areas.any():
-        raise NoLesionError(
-            f"{mask_path} has no voxel of lesion_label={label}; its values are {_values_text(labels)}: correct one of "
-            "them"
-        )
-    return int(np.argmax(areas))
-
-
-def open_mask(path):
-    """Open the mask of a lesion, which must be a NIfTI file."""
-    if not Path(path).is_dir() and is_dicom(path):
-        raise FileError(path, "is a DICOM file; give lesion_mask as a NIfTI file")
-    return open_nifti(path, is_mask=True)
-
-
-def _check_grid(path, volume, mask_path, mask):
-    """Refuse a mask on another grid than the image; it only chooses a slice, so a part of a voxel does not matter."""
-    shape, mask_shape = canonical_shape(volume), canonical_shape(mask)
-    affine = canonical_affine(volume.affine, volume.shape)
-    mask_affine = canonical_affine(mask.affine, mask.shape)
-    corners = np.array([[i, j, k, 1] for i in (0, shape[0]) for j in (0, shape[1]) for k in (0, shape[2])])
-    offsets_mm = (corners @ (mask_affine - affine).T)[:, :3]
-    offsets = offsets_mm @ np.linalg.inv(affine[:3, :3]).T  # in voxels of the image
-    if mask_shape != shape or np.abs(offsets).max() > GRID_TOLERANCE:
-        raise FileError(
-            mask_path,
-            f"has a different grid from {path}: {mask_shape} and {shape} (slices, rows, columns), corners up to "
-            f"{np.linalg.norm(offsets_mm, axis=1).max():.2f} mm apart; resample the mask onto the grid of the image",
-        )
-
-
-def _whole_labels(path, labels):
-    """Return labels rounded to whole numbers; refuse others, which averaging or scaling has changed."""
-    whole = np.rint(labels)
-    with np.errstate(invalid="ignore"):
-        is_other = np.abs(labels - whole) > LABEL_TOLERANCE
-    is_other |= np.isinf(labels)
-    if is_other.any():
-        raise FileError(
-            path,
-            f"has {np.count_nonzero(is_other)} voxels whose values are no labels, such as "
-            f"{_values_text(labels[is_other])}; give whole numbers, as before scaling or resampling",
-        )
-    return whole
-
-
-def _values_text(values):
-    """Return the values of a mask with all their digits, the smallest ones if there are many."""
-    found = np.unique(values)
-    more = f" and {len(found) - SHOWN_VALUES} others" if len(found) > SHOWN_VALUES else ""
-    return ", ".join(str(value).removesuffix(".0") for value in found[:SHOWN_VALUES]) + more
 
 
 def stack_indices(path, volume, middle, settings):

@@ -7,9 +7,12 @@ import numpy as np
 from nibabel import orientations
 
 from .dicom import count_kinds
-from .errors import FileProblems, ImageError, reading
+from .errors import FileError, FileProblems, ImageError, reading
+from .findings import facts_of_header, is_allowed
 from .geometry import Settings, canonical_shape, canonical_spacing, check_geometry, check_pixels, read_slices, tilt_deg
-from .position import middle_slice, open_mask, open_volume, stack_indices
+from .marks import check_mark
+from .position import middle_slice, open_volume, stack_indices
+from .sequences import contradiction
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,8 +71,9 @@ class SliceStack:
 def decode(patient_id, path, position, settings, identity):
     """Read the stack of one patient.
 
-    ``identity`` lists (path, size, modification time) of the entries of the image's folder, or of its file, and of the
-    mask. It names the files to read, and as part of the cache key it makes a changed file be read again.
+    ``identity`` lists (path, size, modification time) of the entries of the image's folder, or of its file, of the mask
+    and of the JSON file beside the image. It names the files to read, and as part of the cache key it makes a changed
+    file be read again.
     """
     # The cache key needs plain values, so settings arrive as a tuple.
     settings = Settings(*settings)
@@ -110,11 +114,27 @@ def _open_checked(path, position, settings, files, facts):
         volume = open_volume(path, files)
         facts.update(_facts_of_volume(volume))
         check_geometry(path, volume, settings)
+    with problems.collecting(path):
+        check_sequence(path, {**problems.facts, **facts}, settings)
     if position[0] == "lesion_mask":
         with problems.collecting(position[1]):
-            open_mask(position[1])
+            check_mark(position[1], settings)
     problems.raise_any()
     return volume
+
+
+def check_sequence(path, facts, settings):
+    """Refuse images that clearly are not T1-weighted MR images, unless their kind is allowed."""
+    if not facts.get("facts_from"):
+        return
+    kind, detail = contradiction(facts)
+    if kind and not is_allowed(kind, settings.allow_sequence):
+        name = f" of the series {facts['description']!r}" if facts["description"] else ""
+        raise FileError(
+            path,
+            f"is no T1-weighted series but {kind} ({detail}){name}; give the post-contrast T1 series, or set "
+            f"allow_sequence=[{kind!r}] if it is the wanted one",
+        )
 
 
 def _facts_of_volume(volume):
@@ -134,6 +154,7 @@ def _facts_of_volume(volume):
         "orientation": "".join(orientations.aff2axcodes(volume.affine)),
         "n_passed_over": len(volume.passed_over),
         "passed_over": count_kinds(volume.passed_over),
+        **facts_of_header(volume.facts),
     }
 
 

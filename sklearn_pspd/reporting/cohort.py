@@ -4,10 +4,21 @@ from sklearn_pspd.formatting import plain_text
 
 # Findings of the leakage checks that say how much they could have found, rather than that they found something.
 LIMITS = ("too few patients to tell",)
+# Of each finding on the images: values with a line of their own, and patients who are named in a line.
+SHOWN_DETAILS, SHOWN_PATIENTS = 3, 8
 
 
 def cohort_text(
-    findings, characteristics, sample_size, *, features=None, absent=None, constant=None, missing=None, title=None
+    findings,
+    characteristics,
+    sample_size,
+    *,
+    features=None,
+    absent=None,
+    constant=None,
+    missing=None,
+    images=None,
+    title=None,
 ):
     """Describe a cohort before any model is trained.
 
@@ -27,13 +38,16 @@ def cohort_text(
         Clinical columns that have one value in all training patients, and this value.
     missing : DataFrame, default=None
         What :func:`~sklearn_pspd.cohort.missing_counts` returned.
+    images : DataFrame, default=None
+        What :func:`~sklearn_pspd.loading.image_findings` returned; None if no model reads images.
     title : str, default=None
         First line, for example that the cohort is synthetic.
 
     Returns
     -------
     str
-        Leakage checks, absent columns and missing values, one block per table of characteristics, sample size.
+        Leakage checks, image checks, absent columns and missing values, one block per table of characteristics, sample
+        size.
     """
     is_limit = findings["finding"].isin(LIMITS)
     found = findings[~is_limit].drop(columns="sites").astype(str)
@@ -50,6 +64,8 @@ def cohort_text(
             f"  largest AUC of a single feature: {largest['auc']:.2f} ({largest['low']:.2f} to {largest['high']:.2f}), "
             f"{largest['column']}"
         )
+    if images is not None:
+        lines += _image_lines(images)
     if absent:
         lines.append("Clinical columns of the paper that are not used: " + _listed(absent))
     if constant:
@@ -64,6 +80,30 @@ def cohort_text(
     for heading, table in characteristics.items():
         lines += ["", heading, plain_text(table.frame())]
     return "\n".join([*([title, ""] if title else []), *lines, "", *_size_lines(sample_size), ""])
+
+
+def _image_lines(images):
+    """Return one line per finding on the images, and below it the patients by what was found, in few lines."""
+    kinds = images.groupby("finding", sort=False)
+    if not len(images):
+        return ["Image checks: nothing odd (contrast agent, sequence, slice spacing, dates)"]
+    lines = [f"Image checks: {len(kinds)} finding{'' if len(kinds) == 1 else 's'} to look at"]
+    for finding, of_kind in kinds:
+        n = of_kind["patient_id"].nunique()
+        lines.append(f"  {finding}: {n} patient{'' if n == 1 else 's'}")
+        groups = sorted(of_kind.groupby("detail", sort=False), key=lambda group: -len(group[1]))
+        for detail, rows in groups[:SHOWN_DETAILS]:
+            lines.append(f"    {f'{detail}: ' if detail else ''}{_patients(rows['patient_id'])}")
+        if rest := groups[SHOWN_DETAILS:]:
+            others = [patient for _, rows in rest for patient in rows["patient_id"]]
+            lines.append(f"    {len(rest)} other values: {_patients(others)}")
+    return lines
+
+
+def _patients(names):
+    names = [str(name) for name in names]
+    more = f" and {len(names) - SHOWN_PATIENTS} more" if len(names) > SHOWN_PATIENTS else ""
+    return ", ".join(names[:SHOWN_PATIENTS]) + more
 
 
 def _listed(reasons):

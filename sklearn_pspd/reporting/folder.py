@@ -23,8 +23,9 @@ def write_report(result, folder):
     """Save everything that a study found.
 
     Writes ``report.txt`` (what :func:`report_text` gives), ``leakage.csv``, ``single_features.csv``,
-    ``sample_size.csv``, ``missing_values.csv``, ``characteristics.txt``, and what :func:`write_comparison`,
-    :func:`write_search` and :func:`write_negative_controls` write.
+    ``sample_size.csv``, ``missing_values.csv``, ``characteristics.txt``, ``image_checks.csv`` (what is known and odd
+    about the images, if a model reads them), and what :func:`write_comparison`, :func:`write_search` and
+    :func:`write_negative_controls` write.
 
     Parameters
     ----------
@@ -34,6 +35,8 @@ def write_report(result, folder):
         An existing folder.
     """
     result.findings.to_csv(folder / "leakage.csv", index=False)
+    if not result.image_checks.empty:
+        result.image_checks.to_csv(folder / "image_checks.csv", index=False, date_format="%Y-%m-%d")
     result.sample_size.to_csv(folder / "sample_size.csv", index=False)
     result.feature_aucs.to_csv(folder / "single_features.csv", index=False)
     result.missing_values[1].to_csv(folder / "missing_values.csv", index=False)

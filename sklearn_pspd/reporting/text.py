@@ -34,6 +34,7 @@ def report_text(result, *, cohort=True):
         tables = result.findings, result.characteristics, result.sample_size
         details = {"features": result.feature_aucs, "absent": absent, "missing": missing}
         details["constant"] = result.constant_columns
+        details["images"] = None if result.image_checks.empty else result.image_findings
         blocks.append(cohort_text(*tables, **details, title=result.title))
     blocks += [search_text(search, name=name) for name, search in result.tuning.items()]
     blocks.append(comparison_text(result.comparison, title=result.title, tables=result.tables))

@@ -19,6 +19,8 @@ def study_models(
     n_slices=9,
     size_px=256,
     fov_mm=200.0,
+    slice_spacing_mm=None,
+    allow_sequence=False,
     memory=None,
     random_state=None,
     n_jobs=None,
@@ -43,6 +45,10 @@ def study_models(
     size_px : int, default=256
         As in :func:`~sklearn_pspd.pipelines.make_fusion_pipeline`.
     fov_mm : float, default=200.0
+        As in :func:`~sklearn_pspd.pipelines.make_fusion_pipeline`.
+    slice_spacing_mm : float, default=None
+        As in :func:`~sklearn_pspd.pipelines.make_fusion_pipeline`.
+    allow_sequence : bool or collection of str, default=False
         As in :func:`~sklearn_pspd.pipelines.make_fusion_pipeline`.
     memory : str or joblib.Memory, default=None
         Cache of decoded slice stacks, shared by all models.
@@ -76,7 +82,8 @@ def study_models(
         raise InputError(f"variant={variant!r} and recipe={recipe!r} set the same parameters; choose one")
     network = CNNLSTMClassifier(random_state=random_state)
     columns = {"clinical": clinical, "missing": missing}
-    images = {"n_slices": n_slices, "size_px": size_px, "fov_mm": fov_mm, "memory": memory, "n_jobs": n_jobs}
+    images = {"n_slices": n_slices, "size_px": size_px, "fov_mm": fov_mm, "slice_spacing_mm": slice_spacing_mm}
+    images |= {"allow_sequence": allow_sequence, "memory": memory, "n_jobs": n_jobs}
     is_published = variant is not None or recipe == "published"
     trained_by = {"variant": variant, "recipe": "published" if is_published else "small_cohort"}
     models = paper_models(network, random_state=random_state, **trained_by, **columns, **images)

@@ -34,6 +34,9 @@ def prepare_study(
     sheet=None,
     n_slices=9,
     size_px=None,
+    fov_mm=200.0,
+    slice_spacing_mm=None,
+    allow_sequence=False,
     filters=None,
     epochs=None,
     cv=None,
@@ -79,6 +82,12 @@ def prepare_study(
         Axial slices per patient, odd.
     size_px : int, default=None
         Rows and columns of a slice. None takes 256, for the synthetic cohort 32.
+    fov_mm : float, default=200.0
+        Side of the square field of view in mm.
+    slice_spacing_mm : float, default=None
+        Distance in mm between adjacent slices, as in :func:`study_models`.
+    allow_sequence : bool or collection of str, default=False
+        Kinds of sequence that are read though they are not T1-weighted, as in :func:`study_models`.
     filters : tuple of int, default=None
         Filters of the convolution blocks in all networks. None takes those of the recipe; the published network of the
         synthetic cohort has (8, 16, 32) unless there is a `variant`.
@@ -138,6 +147,9 @@ def prepare_study(
         n_members=n_members,
         n_slices=n_slices,
         size_px=size_px,
+        fov_mm=fov_mm,
+        slice_spacing_mm=slice_spacing_mm,
+        allow_sequence=allow_sequence,
         memory=str(workspace / "stacks"),
         random_state=random_state,
         n_jobs=n_jobs,

@@ -34,6 +34,11 @@ class StudyResult:
     settings : dict of str to object
         Site that was held out, folds, seed, unfitted models, versions of the packages, ``arithmetic`` of the networks
         by model and the ``device`` that trained them.
+    image_checks : DataFrame
+        What is known about the images: one row per patient, see :meth:`Study.image_checks`; empty if no model reads
+        images.
+    image_findings : DataFrame
+        What is odd about them, as :func:`~sklearn_pspd.loading.image_findings` gives it.
     controls : dict of str to NegativeControl
         Negative controls by model; empty if none were asked for.
     title : str or None
@@ -49,6 +54,8 @@ class StudyResult:
     missing_values: tuple = field(repr=False)
     constant_columns: dict = field(repr=False)
     settings: dict = field(repr=False)
+    image_checks: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
+    image_findings: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
     controls: dict[str, NegativeControl] = field(default_factory=dict, repr=False)
     title: str | None = None
 

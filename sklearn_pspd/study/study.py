@@ -17,7 +17,7 @@ from sklearn.model_selection import RepeatedStratifiedKFold
 
 from sklearn_pspd.cohort import absent_columns, clinical_columns, missing_counts, split_xy
 from sklearn_pspd.exceptions import InputError
-from sklearn_pspd.loading import SliceStackLoader
+from sklearn_pspd.loading import SliceStackLoader, image_findings
 from sklearn_pspd.model_selection import (
     SequentialSearchCV,
     audit_leaks,
@@ -69,6 +69,9 @@ class Study:
     missing : {"refuse", "median", "indicator"}, default="refuse"
         What becomes of missing numbers in the default models, as in
         :class:`~sklearn_pspd.preprocessing.ClinicalMinMaxScaler`.
+    allow_sequence : bool or collection of str, default=False
+        Kinds of sequence that the default models read though they are not T1-weighted, as in
+        :class:`~sklearn_pspd.loading.SliceStackLoader`.
     test_site : str or False, default=None
         The site held out as the external set. None takes the one with the fewest patients, if there are several sites;
         False holds out none.
@@ -128,6 +131,7 @@ class Study:
     models: Mapping | None = field(default=None, repr=False)
     clinical: Sequence | None = None
     missing: str = "refuse"
+    allow_sequence: object = False
     test_site: str | bool | None = None
     cv: object = 10
     n_repeats: int = 1
@@ -199,6 +203,18 @@ class Study:
             One row per finding, as :func:`~sklearn_pspd.model_selection.audit_leaks` gives it.
         """
         return self._findings
+
+    def image_checks(self):
+        """Tabulate what is known about the images of all patients, once, and what is odd about them.
+
+        Returns
+        -------
+        DataFrame
+            One row per patient: ``patient_id``, ``site``, all columns of :meth:`SliceStackLoader.inspect
+            <sklearn_pspd.loading.SliceStackLoader.inspect>`, and ``findings`` (several are separated by "; "), those of
+            :func:`~sklearn_pspd.loading.image_findings`. Empty if no model reads images.
+        """
+        return self._image_checks[0]
 
     def characteristics(self):
         """Tabulate the patients: those of the training sites by outcome, and all by site.
@@ -273,6 +289,7 @@ class Study:
             absent=absent,
             constant=self._constant_columns,
             missing=missing,
+            images=None if self.image_checks().empty else self._image_checks[1],
             title=self.title,
         )
 
@@ -352,6 +369,8 @@ class Study:
         # Every image is read before any training, and all problems are listed at once.
         cohort = {
             "findings": self.audit(),
+            "image_checks": self.image_checks(),
+            "image_findings": self._image_checks[1],
             "characteristics": self.characteristics(),
             "sample_size": self.sample_size(),
             "feature_aucs": self._feature_aucs,
@@ -507,16 +526,25 @@ class Study:
             "packages": settings["packages"],
         }
 
-    @cached_property
+    @property
     def _findings(self):
+        return self._images_read[0]
+
+    @property
+    def _image_checks(self):
+        return self._images_read[1:]
+
+    @cached_property
+    def _images_read(self):
+        """The leakage checks, and what is known and odd about the images: what needs every image, read once."""
         with self._prepared_models() as models:
-            return audit_leaks(
-                self.X,
-                self.y,
-                X_test=self.X_test,
-                loader=_find_loader(models),
-                feature_names=self._clinical_names,
-            )
+            loader = _find_loader(models)
+            leaks = audit_leaks(self.X, self.y, X_test=self.X_test, loader=loader, feature_names=self._clinical_names)
+            if loader is None:
+                return leaks, pd.DataFrame(), pd.DataFrame()
+            inspected = loader.inspect(self.cohort)
+        found = image_findings(inspected, cohort=self.cohort, allow_sequence=loader.allow_sequence)
+        return leaks, _image_table(inspected, self.cohort["site"], found), found
 
     @property
     def _clinical_names(self):
@@ -563,6 +591,7 @@ class Study:
                     recipe="published" if self.tune else "both",
                     clinical=self.clinical,
                     missing=self.missing,
+                    allow_sequence=self.allow_sequence,
                     memory=memory,
                     random_state=self.random_state,
                     n_jobs=self.n_jobs,
@@ -653,6 +682,16 @@ def _size_row(name, y):
     row = {"patients": name, "n_patients": len(y), "n_pd": len(y) - n_pspd, "n_pspd": n_pspd, "auc": EXPECTED_AUC}
     row["auc_low"], row["auc_high"] = expected_auc_interval(EXPECTED_AUC, n_pspd, len(y) - n_pspd)
     return row
+
+
+def _image_table(inspected, sites, found):
+    """Return the table of images with the site of each patient, and with what is odd."""
+    table = inspected.reset_index(drop=True)
+    texts = found["finding"] + [f" ({detail})" if detail else "" for detail in found["detail"]]
+    by_patient = texts.groupby(found["patient_id"]).agg("; ".join)
+    table.insert(1, "site", sites.to_numpy())
+    table["findings"] = table["patient_id"].map(by_patient).fillna("")
+    return table
 
 
 def _find_loader(models):

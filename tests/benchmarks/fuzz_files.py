@@ -228,7 +228,7 @@ def _set_tag(path, keyword, value):
 def check(path, middle):
     """Return what a case ended in, "stack" or "refused"; raise FuzzError for anything else."""
     X = pd.DataFrame({"patient_id": ["P77"], "image": [path], "lesion_slice": [middle]})
-    loader = SliceStackLoader(n_slices=N_SLICES, max_spacing_mm=8.0, max_tilt_deg=45.0)
+    loader = SliceStackLoader(n_slices=N_SLICES, max_spacing_mm=8.0, max_tilt_deg=45.0, allow_sequence=True)
     try:
         (stack,) = loader.transform(X)
     except InputError as error:

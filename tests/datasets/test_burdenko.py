@@ -155,6 +155,8 @@ def test_images_plan_and_contour_are_found_by_their_headers(tmp_path, monkeypatc
     assert (row["dose_gy"], row["n_fractions"]) == (60, 30)
     # The slice with the largest area contains two squares: 81 + 64 > 121.
     assert row["lesion_z_mm"] == row["contour_z_mm"] == -12
+    # Squares with sides of 9 and 8 mm from the origin to the left and the back (DICOM).
+    assert row["lesion_x_mm"] == row["lesion_y_mm"] == -4.25
     assert report.empty
     assert check_cohort(cohort) is cohort
     (stack,) = SliceStackLoader(n_slices=3).fit_transform(cohort)
@@ -165,7 +167,7 @@ def test_images_plan_and_contour_are_found_by_their_headers(tmp_path, monkeypatc
 def test_a_contour_in_another_frame_of_reference_gives_no_lesion_position(tmp_path):
     write_patient(write_table(tmp_path / "data", ONE), "Burdenko-GBM-001", frame="1.2.3.4")
     cohort, report = load_burdenko(tmp_path / "data", return_report=True)
-    assert np.isnan(cohort["lesion_z_mm"][0])
+    assert cohort[["lesion_x_mm", "lesion_y_mm", "lesion_z_mm"]].isna().all(axis=None)
     assert cohort["contour_z_mm"][0] == -12
     assert findings(report) == {"contour in another frame of reference than the image": ["001"]}
     with pytest.raises(InputError, match="has 11 axial slices and no lesion position"):

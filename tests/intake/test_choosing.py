@@ -5,8 +5,8 @@ import pytest
 
 from sklearn_pspd.exceptions import InputError
 from sklearn_pspd.intake import SERIES_COLUMNS, choose_series, list_series, series_rules
-from sklearn_pspd.intake.headers import NUMBERS, TEXTS
 from sklearn_pspd.intake.rules import study_evidence
+from sklearn_pspd.loading.header_facts import NUMBERS, TEXTS
 
 DOUBTS = {
     "swapped order": "signs for and against contrast",

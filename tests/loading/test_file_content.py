@@ -548,7 +548,8 @@ def test_a_mask_that_is_a_folder_or_dicom_is_refused(tmp_path):
     image, folder = write_nifti(tmp_path / "head.nii"), write_dicom(tmp_path / "series")
     assert "series is a folder; give" in problem(image, lesion_mask=[folder])
     file = next(Path(folder).iterdir())
-    assert f"{file.name} is a DICOM file; give lesion_mask as a NIfTI file" in problem(image, lesion_mask=[str(file)])
+    text = f"{file.name} is a DICOM file (MR) that is neither a segmentation nor a structure set"
+    assert text in problem(image, lesion_mask=[str(file)])
 
 
 # ---- headers that lie ------------------------------------------------------------------------------------------------

@@ -165,7 +165,8 @@ def test_real_nifti_with_its_mask(shared_data):
     [
         ("generic_anatomical_002_non_isotropic", {}, r"axial pixel spacing of 4 x 6.4 mm, more than max_spacing_mm=2"),
         ("generic_anatomical_002_non_isotropic", {"max_spacing_mm": 7.0}, r"has 4 axial slices"),
-        ("hyperfine_anatomical_001", {}, r"has 8 axial slices \(0..7\)"),
+        ("hyperfine_anatomical_001", {}, r"is no T1-weighted series but T2 \(TR 4000 ms, TE 194.4 ms, TI 1400 ms\)"),
+        ("hyperfine_anatomical_001", {"allow_sequence": ["T2"]}, r"has 8 axial slices \(0..7\)"),
         ("philips_enhanced_anatomical_001", {}, r"256 x 8 pixels in the axial plane"),
         ("failing_sliceorientation_001", {}, r"mixes 2 orientations"),
         ("failing_slicecount_001", {}, r"256 x 2 pixels in the axial plane"),
@@ -181,7 +182,7 @@ def test_unusual_series_are_refused(shared_data, folder, options, match):
 
 def test_unusual_series_load_with_suitable_parameters(shared_data):
     traps = shared_data / "dicom_traps"
-    stack = load(str(traps / "hyperfine_anatomical_001"), lesion_slice=4, n_slices=7)
+    stack = load(str(traps / "hyperfine_anatomical_001"), lesion_slice=4, n_slices=7, allow_sequence=True)
     assert stack.pixels.shape == (7, 138, 112)
     assert stack.slice_spacing_mm == pytest.approx(5.0)
     path = traps / "philips_enhanced_anatomical_001" / "IM-0001-0170-0001.dcm"
@@ -195,7 +196,7 @@ def test_unusual_series_load_with_suitable_parameters(shared_data):
         for frame in pydicom.dcmread(path).PerFrameFunctionalGroupsSequence
     ]
     np.testing.assert_allclose(stack.pixels, sagittal[..., np.argsort(positions)], rtol=1e-6)
-    stack = load(str(traps / "generic_compressed_rle_001"), lesion_slice=100, n_slices=3)
+    stack = load(str(traps / "generic_compressed_rle_001"), lesion_slice=100, n_slices=3, allow_sequence=["FLAIR"])
     assert stack.pixels.shape == (3, 256, 4)
     stack = load(str(traps / "generic_anatomical_002_non_isotropic"), lesion_slice=1, n_slices=3, max_spacing_mm=7.0)
     first = pydicom.dcmread(traps / "generic_anatomical_002_non_isotropic" / "001.dcm")
@@ -812,7 +813,7 @@ def test_estimator_conventions(tmp_path):
 @pytest.mark.parametrize(
     ("options", "match"),
     [({"n_slices": 4}, "must be odd"), ({"n_slices": 0}, "n_slices"), ({"max_tilt_deg": 60}, "max_tilt_deg"),
-     ({"slice_spacing_mm": 0}, "slice_spacing_mm"), ({"lesion_label": "1"}, "lesion_label")],
+     ({"slice_spacing_mm": 0}, "slice_spacing_mm"), ({"lesion_label": 1.5}, "lesion_label")],
 )  # fmt: skip
 def test_parameters_are_checked(options, match):
     with pytest.raises(ValueError, match=match):

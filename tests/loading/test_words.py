@@ -2,7 +2,7 @@
 
 import pytest
 
-from sklearn_pspd.intake.words import T1, contrast_words, find_words, normalise, other_kind, other_weighting
+from sklearn_pspd.loading.words import T1, contrast_words, find_words, normalise, other_kind, other_weighting
 
 WITH = [
     "t1_mpr_tra_iso_KM", "T1 nach KM", "AX T1 +C", "Ax T1 C+", "SAG T1 POST", "T1W_TSE_Gd", "T1 GAD", "T1 CE", "CET1",
