@@ -141,7 +141,8 @@ def _image(path, workspace):
         listed = "\n".join(f"  {text}" for text in doubts or [f"{len(chosen)} series of several studies or patients"])
         raise InputError(f"{path} holds {len(ranked)} series; name the folder of the one to use:\n{listed}")
     best = chosen.iloc[0]
-    note = f"Series check: {best['description']!r} was chosen among {len(ranked)} series ({best['rule']})."
+    # Without the description, in which a scanner's operator may have written anything.
+    note = f"Series check: series {best['series_number']} was chosen among {len(ranked)} ({best['rule']})."
     if best["remark"]:
         note += f" {best['remark']}."
     folder = workspace / "series"

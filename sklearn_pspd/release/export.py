@@ -1,13 +1,14 @@
 """Export of a fitted model to a folder that others can check and use."""
 
 import platform
+import re
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from sklearn_pspd.cohort import check_cohort
-from sklearn_pspd.cohort.problems import check_frame, is_missing
+from sklearn_pspd.cohort.problems import check_frame
 from sklearn_pspd.exceptions import InputError
 from sklearn_pspd.loading import SliceStackLoader
 from sklearn_pspd.model_selection.folds import check_outcomes
@@ -200,13 +201,20 @@ def _facts(model, X, columns):
 def _refuse_names(files, X):
     """Refuse a release in which the id or an image path of a patient can be read, whatever wrote it there."""
     texts = {str(value) for column in ("patient_id", "image", "lesion_mask") if column in X for value in X[column]}
-    texts = {text for text in texts if not is_missing(text) and len(text) >= SHORTEST_ID and text != "None"}
-    named = sorted(text for text in texts for content in files.values() if f'"{text}"'.encode() in content)
+    texts = {text for text in texts if len(text) >= SHORTEST_ID and text not in ("None", "nan")}
+    named = sorted(text for text in texts if any(_is_named(text, name, content) for name, content in files.items()))
     if named:
         raise InputError(
             f"the release would name {len(named)} patient(s) or their files, such as {named[0]!r}: the model, the "
             "description or a column holds these texts"
         )
+
+
+def _is_named(text, name, content):
+    """Return whether a file has a text: as a value of JSON or, in the card, as a word that is no short number."""
+    if name == CARD and not (text.isdigit() and len(text) <= SHORTEST_ID):
+        return re.search(rf"(?<!\w){re.escape(text)}(?!\w)", content.decode("utf-8")) is not None
+    return f'"{text}"'.encode() in content
 
 
 def _versions(packages):

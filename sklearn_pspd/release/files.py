@@ -38,7 +38,8 @@ def write_files(folder, files, manifest):
     for name, content in files.items():
         _write(folder / name, content)
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    _write(folder / MANIFEST, as_json({"format": FORMAT, **manifest, "sha256": digests}))
+    whole = {"format": FORMAT, **manifest, "sha256": digests}
+    _write(folder / MANIFEST, as_json({**whole, "digest": _digest(whole)}))
 
 
 def read_files(folder):
@@ -97,15 +98,23 @@ def _check_manifest(folder, stored):
         manifest = json.loads(stored)
         found_format, digests = manifest["format"], dict(manifest["sha256"])
         known = {**manifest, "versions": dict(manifest["versions"])}
-    except (ValueError, KeyError, TypeError) as error:
+        digest = known.pop("digest")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{folder}: {MANIFEST} is damaged ({type(error).__name__}: {error})") from error
     if found_format != FORMAT:
         raise InputError(f"{folder}: releases of format {found_format!r}; this version reads format {FORMAT}")
+    if digest != _digest(known):
+        raise InputError(f"{folder}: {MANIFEST} is damaged; it is not the one that was exported")
     names = set(digests)
     if names - {IMAGE_NAME} != set(ALWAYS) or not all(isinstance(digest, str) for digest in digests.values()):
         others = ", ".join(repr(name) for name in sorted(names ^ set(ALWAYS))[:5])
         raise InputError(f"{folder}: {MANIFEST} does not name the files of a release ({others})")
     return known
+
+
+def _digest(manifest):
+    """Return the digest of a manifest without its own; against damage, since a forger can compute it too."""
+    return hashlib.sha256(as_json(manifest)).hexdigest()
 
 
 def _refuse(folder, what, names):

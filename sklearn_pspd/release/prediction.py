@@ -9,7 +9,7 @@ from sklearn_pspd.model_selection.fits import score_patients
 from .calibration import abstention_rule, calibrated_intervals
 from .fitted import find_step
 from .patients import read_patients
-from .training_ranges import ABOVE, ACQUISITION_TOLERANCE, BELOW, INSIDE, MISSING, UNSEEN, compare_with_ranges
+from .training_ranges import ACQUISITION_TOLERANCE, BELOW, INSIDE, MISSING, UNSEEN, compare_with_ranges
 
 NO_CLASS = "no class"
 DISTANCE_COLUMNS = ["patient_id", "kind", "name", "value", "unit", "training", "comparison", "consequence"]
@@ -183,12 +183,20 @@ def _consequence(released, kind, row):
         return "the model computes with the training median"
     if released.schema["outside_range"] != "clip":
         return "the model computes with this value, which it was not trained with"
-    limit = {BELOW: entry.get("low"), ABOVE: entry.get("high")}.get(row["comparison"])
-    return (
-        "the model computes with the nearest code of its training"
-        if limit is None
-        else (f"the model computes with {limit:g}")
-    )
+    if row["comparison"] != UNSEEN:
+        return f"the model computes with {entry['low'] if row['comparison'] == BELOW else entry['high']:g}"
+    column = next(column for column in released.columns if column.name == row["name"])
+    if column.is_coded and _is_between_seen(row["value"], entry["seen"], column.codes):
+        return "no training patient had it; the model computes with a code between those that they had"
+    return "no training patient had it; the model computes with the nearest code that they had"
+
+
+def _is_between_seen(value, seen, codes):
+    """Return whether a category lies between those of the training patients, as "unknown" does between two codes."""
+    known = [codes[category] for category in seen if category in codes]
+    if value not in codes:
+        return len(known) > 1
+    return bool(known) and min(known) < codes[value] < max(known)
 
 
 def _outside_text(row):
