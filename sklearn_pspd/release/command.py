@@ -10,7 +10,7 @@ from sklearn_pspd.exceptions import InputError
 from sklearn_pspd.formatting import plain_text
 from sklearn_pspd.intake import choose_series, list_series
 
-from .model_card import STAMP
+from .model_card import STAMP, band_text
 from .patients import parse_settings, patient_from_values, read_patients
 
 WIDTH = 88
@@ -101,7 +101,7 @@ def predictions_text(released, predictions, *, notes=()):
     if rule is None:
         sentences.append(f"The model never abstains: {released.calibration['no_abstention']}.")
     else:
-        sentences.append(f"No class between {rule['low']:.2f} and {rule['high']:.2f}.")
+        sentences.append(f"{band_text(rule)}.")
     lines += textwrap.wrap(" ".join(sentences), WIDTH)
     for row in predictions.itertuples(index=False):
         if row.outside_training:

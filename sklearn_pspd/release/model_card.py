@@ -12,7 +12,7 @@ from .training_ranges import range_text
 STAMP = "Research software, not a medical device"
 INTENDED_USE = (
     "Research on how pseudoprogression (PsPD) and true progression (PD) of glioblastoma can be told apart after "
-    "radiotherapy, by patients who meet the criteria of the training cohort. It must not be used for decisions about "
+    "radiotherapy, in patients who meet the criteria of the training cohort. It must not be used for decisions about "
     "patients."
 )
 METRICS = {
@@ -87,6 +87,13 @@ def card_section(card, title):
     return found.group(1).strip() if found else ""
 
 
+def band_text(rule):
+    """Say when a model with a rule of abstention gives no class."""
+    if rule["low"] == rule["high"]:
+        return "Every patient gets a class"
+    return f"No class is given for a probability between {rule['low']:.2f} and {rule['high']:.2f}"
+
+
 def _ranges_table(ranges):
     rows = []
     for kind, entries in (("clinical", ranges["clinical"]), ("acquisition", ranges["acquisition"])):
@@ -153,8 +160,8 @@ def _rules(calibration):
     if (rule := calibration["abstention"]) is None:
         return f"{text} There is no rule of abstention: {calibration['no_abstention']}."
     return (
-        f"{text} No class is given for a probability between {rule['low']:.3f} and {rule['high']:.3f}. Of the "
-        f"{rule['n_classified']} of {rule['n_patients']} training patients beyond these limits {rule['n_errors']} were "
-        f"classified wrongly by models that had not seen them; with {rule['confidence_level']:.0%} confidence the "
-        f"proportion of errors is at most {rule['error_limit']:.0%} in patients of the same population."
+        f"{text} {band_text(rule)}. Of the {rule['n_classified']} of {rule['n_patients']} training patients with a "
+        f"class {rule['n_errors']} were classified wrongly by models that had not seen them; with "
+        f"{rule['confidence_level']:.0%} confidence the proportion of errors is at most {rule['error_limit']:.0%} in "
+        "patients of the same population."
     )

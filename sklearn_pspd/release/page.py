@@ -7,7 +7,7 @@ from importlib.resources import files
 import numpy as np
 import pandas as pd
 
-from .model_card import STAMP, card_section
+from .model_card import STAMP, band_text, card_section
 from .pictures import grey_levels, png_uri, scale_svg
 from .prediction import NO_CLASS
 from .training_ranges import INSIDE, MISSING
@@ -78,7 +78,7 @@ def _prediction(released, row, members):
     if has_interval:
         keys.append('<span class="key" style="background:#0b5cad"></span>calibrated interval')
     if len(members):
-        keys.append(f'<span class="key" style="border:1px solid #1b1f24"></span>its {len(members)} members')
+        keys.append(f'<span class="key" style="background:#5b21b6"></span>its {len(members)} members')
     keys.append(f"dashed: threshold {row['threshold']:.2f}")
     lines.append(f"<figure>{drawing}<figcaption>{' · '.join(keys)}</figcaption></figure>")
     lines += [f"<p>{sentence}</p>" for sentence in _uncertainty(row, has_interval, len(members))]
@@ -92,6 +92,11 @@ def _uncertainty(row, has_interval, n_members):
             f"Calibrated interval (Venn-Abers): {row['calibrated_low']:.2f} to {row['calibrated_high']:.2f}. The wider "
             "it is, the less the out-of-fold scores of the training patients say about such a probability."
         )
+        if not row["calibrated_low"] <= row["probability"] <= row["calibrated_high"]:
+            yield (
+                "The probability of the model lies outside this interval: among training patients with such a "
+                "probability, the proportion of PsPD was another."
+            )
     else:
         yield "There is no calibrated interval: the model was released without out-of-fold scores."
     if n_members:
@@ -105,14 +110,11 @@ def _abstention(released, is_no_class):
     rule = released.calibration["abstention"]
     if rule is None:
         return f"The model never abstains: {released.calibration['no_abstention']}."
-    between = f"between {rule['low']:.2f} and {rule['high']:.2f}"
-    errors = (
-        f"at most {rule['error_limit']:.0%} with {rule['confidence_level']:.0%} confidence, in patients like those of "
-        "the training"
+    return (
+        f"{'The model abstains. ' if is_no_class else ''}{band_text(rule)}. Of patients with a class, at most "
+        f"{rule['error_limit']:.0%} are classified wrongly, with {rule['confidence_level']:.0%} confidence and in "
+        "patients like those of the training."
     )
-    if is_no_class:
-        return f"The model abstains: the probability is {between}. Outside, errors are {errors}."
-    return f"The model does not abstain, which it does {between}. Among patients with a class, errors are {errors}."
 
 
 def _notes(distance, notes):
@@ -189,8 +191,9 @@ def _plain(markdown):
 def _footer(released):
     versions = "; ".join(released.other_versions)
     differs = f" Versions differ from the export: {escape(versions)}." if versions else ""
+    exactly = "exactly" if released.deviation == 0 else f"within {released.deviation:.1g}"
     return (
         f"<footer><p>{STAMP}. Release {released.fingerprint[:16]}, arithmetic "
         f"{escape(str(released.manifest['arithmetic'] or 'float64'))}; the probability of its synthetic patient was "
-        f"reproduced here to {released.deviation:.1g}.{differs}</p></footer>"
+        f"reproduced here {exactly}.{differs}</p></footer>"
     )

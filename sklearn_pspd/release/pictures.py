@@ -65,10 +65,13 @@ def scale_svg(*, probability, threshold, interval=None, members=(), band=None):
     parts.append(f'<line class="threshold" x1="{x}" x2="{x}" y1="{AXIS_Y - 44}" y2="{AXIS_Y}"/>')
     # The patient.
     if interval is not None:
-        parts.append(_box("interval", *interval, AXIS_Y - 16, 8))
-    parts += [f'<circle class="member" cx="{_x(member)}" cy="{AXIS_Y - 30}" r="2.6"/>' for member in members]
+        parts.append(_box("interval", *interval, AXIS_Y - 13, 8))
+    parts += [
+        f'<line class="member" x1="{_x(member)}" x2="{_x(member)}" y1="{AXIS_Y - 42}" y2="{AXIS_Y - 34}"/>'
+        for member in members
+    ]
     x = _x(probability)
-    diamond = f"{x},{AXIS_Y - 37} {x + 5.5},{AXIS_Y - 30} {x},{AXIS_Y - 23} {x - 5.5},{AXIS_Y - 30}"
+    diamond = f"{x},{AXIS_Y - 31} {x + 5.5},{AXIS_Y - 24} {x},{AXIS_Y - 17} {x - 5.5},{AXIS_Y - 24}"
     parts.append(f'<polygon class="probability" points="{diamond}"/>')
     return "".join([*parts, "</svg>"])
 

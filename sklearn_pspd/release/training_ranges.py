@@ -96,7 +96,7 @@ def range_text(entry):
     if entry["low"] is None:
         return "no value"
     same = entry["low"] == entry["high"]
-    return f"{entry['low']:g}" if same else f"{entry['low']:g} to {entry['high']:g}"
+    return f"{entry['low']:.4g}" if same else f"{entry['low']:.4g} to {entry['high']:.4g}"
 
 
 def _compare(value, entry, tolerance):

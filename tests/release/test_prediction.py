@@ -185,7 +185,7 @@ def test_the_page_of_a_patient(ensemble, newcomers, tmp_path):
     assert not np.array_equal(pictures[0], pictures[1])
     # Nothing is fetched from elsewhere, and nothing runs.
     assert not re.search(r"https?://|<script|<link|@import|url\(", raw)
-    members = [attributes for tag, attributes in page.tags if tag == "circle"]
+    members = [attributes for tag, attributes in page.tags if attributes.get("class") == "member"]
     assert len(members) == 2
 
 
