@@ -4,15 +4,15 @@ The next patient: release a model, and predict
 
 *My study is finished. How do I apply its model to a new patient, and what may I conclude?*
 
-Export the model to a folder, read the folder where the patient is, and predict. The patients here are **synthetic**: the
-figures show what the library says, and nothing about pseudoprogression. Research software, not a medical device.
+Export the model to a folder, read the folder where the patient is, and predict. The patients here are **synthetic**:
+the figures show what the library says, and nothing about pseudoprogression. Research software, not a medical device.
 """
 
 # %%
 # Release a model
 # ---------------
-# A model of the clinical values, validated by cross-validation. ``export_model`` writes a folder with the model, a model
-# card, the ranges of its training patients, and a synthetic patient by whom others can check its arithmetic.
+# A model of the clinical values, validated by cross-validation. ``export_model`` writes a folder with the model, a
+# model card, the ranges of its training patients, and a synthetic patient by whom others can check its arithmetic.
 
 from pathlib import Path
 from tempfile import TemporaryDirectory

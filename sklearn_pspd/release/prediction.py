@@ -59,17 +59,17 @@ def predict_patients(released, patients, **reading):
     --------
     >>> from tempfile import TemporaryDirectory
     >>> import pandas as pd
+    >>> from sklearn.linear_model import LogisticRegression
     >>> from sklearn_pspd import compare_models, make_clinical_pipeline, make_cohort, split_xy
     >>> from sklearn_pspd.release import export_model, predict_patients
     >>> with TemporaryDirectory() as folder:
     ...     X, y = split_xy(make_cohort(f"{folder}/cohort", 30, matrix_px=(48,), random_state=0))
-    ...     ages = make_clinical_pipeline(clinical=["age_years", "sex"], random_state=0)
-    ...     forest = {"ages": ages.set_params(classifier__n_estimators=10)}
-    ...     scores = compare_models(forest, X, y, cv=3, random_state=0, keep_models=True)
+    ...     ages = {"ages": make_clinical_pipeline(LogisticRegression(), clinical=["age_years", "sex"])}
+    ...     scores = compare_models(ages, X, y, cv=3, random_state=0, keep_models=True)
     ...     released = export_model(scores.models["ages"], f"{folder}/release", X=X, y=y, comparison=scores)
     >>> patient = pd.DataFrame({"patient_id": ["new"], "age_years": [97], "sex": ["male"]})
     >>> predict_patients(released, patient)["outside_training"].item()
-    'age_years 97 years (training 22 to 77)'
+    'age_years 97 years (training 24 to 76)'
     """
     patients = read_patients(released, patients, **reading)
     facts = image_facts(released, patients)
@@ -138,15 +138,16 @@ def training_distance(released, patients, **reading):
     --------
     >>> from tempfile import TemporaryDirectory
     >>> import pandas as pd
+    >>> from sklearn.linear_model import LogisticRegression
     >>> from sklearn_pspd import make_clinical_pipeline, make_cohort, split_xy
     >>> from sklearn_pspd.release import export_model, training_distance
     >>> with TemporaryDirectory() as folder:
     ...     X, y = split_xy(make_cohort(f"{folder}/cohort", 20, matrix_px=(48,), random_state=0))
-    ...     model = make_clinical_pipeline(clinical=["age_years"], random_state=0).fit(X, y)
+    ...     model = make_clinical_pipeline(LogisticRegression(), clinical=["age_years"]).fit(X, y)
     ...     released = export_model(model, f"{folder}/release", X=X, y=y)
     >>> row = training_distance(released, pd.DataFrame({"patient_id": ["new"], "age_years": [97]})).iloc[0]
     >>> print(row["comparison"], "|", row["training"], "|", row["consequence"])
-    above | 22 to 77 | the model computes with 77
+    above | 25 to 75 | the model computes with 75
     """
     patients = read_patients(released, patients, **reading)
     return _distance(released, patients, image_facts(released, patients))

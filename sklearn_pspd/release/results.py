@@ -58,11 +58,12 @@ def write_predictions(released, patients, folder, *, notes=(), **reading):
     >>> from pathlib import Path
     >>> from tempfile import TemporaryDirectory
     >>> import pandas as pd
+    >>> from sklearn.linear_model import LogisticRegression
     >>> from sklearn_pspd import make_clinical_pipeline, make_cohort, split_xy
     >>> from sklearn_pspd.release import export_model, write_predictions
     >>> with TemporaryDirectory() as folder:
     ...     X, y = split_xy(make_cohort(f"{folder}/cohort", 20, matrix_px=(48,), random_state=0))
-    ...     model = make_clinical_pipeline(clinical=["age_years"], random_state=0).fit(X, y)
+    ...     model = make_clinical_pipeline(LogisticRegression(), clinical=["age_years"]).fit(X, y)
     ...     released = export_model(model, f"{folder}/release", X=X, y=y)
     ...     patient = pd.DataFrame({"patient_id": ["new"], "age_years": [50]})
     ...     written = write_predictions(released, patient, f"{folder}/predictions")

@@ -4,6 +4,8 @@ import hashlib
 import json
 import os
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -209,6 +211,22 @@ def test_a_forged_model_runs_no_code(copied, tmp_path):
     with pytest.raises(InputError, match=r"model\.skops: refused; .* types that pipelines .* do not use: .*system"):
         load_model(copied)
     assert not trace.exists()
+
+
+def test_a_released_forest_needs_no_tensorflow(forest_folder, tmp_path):
+    """Neither does a page need matplotlib."""
+    code = f"""
+import sys
+import pandas as pd
+from sklearn_pspd.release import load_model, write_predictions
+released = load_model({str(forest_folder)!r})
+row = {{"patient_id": "new", "age_years": 50, "sex": "male", "mgmt": "unknown", "idh": "wildtype"}}
+row |= {{"dose_gy": 60.0, "n_fractions": 30, "interval_days": 60}}
+write_predictions(released, pd.DataFrame([row]), {str(tmp_path / "out")!r})
+heavy = {{"tensorflow", "keras", "torch", "jax", "matplotlib"}} & set(sys.modules)
+assert not heavy, heavy
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_tolerances_grow_with_the_coarseness_of_the_arithmetic():
