@@ -68,14 +68,14 @@ def _check(*, table, workspace, **options):  # noqa: ARG001  every command gets 
 
 def _predict(*, workspace, model, sources, out, values, patient_id, sep, decimal, encoding, sheet, **position):
     from .release import load_model, write_predictions
-    from .release.command import patients_of, predictions_text
+    from .release.command import patients_of, predictions_text, without_messages
 
-    released = load_model(model)
     reading = {"sep": sep, "decimal": decimal, "encoding": encoding, "sheet": sheet}
-    patients, notes = patients_of(
-        released, sources, workspace=workspace, values=values, patient_id=patient_id, position=position, **reading
-    )
-    predictions = write_predictions(released, patients, out, notes=notes)
+    of_one = {"values": values, "patient_id": patient_id, "position": position}
+    with without_messages(model, workspace):
+        released = load_model(model)
+        patients, notes = patients_of(released, sources, workspace=workspace, **of_one, **reading)
+        predictions = write_predictions(released, patients, out, notes=notes)
     print(predictions_text(released, predictions, notes=notes))
     print(f"Tables and one page per patient are in {out}{os.sep}")
 
@@ -146,7 +146,7 @@ def _add_predict_options(add):
     add("sources", nargs="*", type=Path, metavar="patients", help=f"{sources}; none for a clinical model")
     add("--out", type=Path, default=Path("pspd-predict"), metavar="DIR", help="folder of the results (pspd-predict)")
     add("--set", dest="values", nargs="+", default=[], metavar="COLUMN=VALUE", help="clinical values of one patient")
-    add("--id", dest="patient_id", default="patient", metavar="ID", help="how results name one patient (patient)")
+    add("--id", dest="patient_id", default="new", metavar="ID", help="how results name one patient (new)")
     add("--lesion-slice", type=int, metavar="N", help="axial slice that shows the lesion best, 0 at the feet")
     add("--lesion-z-mm", type=float, metavar="Z", help="or its height in scanner coordinates, in mm towards the head")
     add("--lesion-mask", type=Path, metavar="FILE", help="or a NIfTI mask of the lesion on the grid of the image")

@@ -1,5 +1,6 @@
 """The command ``pspd predict``: patients from what was named on the command line, and results for the terminal."""
 
+import contextlib
 import shutil
 import textwrap
 from pathlib import Path
@@ -10,11 +11,21 @@ from sklearn_pspd.exceptions import InputError
 from sklearn_pspd.formatting import plain_text
 from sklearn_pspd.intake import choose_series, list_series
 
+from .files import says_network
 from .model_card import STAMP, band_text
 from .patients import parse_settings, patient_from_values, read_patients
 
 WIDTH = 88
 IMAGE_SUFFIXES = (".nii", ".nii.gz", ".hdr", ".img", ".dcm", ".ima")
+
+
+def without_messages(folder, workspace):
+    """Return a context in which TensorFlow's start-up notices go to a file of the workspace, if there is a network."""
+    if not says_network(folder):
+        return contextlib.nullcontext()
+    from sklearn_pspd.neural_network.messages import native_messages_to
+
+    return native_messages_to(workspace / "tensorflow.log")
 
 
 def patients_of(released, sources, *, workspace, values, patient_id, position, **reading):

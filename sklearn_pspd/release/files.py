@@ -87,6 +87,14 @@ def read_files(folder):
     return files, manifest, hashlib.sha256(stored).hexdigest()
 
 
+def says_network(folder):
+    """Return whether a manifest, which has not been checked, says that the model is a network."""
+    try:
+        return bool(json.loads((Path(folder) / MANIFEST).read_bytes())["arithmetic"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False
+
+
 def as_json(values):
     """Return values as the bytes of a JSON file; numbers that are not finite are a defect."""
     return (json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8")

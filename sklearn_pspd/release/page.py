@@ -10,7 +10,7 @@ import pandas as pd
 from .model_card import STAMP, band_text, card_section
 from .pictures import grey_levels, png_uri, scale_svg
 from .prediction import NO_CLASS
-from .training_ranges import INSIDE, MISSING
+from .training_ranges import INSIDE, MISSING, UNSEEN
 
 EXCERPT = ("Intended use", "Training patients", "Limits")
 
@@ -120,13 +120,16 @@ def _abstention(released, is_no_class):
 def _notes(distance, notes):
     outside = distance[~distance["comparison"].isin([INSIDE, MISSING])]
     items = [escape(note) for note in notes]
-    items += [
-        f"{escape(row.name_)} is outside the training range ({escape(_value(row))}; training {escape(row.training)})"
-        for row in outside.rename(columns={"name": "name_"}).itertuples(index=False)
-    ]
+    items += [escape(_outside(row)) for row in outside.rename(columns={"name": "name_"}).itertuples(index=False)]
     if not items:
         return "<p>No value lies outside the training ranges.</p>" if len(distance) else ""
     return f'<div class="notes"><ul>{"".join(f"<li>{item}</li>" for item in items)}</ul></div>'
+
+
+def _outside(row):
+    if row.comparison == UNSEEN:
+        return f"No training patient had {row.name_} {_value(row)} (training: {row.training})"
+    return f"{row.name_} is outside the training range ({_value(row)}; training {row.training})"
 
 
 def _slices(released, row, images):

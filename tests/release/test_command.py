@@ -70,7 +70,8 @@ def test_a_clinical_model_needs_no_image(forest_folder, tmp_path, monkeypatch, c
     monkeypatch.chdir(tmp_path)
     values = [*VALUES, "mgmt=methylated", "idh=wildtype", "dose_gy=60", "n_fractions=30"]
     assert predict(forest_folder, "--set", *values, "--out", "one") == 0
-    assert "patient" in capsys.readouterr().out
+    assert "\nnew " in capsys.readouterr().out
+    assert (tmp_path / "one" / "001-new.html").exists()
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,8 @@ def test_a_category_that_no_training_patient_had(training, tmp_path):
     assert distance.loc["idh", "consequence"].endswith("computes with the nearest code that they had")
     unknown = training_distance(released, mutated.assign(mgmt="unknown")).set_index("name")
     assert unknown.loc["mgmt", "consequence"].endswith("computes with a code between those that they had")
+    page = write_predictions(released, mutated, tmp_path / "out")["page"].item()
+    assert "No training patient had idh mutated (training: wildtype)" in (tmp_path / "out" / page).read_text()
     assert predict_patients(released, mutated)["outside_training"].item() == "idh mutated (not seen in training)"
 
 
