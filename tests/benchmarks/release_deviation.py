@@ -47,8 +47,9 @@ def main():
             for name, variables in ENVIRONMENTS.items():
                 environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **variables}
                 line = [sys.executable, "-c", READ, f"{folder}/release"]
-                found = subprocess.run(line, capture_output=True, text=True, env=environment, check=True)
-                print(f"{precision:15} {name:25} {found.stdout.strip()}", flush=True)
+                found = subprocess.run(line, capture_output=True, text=True, env=environment, check=False)
+                last = (found.stdout or found.stderr).strip().splitlines()[-1:]
+                print(f"{precision:15} {name:25} {' '.join(last)}", flush=True)
 
 
 if __name__ == "__main__":
