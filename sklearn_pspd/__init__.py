@@ -46,6 +46,8 @@ _ROOMS = {
     "study": ("Study", "StudyResult"),
     # Fitted pipelines in files.
     "persistence": ("load_pipeline", "save_pipeline"),
+    # A fitted model in a folder for others, and its prediction for new patients.
+    "release": ("export_model", "load_model", "predict_patients"),
     # Numbers about scores, groups of patients and sample sizes.
     "statistics": ("CharacteristicsTable", "characteristics_table"),
     # The protocol: validation, comparison, tuning, thresholds, negative control, leakage checks.

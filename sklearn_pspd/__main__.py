@@ -11,7 +11,7 @@ from pathlib import Path
 from . import __version__
 from .exceptions import InputError
 
-COMMANDS = ("study", "check")
+COMMANDS = ("study", "check", "predict")
 
 
 def main(arguments=None):
@@ -85,6 +85,20 @@ def _check(*, table, workspace, n_slices, fov_mm, slice_spacing_mm, allow_sequen
     print(Study(cohort, models, cv=2, **columns).describe())
 
 
+def _predict(*, workspace, model, sources, out, values, patient_id, sep, decimal, encoding, sheet, **position):
+    from .release import load_model, write_predictions
+    from .release.command import patients_of, predictions_text, without_messages
+
+    reading = {"sep": sep, "decimal": decimal, "encoding": encoding, "sheet": sheet}
+    of_one = {"values": values, "patient_id": patient_id, "position": position}
+    with without_messages(model, workspace):
+        released = load_model(model)
+        patients, notes = patients_of(released, sources, workspace=workspace, **of_one, **reading)
+        predictions = write_predictions(released, patients, out, notes=notes)
+    print(predictions_text(released, predictions, notes=notes))
+    print(f"Tables and one page per patient are in {out}{os.sep}")
+
+
 def _parser():
     parser = argparse.ArgumentParser(
         prog="pspd",
@@ -99,11 +113,14 @@ def _parser():
     check.add_argument("table", type=Path, metavar="cohort", help="cohort table (.csv, .xlsx, .ods)")
     check.set_defaults(run=_check)
     study.set_defaults(run=_study)
+    predict = commands.add_parser("predict", help="predict new patients by a released model")
+    predict.set_defaults(run=_predict)
+    _add_predict_options(predict.add_argument)
     _add_study_options(study.add_argument)
     for command in (study, check):
         _add_image_options(command.add_argument)
         _add_table_options(command.add_argument)
-    for command in (study, check):
+    for command in (study, check, predict):
         command.add_argument("--traceback", action="store_true", help="show where an error was raised")
     return parser
 
@@ -156,11 +173,28 @@ def _add_image_options(add):
     add("--allow-sequence", nargs="+", action=_Kinds, default=False, metavar="KIND", help=allowed)
 
 
+def _add_predict_options(add):
+    add("model", type=Path, help="folder that export_model wrote")
+    sources = "cohort table (.csv, .xlsx, .ods), or the DICOM folder or NIfTI file of one patient"
+    add("sources", nargs="*", type=Path, metavar="patients", help=f"{sources}; none for a clinical model")
+    add("--out", type=Path, default=Path("pspd-predict"), metavar="DIR", help="folder of the results (pspd-predict)")
+    add("--set", dest="values", nargs="+", default=[], metavar="COLUMN=VALUE", help="clinical values of one patient")
+    add("--id", dest="patient_id", default="new", metavar="ID", help="how results name one patient (new)")
+    add("--lesion-slice", type=int, metavar="N", help="axial slice that shows the lesion best, 0 at the feet")
+    add("--lesion-z-mm", type=float, metavar="Z", help="or its height in scanner coordinates, in mm towards the head")
+    add("--lesion-mask", type=Path, metavar="FILE", help="or a NIfTI mask of the lesion on the grid of the image")
+    _add_reading_options(add)
+
+
 def _add_table_options(add):
     clinical = "clinical columns (those of the paper); others as NAME:LOW..HIGH:UNIT or NAME:CODE=NUMBER,CODE=NUMBER"
     add("--clinical", nargs="+", metavar="COLUMN", help=clinical)
     missing = "missing numbers: refused, or replaced by the median of the training fold, without or with an indicator"
     add("--missing", choices=("refuse", "median", "indicator"), default="refuse", help=missing)
+    _add_reading_options(add)
+
+
+def _add_reading_options(add):
     add("--sep", metavar="CHAR", help="separator of the table (found from its header)")
     add("--decimal", choices=(".", ","), default=".", help="decimal mark of the table (.)")
     add("--encoding", metavar="NAME", help="encoding of the table (UTF-8)")

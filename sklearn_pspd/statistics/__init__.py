@@ -1,5 +1,6 @@
 """Metrics with intervals, paired tests, calibration, decision curves, group comparisons and sample sizes."""
 
+from .abstention import AbstentionRule, learn_abstention
 from .calibration import calibration_intercept, calibration_slope, calibration_table
 from .characteristics import CharacteristicsTable, characteristics_table
 from .decision_curves import decision_curve
@@ -24,9 +25,11 @@ from .paired_tests import corrected_resampled_ttest, delong_test, holm, mcnemar_
 from .replicates import ReplicatedAUC, ensemble_auc, ensemble_auc_test, replicated_auc, replicated_auc_test
 from .sample_size import development_sample_size, expected_auc_interval, validation_sample_size
 from .score_tables import classification_table, fold_table, score_table
+from .venn_abers import venn_abers
 from .within_folds import auc_within_folds, auc_within_folds_test, fold_level_sd, fold_level_share
 
 __all__ = [
+    "AbstentionRule",
     "CharacteristicsTable",
     "Estimate",
     "GroupTest",
@@ -59,6 +62,7 @@ __all__ = [
     "fold_table",
     "freeman_halton_test",
     "holm",
+    "learn_abstention",
     "mcnemar_test",
     "proportion",
     "replicated_auc",
@@ -66,4 +70,5 @@ __all__ = [
     "roc_auc",
     "score_table",
     "validation_sample_size",
+    "venn_abers",
 ]

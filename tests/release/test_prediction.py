@@ -1,0 +1,225 @@
+"""Predictions of new patients: probabilities, spread, ranges, and the pages with them."""
+
+import base64
+import io
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import matplotlib.image
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from sklearn_pspd import export_model, load_model, make_clinical_pipeline, make_cohort, predict_patients
+from sklearn_pspd.exceptions import InputError
+from sklearn_pspd.release import training_distance, write_predictions
+from sklearn_pspd.statistics import venn_abers
+
+PATIENT = {
+    "patient_id": "new",
+    "age_years": 50,
+    "sex": "male",
+    "mgmt": "methylated",
+    "idh": "wildtype",
+    "dose_gy": 60.0,
+    "n_fractions": 30,
+    "interval_days": 60,
+}
+
+
+@pytest.fixture(scope="module")
+def forest(forest_folder):
+    return load_model(forest_folder)
+
+
+@pytest.fixture(scope="module")
+def ensemble(network_folder):
+    return load_model(network_folder)
+
+
+@pytest.fixture(scope="module")
+def newcomers(tmp_path_factory):
+    """New patients with DICOM folders, in a larger matrix than the training patients have."""
+    folder = tmp_path_factory.mktemp("new")
+    made = make_cohort(folder, 6, image_format="dicom", matrix_px=(160,), n_native_slices=10, random_state=9)
+    return made.drop(columns=["outcome", "site"]).head(2)
+
+
+def test_a_clinical_model(forest):
+    row = predict_patients(forest, pd.DataFrame([PATIENT])).iloc[0]
+    probability = forest.model.predict_proba(pd.DataFrame([PATIENT]))[0, 1]
+    assert row["probability"] == probability
+    assert row["predicted_class"] == ("PsPD" if probability >= forest.threshold else "PD")
+    assert (row["outside_training"], row["slices"], row["n_members"]) == ("", "", 1)
+    assert row["abstains"] is pd.NA
+    kept = forest.calibration
+    logit = np.log(np.array([*kept["y_score"], probability]) / (1 - np.array([*kept["y_score"], probability])))
+    expected = venn_abers(kept["y_true"], logit[:-1], logit[-1:]).iloc[0]
+    assert (row["calibrated_low"], row["calibrated_high"]) == pytest.approx((expected["low"], expected["high"]))
+
+
+def test_an_ensemble(ensemble, newcomers):
+    table = predict_patients(ensemble, newcomers)
+    assert table["patient_id"].tolist() == newcomers["patient_id"].tolist()
+    members = ensemble.model["classifier"].member_probabilities(ensemble.model[:-1].transform(newcomers))[:, :, 1]
+    np.testing.assert_allclose(table["lowest_member"], members.min(axis=0), atol=1e-6)
+    np.testing.assert_allclose(table["highest_member"], members.max(axis=0), atol=1e-6)
+    np.testing.assert_allclose(table["sd_of_members"], members.std(axis=0, ddof=1), atol=1e-6)
+    assert (table["n_members"] == 2).all()
+    for slices, middle in zip(table["slices"], newcomers["lesion_slice"], strict=True):
+        assert [int(number) for number in slices.split()] == [middle - 1, middle, middle + 1]
+    assert table["outside_training"].str.contains(r"height 160 px \(training 128\)").all()
+
+
+def test_values_outside_the_training_ranges_are_said(forest, training):
+    highest = training[0]["age_years"].max()
+    old = pd.DataFrame([{**PATIENT, "age_years": 97}, {**PATIENT, "patient_id": "edge", "age_years": highest}])
+    distance = training_distance(forest, old).set_index(["patient_id", "name"])
+    row = distance.loc[("new", "age_years")]
+    assert (row["comparison"], row["consequence"]) == ("above", f"the model computes with {highest}")
+    assert distance.loc[("edge", "age_years"), "comparison"] == "inside"
+    table = predict_patients(forest, old)
+    assert table["outside_training"].tolist()[0].startswith("age_years 97 years (training ")
+    assert table["outside_training"].tolist()[1] == ""
+    # What is said is what happens.
+    clipped = predict_patients(forest, pd.DataFrame([{**PATIENT, "age_years": highest}]))
+    assert table["probability"].iloc[0] == clipped["probability"].iloc[0]
+
+
+def test_a_category_that_no_training_patient_had(training, tmp_path):
+    X, y = training
+    wild = (X["idh"] == "wildtype").to_numpy()
+    model = make_clinical_pipeline(LogisticRegression(), missing="median").fit(X[wild], y[wild])
+    released = export_model(model, tmp_path / "release", X=X[wild], y=y[wild])
+    mutated = pd.DataFrame([{**PATIENT, "idh": "mutated", "age_years": None}])
+    distance = training_distance(released, mutated).set_index("name")
+    assert distance.loc["idh", "comparison"] == "not seen in training"
+    assert distance.loc["age_years", ["comparison", "consequence"]].tolist() == [
+        "missing",
+        "the model computes with the training median",
+    ]
+    assert distance.loc["idh", "consequence"].endswith("computes with the nearest code that they had")
+    unknown = training_distance(released, mutated.assign(mgmt="unknown")).set_index("name")
+    assert unknown.loc["mgmt", "consequence"].endswith("computes with a code between those that they had")
+    page = write_predictions(released, mutated, tmp_path / "out")["page"].item()
+    assert "No training patient had idh mutated (training: wildtype)" in (tmp_path / "out" / page).read_text()
+    assert predict_patients(released, mutated)["outside_training"].item() == "idh mutated (not seen in training)"
+
+
+def test_all_problems_name_their_patients(forest, ensemble):
+    bad = [
+        {**PATIENT, "patient_id": "A", "age_years": None},
+        {**PATIENT, "patient_id": "B", "sex": "Male"},
+        {**PATIENT, "patient_id": "C", "dose_gy": 6000.0},
+    ]
+    with pytest.raises(InputError) as raised:
+        predict_patients(forest, pd.DataFrame(bad))
+    text = str(raised.value)
+    assert "has 3 problems" in text
+    assert "patient A: column age_years is empty; give a number from 0 to 120 years" in text
+    assert "patient B: column sex holds 'Male'; it takes 'female', 'male'; did you mean 'male'?" in text
+    assert "patient C: column dose_gy holds 6000, outside 1 to 100 Gy" in text
+    with pytest.raises(InputError, match=r"column mgmt: missing"):
+        predict_patients(forest, pd.DataFrame([PATIENT]).drop(columns="mgmt"))
+    with pytest.raises(InputError, match="2 rows have this patient_id"):
+        predict_patients(forest, pd.DataFrame([PATIENT, PATIENT]))
+    with pytest.raises(InputError, match=r"patient new: column image: '/gone\.nii\.gz' does not exist"):
+        predict_patients(ensemble, pd.DataFrame([{**PATIENT, "image": "/gone.nii.gz", "lesion_slice": 3}]))
+    with pytest.raises(InputError, match="no patients"):
+        predict_patients(forest, pd.DataFrame([PATIENT]).head(0))
+
+
+def test_an_image_that_cannot_be_used_is_named(ensemble, newcomers):
+    edge = newcomers.assign(lesion_slice=[0, 4])
+    with pytest.raises(InputError, match=f"patient {newcomers['patient_id'].iloc[0]}.*slices -1..1"):
+        predict_patients(ensemble, edge)
+
+
+class Page(HTMLParser):
+    """The elements of a page, and its text."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.texts, self.open = [], [], []
+        self.feed(text)
+        self.text = " ".join(" ".join(self.texts).split())
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in ("meta", "img", "rect", "line", "circle", "polygon"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] != "style":
+            self.texts.append(data)
+
+
+def test_the_page_of_a_patient(ensemble, newcomers, tmp_path):
+    written = write_predictions(ensemble, newcomers, tmp_path, notes=["Series check: <none>."])
+    raw = (tmp_path / written["page"].iloc[0]).read_text(encoding="utf-8")
+    page, row = Page(raw), written.iloc[0]
+    assert page.open == [], "an element was not closed"
+    assert page.text.count("Research software, not a medical device") >= 2
+    assert f"probability of PsPD {row['probability']:.2f}" in page.text
+    assert f"{row['lowest_member']:.2f} to {row['highest_member']:.2f}" in page.text
+    assert f"Calibrated interval (Venn-Abers): {row['calibrated_low']:.2f} to {row['calibrated_high']:.2f}" in page.text
+    assert "The model never abstains: no rule keeps the errors below 20%" in page.text
+    assert "height is outside the training range (160 px; training 128)" in page.text
+    assert "Series check: <none>." in page.text
+    assert "decisions about patients" in page.text
+    # The slices that were used, as pictures of the field of view.
+    sources = [attributes["src"] for tag, attributes in page.tags if tag == "img"]
+    assert len(sources) == 3
+    pictures = [
+        matplotlib.image.imread(io.BytesIO(base64.b64decode(source.removeprefix("data:image/png;base64,"))))
+        for source in sources
+    ]
+    assert {picture.shape[:2] for picture in pictures} == {(192, 192)}
+    assert all(picture.std() > 0.05 for picture in pictures)
+    assert not np.array_equal(pictures[0], pictures[1])
+    # Nothing is fetched from elsewhere, and nothing runs.
+    assert not re.search(r"https?://|<script|<link|@import|url\(", raw)
+    members = [attributes for tag, attributes in page.tags if attributes.get("class") == "member"]
+    assert len(members) == 2
+
+
+def test_texts_of_others_are_escaped(forest_folder, tmp_path):
+    released = load_model(forest_folder)
+    odd = '<img src=x onerror="alert(1)">'
+    card = released.card.replace("Research on how", odd)
+    released = replace(released, name=odd, card=card)
+    written = write_predictions(released, pd.DataFrame([{**PATIENT, "patient_id": odd}]), tmp_path / "out", notes=[odd])
+    raw = (tmp_path / "out" / written["page"].item()).read_text()
+    assert "onerror" in raw
+    assert "<img" not in raw
+    assert re.fullmatch(r"001-[A-Za-z0-9_-]+\.html", written["page"].item())
+
+
+def test_nothing_of_the_headers_names_the_patient(ensemble, newcomers, tmp_path):
+    renamed = newcomers.assign(patient_id=["P1", "P2"])
+    write_predictions(ensemble, renamed, tmp_path / "out")
+    for path in (tmp_path / "out").iterdir():
+        content = path.read_bytes()
+        for secret in (*newcomers["patient_id"], *newcomers["image"]):
+            assert secret.encode() not in content, path.name
+
+
+def test_earlier_results_are_kept(forest, tmp_path):
+    patient = pd.DataFrame([PATIENT])
+    first = write_predictions(forest, patient, tmp_path)
+    with pytest.raises(FileExistsError, match=r"already holds predictions\.csv"):
+        write_predictions(forest, patient, tmp_path)
+    with pytest.raises(InputError, match="column age_years is empty"):
+        write_predictions(forest, patient.assign(age_years=None), tmp_path / "bad")
+    assert not (tmp_path / "bad").exists()
+    pd.testing.assert_frame_equal(
+        pd.read_csv(tmp_path / "predictions.csv")[["probability", "threshold"]], first[["probability", "threshold"]]
+    )
