@@ -147,6 +147,7 @@ def test_report_and_files(written):
     assert names == {
         "study.json",
         "fits",
+        "models",
         *(f"{name}.csv" for name in tables),
         *(f"{name}.png" for name in figures),
         *(f"{name}.txt" for name in texts),

@@ -35,8 +35,9 @@ from sklearn_pspd.statistics import (
     validation_sample_size,
 )
 
-from .folder import FILE_COLUMNS, StudyFolder, image_contents
+from .folder import FILE_COLUMNS, MODELS, StudyFolder, image_contents
 from .models import study_models
+from .released import write_models
 from .result import StudyResult
 
 # An AUC that a study of this kind may reach; the paper's cross-validation reached 0.72.
@@ -403,7 +404,8 @@ class Study:
                 if result.controls:
                     reporting.write_negative_controls(result.controls, path, title=self.title)
                     reporting.write_text(result, path)
-            opened.finish(device=result.settings["device"], arithmetic=result.settings["arithmetic"])
+            computation = {name: result.settings[name] for name in ("device", "arithmetic")}
+            opened.finish(**computation, models=write_models(result, self, opened.folder / MODELS))
         return result
 
     def summary(self):
