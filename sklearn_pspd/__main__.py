@@ -85,12 +85,12 @@ def _check(*, table, workspace, n_slices, fov_mm, slice_spacing_mm, allow_sequen
     print(Study(cohort, models, cv=2, **columns).describe())
 
 
-def _predict(*, workspace, model, sources, out, values, patient_id, sep, decimal, encoding, sheet, **position):
+def _predict(*, workspace, model, sources, out, values, patient_id, **options):
     from .release import load_model, write_predictions
     from .release.command import patients_of, predictions_text, without_messages
 
-    reading = {"sep": sep, "decimal": decimal, "encoding": encoding, "sheet": sheet}
-    of_one = {"values": values, "patient_id": patient_id, "position": position}
+    reading = {name: options.pop(name) for name in ("sep", "decimal", "encoding", "sheet", "image_root")}
+    of_one = {"values": values, "patient_id": patient_id, "position": options}
     with without_messages(model, workspace):
         released = load_model(model)
         patients, notes = patients_of(released, sources, workspace=workspace, **of_one, **reading)
@@ -198,6 +198,7 @@ def _add_reading_options(add):
     add("--sep", metavar="CHAR", help="separator of the table (found from its header)")
     add("--decimal", choices=(".", ","), default=".", help="decimal mark of the table (.)")
     add("--encoding", metavar="NAME", help="encoding of the table (UTF-8)")
+    add("--image-root", type=Path, metavar="DIR", help="folder to which paths of the table refer (that of the table)")
     add("--sheet", metavar="NAME", help="sheet of a workbook (the one that has a column patient_id)")
 
 

@@ -44,6 +44,7 @@ def read_cohort(
     decimal=".",
     encoding=None,
     sheet=None,
+    image_root=None,
 ):
     """Read a cohort table and check it.
 
@@ -69,6 +70,9 @@ def read_cohort(
         Encoding of a text. None takes UTF-8, or what the byte order mark of the file says.
     sheet : str, default=None
         Sheet of a workbook. None takes the only one with a column ``patient_id``.
+    image_root : str or Path, default=None
+        Folder to which relative paths refer, if the images are elsewhere than beside the table, for example on another
+        machine. None takes the folder of the table.
 
     Returns
     -------
@@ -78,7 +82,7 @@ def read_cohort(
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        If there is no such file, or no folder `image_root`.
     InputError
         If the file is not a table, or there are problems; all of them are listed, with row, patient, column and value.
 
@@ -102,9 +106,12 @@ def read_cohort(
         raise InputError(f"decimal must be '.' or ','; got {decimal!r}")
     declared = clinical_columns(clinical)
     names = (*IDENTITY_COLUMNS, "outcome", *POSITION_COLUMNS, *CLINICAL_COLUMNS, *(column.name for column in declared))
-    # The rows below the header, as text.
     if not path.exists():
         raise FileNotFoundError(f"cohort table {path}: no such file")
+    root = path.parent if image_root is None else Path(image_root)
+    if not root.is_dir():
+        raise FileNotFoundError(f"image_root {root}: no such folder")
+    # The rows below the header, as text.
     found = read_rows(path, columns=("patient_id", *names), sep=sep, encoding=encoding, sheet=sheet)
     source = f"the cohort table {path}, read as {found.read_as},"
     header = find_header(found.rows, ("patient_id", *names))
@@ -120,7 +127,7 @@ def read_cohort(
     for column in cohort.columns.difference(list(texts)):
         cohort[column] = _numbers_where_possible(cohort[column], decimal, is_numeric=column in numeric)
     for column in cohort.columns.intersection(_PATH_COLUMNS):
-        cohort[column] = cohort[column].map(lambda value: _absolute(value, path.parent), na_action="ignore")
+        cohort[column] = cohort[column].map(lambda value: _absolute(value, root), na_action="ignore")
     problems = _cohort_problems(cohort, clinical, outcome, missing, table.row_numbers)
     raise_problems(f"{source} has", table.problems + problems)
     # Names of the type that pandas gives them in other tables.

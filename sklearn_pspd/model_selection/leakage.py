@@ -1,6 +1,7 @@
 """Leakage that a cohort table reveals before any model is trained."""
 
 import hashlib
+import itertools
 
 import numpy as np
 import pandas as pd
@@ -32,7 +33,14 @@ UNKNOWN_AUC = Estimate(np.nan, np.nan, np.nan, "not defined")
 N_FOLDS = 5
 
 
-def audit_leaks(X, y, *, X_test=None, loader=None, feature_names=None):
+# Columns of public tables that state the outcome, and what they are.
+OUTCOME_COLUMNS = {
+    "PsP_TP_score": "the score from pseudoprogression to true progression of UPENN-GBM",
+    "outcome": "the outcome",
+}
+
+
+def audit_leaks(X, y, *, X_test=None, others=None, loader=None, feature_names=None):
     """List leakage that can be detected before training: duplicate patients, and features that reveal the outcome.
 
     Parameters
@@ -44,6 +52,9 @@ def audit_leaks(X, y, *, X_test=None, loader=None, feature_names=None):
     X_test : DataFrame of shape (n_external, n_columns), default=None
         Cohort table of the external site. Its patients must not be among the training patients. Its outcomes are not
         needed: features are tested on the training patients only.
+    others : dict of str to DataFrame, default=None
+        Further cohort tables by name, for example public ones: data sets share patients, so that a model that is
+        trained on one has seen patients of another. Their patients are compared with all others.
     loader : SliceStackLoader, default=None
         Reads the slice stacks whose pixels are compared. None compares no pixels.
     feature_names : sequence of str, default=None
@@ -58,16 +69,18 @@ def audit_leaks(X, y, *, X_test=None, loader=None, feature_names=None):
     Raises
     ------
     InputError
-        If y contains values other than 0 and 1, X and y differ in length, X or X_test has no column ``patient_id``, or
-        a feature is not a column of X.
+        If y contains values other than 0 and 1, X and y differ in length, a table has no column ``patient_id``, or a
+        feature is not a column of X.
 
     Notes
     -----
     The findings are "same patient" (ids are compared without letter case and surrounding blanks), "same image file",
-    "same pixels" (equal slice stacks), "same clinical values" (all features equal), "reveals the outcome" and "too few
-    patients to tell". A feature reveals the outcome if its AUC alone is 1, or if the 95 % confidence interval of this
-    AUC lies above 0.75 (our criterion); see :func:`single_feature_aucs`. If no feature does, and the patients are so
-    few that even an AUC of 0.95 would not be found, the last finding states the largest AUC of a feature.
+    "same pixels" (equal slice stacks, also if one is mirrored along an axis), "same clinical values" (all features
+    equal), "states the outcome" (a column of a public table that is known to be derived from it), "reveals the outcome"
+    and "too few patients to tell". A feature reveals the outcome if its AUC alone is 1, or if the 95 % confidence
+    interval of this AUC lies above 0.75 (our criterion); see :func:`single_feature_aucs`. If no feature does, and the
+    patients are so few that even an AUC of 0.95 would not be found, the last finding states the largest AUC of a
+    feature.
 
     The first four findings mean, with few exceptions, that a patient is in the table twice. "reveals the outcome"
     concerns the definition of the outcome: if the label was derived from timing, the days since radiotherapy repeat it.
@@ -84,7 +97,8 @@ def audit_leaks(X, y, *, X_test=None, loader=None, feature_names=None):
     """
     # Check the input.
     y = check_outcomes(y, "y")
-    for name, table in (("X", X), ("X_test", X_test)):
+    others = dict(others or {})
+    for name, table in {"X": X, "X_test": X_test, **others}.items():
         if table is not None and "patient_id" not in getattr(table, "columns", ()):
             raise InputError(f"{name} must be a DataFrame with a column patient_id")
     if len(X) != len(y):
@@ -93,11 +107,17 @@ def audit_leaks(X, y, *, X_test=None, loader=None, feature_names=None):
     if absent := [name for name in names if name not in X]:
         raise InputError(f"feature_names: X has no column {', '.join(absent)}")
 
-    # Duplicates are sought among training and external patients together.
-    everyone = pd.concat([X, X_test], ignore_index=True)
+    # Duplicates are sought among training, external and other patients together.
+    named = [table.assign(site=name) for name, table in others.items()]
+    everyone = pd.concat([X, X_test, *named], ignore_index=True)
     keys = _duplicate_keys(everyone, names, loader)
     findings = [row for finding, key in keys.items() for row in _duplicates(everyone, finding, key)]
 
+    findings += [
+        {"finding": "states the outcome", "patients": "", "sites": "", "column": name, "detail": OUTCOME_COLUMNS[name]}
+        for name in names
+        if name in OUTCOME_COLUMNS
+    ]
     # Features are tested on training patients only: the outcomes of the external site are not to be looked at.
     features = single_feature_aucs(X, y, feature_names=names)
     revealing = features[(features["low"] > SUSPICIOUS_AUC) | (features["auc"] == 1)]
@@ -245,7 +265,9 @@ def _pixel_hash(row, loader):
         (stack,) = loader.fit_transform(row)
     except InputError:
         return None
-    return hashlib.sha256(np.ascontiguousarray(stack.pixels)).hexdigest()
+    # The same for a stack and its mirror images, since public copies are stored in several orientations.
+    mirrored = (np.flip(stack.pixels, axes) for n in range(4) for axes in itertools.combinations(range(3), n))
+    return min(hashlib.sha256(np.ascontiguousarray(pixels)).hexdigest() for pixels in mirrored)
 
 
 def _duplicates(X, finding, key):

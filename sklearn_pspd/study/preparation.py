@@ -32,6 +32,7 @@ def prepare_study(
     decimal=".",
     encoding=None,
     sheet=None,
+    image_root=None,
     n_slices=9,
     size_px=None,
     fov_mm=200.0,
@@ -75,6 +76,8 @@ def prepare_study(
     decimal : {".", ","}, default="."
         As in :func:`~sklearn_pspd.cohort.read_cohort`.
     encoding : str, default=None
+        As in :func:`~sklearn_pspd.cohort.read_cohort`.
+    image_root : str or Path, default=None
         As in :func:`~sklearn_pspd.cohort.read_cohort`.
     sheet : str, default=None
         As in :func:`~sklearn_pspd.cohort.read_cohort`.
@@ -137,7 +140,7 @@ def prepare_study(
     elif results is not None:
         settings = {"external_log": _external_log(Path(table), results), **settings}
     table = workspace / "cohort" / "cohort.csv" if synthetic else table
-    reading = {"sep": sep, "decimal": decimal, "encoding": encoding, "sheet": sheet}
+    reading = {"sep": sep, "decimal": decimal, "encoding": encoding, "sheet": sheet, "image_root": image_root}
     cohort, columns = read_study_table(table, clinical=clinical, missing=missing, **reading)
 
     # Only now, since it loads TensorFlow: a table with problems is refused at once.

@@ -2,6 +2,7 @@
 
 import gzip
 import re
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -28,6 +29,13 @@ def test_paths_are_relative_to_the_table(cohort_folder, cohort, tmp_path, monkey
     written = pd.read_csv(cohort_folder / "cohort.csv")
     assert not written["image"].str.startswith("/").any()
     pd.testing.assert_frame_equal(read_cohort(cohort_folder / "cohort.csv"), cohort)
+
+
+def test_images_elsewhere(cohort_folder, cohort, tmp_path):
+    shutil.copy(cohort_folder / "cohort.csv", tmp_path)
+    pd.testing.assert_frame_equal(read_cohort(tmp_path / "cohort.csv", image_root=cohort_folder), cohort)
+    with pytest.raises(FileNotFoundError, match="image_root .*nowhere: no such folder"):
+        read_cohort(tmp_path / "cohort.csv", image_root=tmp_path / "nowhere")
 
 
 def test_all_problems_are_reported_at_once(cohort, tmp_path):

@@ -2,6 +2,7 @@
 
 import shutil
 
+import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
@@ -32,6 +33,29 @@ def test_a_patient_under_two_names_is_found_by_pixels(patients, tmp_path):
     assert found["finding"] == "same pixels"
     assert found["patients"] == f"{X['patient_id'].iloc[3]}, other"
     assert found["detail"] == "2 rows on different sites"
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_patient_of_another_cohort_is_found_although_mirrored(patients, tmp_path, axis):
+    X, y = patients
+    image = nib.load(X["image"].iloc[3])
+    # As a copy whose header was not changed with its voxels.
+    nib.save(nib.Nifti1Image(np.flip(image.get_fdata(), axis), image.affine), tmp_path / "copy.nii.gz")
+    slices = image.shape[2] - 1 - X["lesion_slice"].iloc[3] if axis == 2 else X["lesion_slice"].iloc[3]
+    public = X.iloc[[3]].assign(patient_id="P1", age_years=99, image=str(tmp_path / "copy.nii.gz"), lesion_slice=slices)
+    (found,) = audit_leaks(X, y, others={"public": public}, loader=SliceStackLoader(n_slices=3)).to_dict("records")
+    assert found["finding"] == "same pixels"
+    assert found["patients"] == f"{X['patient_id'].iloc[3]}, P1"
+    assert "public" in found["sites"]
+    with pytest.raises(ValueError, match="public must be a DataFrame with a column patient_id"):
+        audit_leaks(X, y, others={"public": public.drop(columns="patient_id")})
+
+
+def test_a_column_that_states_the_outcome_is_named(patients):
+    X, y = patients
+    scored = X.assign(PsP_TP_score=np.where(np.arange(len(y)) % 5 == 0, 1 - y, y))
+    table = audit_leaks(scored, y, feature_names=["age_years", "PsP_TP_score"])
+    assert table.loc[table["column"] == "PsP_TP_score", "finding"].iloc[0] == "states the outcome"
 
 
 def test_repeated_ids_files_and_values_are_found(patients):
