@@ -34,7 +34,7 @@ def test_paths_are_relative_to_the_table(cohort_folder, cohort, tmp_path, monkey
 def test_images_elsewhere(cohort_folder, cohort, tmp_path):
     shutil.copy(cohort_folder / "cohort.csv", tmp_path)
     pd.testing.assert_frame_equal(read_cohort(tmp_path / "cohort.csv", image_root=cohort_folder), cohort)
-    with pytest.raises(FileNotFoundError, match="image_root .*nowhere: no such folder"):
+    with pytest.raises(FileNotFoundError, match=r"image_root .*nowhere: no such folder"):
         read_cohort(tmp_path / "cohort.csv", image_root=tmp_path / "nowhere")
 
 
