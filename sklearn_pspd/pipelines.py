@@ -312,9 +312,9 @@ def make_fusion_pipeline(
         Resamples patients (rows of the cohort table) of the training fold, for example
         ``RandomOverSampler(random_state=0)``. It may only choose patients, not make new ones as SMOTE does. It is not
         applied when predicting.
-    memory : str or joblib.Memory, default=None
-        Cache of decoded slice stacks, one entry per patient, so that repeated fits read each image once. Nothing that
-        is learned is cached.
+    memory : str, path or joblib.Memory, default=None
+        Folder of a cache of decoded slice stacks, one entry per patient, so that repeated fits read each image once.
+        Nothing that is learned is cached.
     n_jobs : int, default=None
         Processes that read images.
 
@@ -371,7 +371,7 @@ def make_image_pipeline(
         As in :func:`make_fusion_pipeline`.
     sampler : imbalanced-learn sampler, default=None
         As in :func:`make_fusion_pipeline`.
-    memory : str or joblib.Memory, default=None
+    memory : str, path or joblib.Memory, default=None
         As in :func:`make_fusion_pipeline`.
     n_jobs : int, default=None
         As in :func:`make_fusion_pipeline`.
@@ -409,7 +409,8 @@ def make_clinical_pipeline(
     sampler : imbalanced-learn sampler, default=None
         As in :func:`make_fusion_pipeline`.
     memory : str or joblib.Memory, default=None
-        Cache of the pipeline's fitted transformers, as in :class:`sklearn.pipeline.Pipeline`.
+        Cache of the pipeline's fitted transformers, as in :class:`sklearn.pipeline.Pipeline`: pickle files of joblib,
+        whose folder nobody else may write to.
     random_state : int, RandomState instance or None, default=None
         Seed of the random forest. A `classifier` that is given keeps its own.
     n_jobs : int, default=None
@@ -478,8 +479,8 @@ def paper_models(
         As in :func:`make_fusion_pipeline`.
     fov_mm : float, default=200.0
         As in :func:`make_fusion_pipeline`.
-    memory : str or joblib.Memory, default=None
-        Cache of decoded slice stacks, shared by the first two models.
+    memory : str, path or joblib.Memory, default=None
+        Folder of a cache of decoded slice stacks, shared by the first two models.
     random_state : int, RandomState instance or None, default=None
         Seed of the random forest, and of the network unless `network` is given.
     variant : {"paper", "released"}, default=None

@@ -7,19 +7,19 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
+from joblib import Memory, Parallel, delayed
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils.validation import check_memory
 
-from sklearn_pspd._sklearn import HasMethods, Interval, _fit_context
+from sklearn_pspd._sklearn import Interval, _fit_context
 from sklearn_pspd.cohort.columns import POSITION_COLUMNS
 from sklearn_pspd.cohort.image_files import folder_entries, pair_files, path_problem
 from sklearn_pspd.cohort.problems import is_missing
 from sklearn_pspd.exceptions import InputError
 
+from .cache import open_cache
 from .errors import FileProblems, ImageError, reading
 from .geometry import Settings
-from .stack import decode, facts_of_stack
+from .stack import decode, entry_of_stack, facts_of_stack, stack_of_entry
 
 _INSPECT_COLUMNS = [
     "patient_id", "source", "format", "height", "width", "n_slices_in_source", "row_spacing_mm", "column_spacing_mm",
@@ -66,10 +66,11 @@ class SliceStackLoader(TransformerMixin, BaseEstimator):
         Largest distance in mm between adjacent axial rows or columns; an image with a larger one is refused.
     lesion_label : int, default=1
         Value of the lesion in ``lesion_mask``.
-    memory : str, path or object with the joblib.Memory interface, default=None
-        Cache of decoded stacks, with one entry per patient. An entry is reused as long as all parameters, and the path,
-        size and modification time of each of the patient's files, are unchanged. A cross-validation thus decodes each
-        patient once.
+    memory : str, path or joblib.Memory, default=None
+        Folder of a cache of decoded stacks, with one entry per patient; of a :class:`joblib.Memory`, its folder is
+        used. An entry is reused as long as all parameters, and the path, size and modification time of each of the
+        patient's files, are unchanged. A cross-validation thus decodes each patient once. Entries hold no code, and a
+        damaged one is made again; but whoever can write to the folder can change images, so that it must be private.
     n_jobs : int, default=None
         Number of patients read in parallel; see :class:`joblib.Parallel`.
 
@@ -121,7 +122,7 @@ class SliceStackLoader(TransformerMixin, BaseEstimator):
         "max_tilt_deg": [Interval(Real, 0, 45, closed="both")],
         "max_spacing_mm": [Interval(Real, 0, None, closed="neither")],
         "lesion_label": [Integral],
-        "memory": [str, Path, HasMethods(["cache"]), None],
+        "memory": [str, Path, Memory, None],
         "n_jobs": [Integral, None],
     }
 
@@ -230,9 +231,9 @@ class SliceStackLoader(TransformerMixin, BaseEstimator):
     def _attempt_all(self, X):
         self._validate_params()
         settings = self._settings()
-        memory = check_memory(str(self.memory) if isinstance(self.memory, Path) else self.memory)
         rows = _table_rows(X)
-        return Parallel(n_jobs=self.n_jobs)(delayed(_attempt)(row, settings, memory) for row in rows)
+        cache = open_cache(self.memory)
+        return Parallel(n_jobs=self.n_jobs)(delayed(_attempt)(row, settings, cache) for row in rows)
 
     def _settings(self):
         if self.n_slices % 2 == 0:
@@ -256,7 +257,7 @@ def _table_rows(X):
     ]
 
 
-def _attempt(row, settings, memory):
+def _attempt(row, settings, cache):
     """Return (patient_id, stack or None, facts, problems) for one row."""
     patient_id, image, given = row
     facts: dict[str, Any] = {}
@@ -272,10 +273,23 @@ def _attempt(row, settings, memory):
         problems.raise_any()
         with reading(path):
             identity = _identity(path), _identity(position[1]) if position[0] == "lesion_mask" else ()
-            stack, found = memory.cache(decode)(patient_id, path, position, tuple(settings), identity)
+        stack, found = _cached(cache, patient_id, path, position, settings, identity)
     except ImageError as error:
         return patient_id, None, {**facts, **(error.facts or {})}, error.problems
     return patient_id, stack, {**facts, **found}, ()
+
+
+def _cached(cache, patient_id, path, position, settings, identity):
+    """Return the stack and the facts of one patient, from the cache if they are there."""
+    if cache is None:
+        return decode(patient_id, path, position, settings, identity)
+    key = cache.key(patient_id, path, position, tuple(settings), identity)
+    entry = cache.read(key)
+    found = None if entry is None else stack_of_entry(*entry, settings.n_slices)
+    if found is None:
+        found = decode(patient_id, path, position, settings, identity)
+        cache.write(key, *entry_of_stack(*found))
+    return found
 
 
 def _checked_path(value, column):

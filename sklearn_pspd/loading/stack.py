@@ -8,8 +8,37 @@ from nibabel import orientations
 
 from .dicom import count_kinds
 from .errors import FileProblems, ImageError, reading
-from .geometry import Settings, canonical_shape, canonical_spacing, check_geometry, check_pixels, read_slices, tilt_deg
+from .geometry import canonical_shape, canonical_spacing, check_geometry, check_pixels, read_slices, tilt_deg
 from .position import middle_slice, open_mask, open_volume, stack_indices
+
+# What a cache entry holds of a stack, and of the facts about its image; lists have items of one type.
+_STACK_TYPES = {
+    "spacing_mm": [float],
+    "slice_spacing_mm": float,
+    "patient_id": str,
+    "source": str,
+    "slice_indices": [float],
+    "n_slices_in_source": int,
+    "thickness_mm": float,
+    "tilt_deg": float,
+    "orientation": str,
+}
+_FACT_TYPES = {
+    "format": str,
+    "n_slices_in_source": int,
+    "height": int,
+    "width": int,
+    "slice_spacing_mm": float,
+    "row_spacing_mm": float,
+    "column_spacing_mm": float,
+    "fov_height_mm": float,
+    "fov_width_mm": float,
+    "thickness_mm": float,
+    "tilt_deg": float,
+    "orientation": str,
+    "n_passed_over": int,
+    "passed_over": str,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,8 +100,6 @@ def decode(patient_id, path, position, settings, identity):
     ``identity`` lists (path, size, modification time) of the entries of the image's folder, or of its file, and of the
     mask. It names the files to read, and as part of the cache key it makes a changed file be read again.
     """
-    # The cache key needs plain values, so settings arrive as a tuple.
-    settings = Settings(*settings)
     facts: dict[str, Any] = {}
     try:
         with reading(path):
@@ -100,6 +127,30 @@ def decode(patient_id, path, position, settings, identity):
         orientation=facts["orientation"],
     )
     return stack, facts
+
+
+def entry_of_stack(stack, facts):
+    """Return what :func:`decode` found as the description and the array of a cache entry."""
+    fields = {name: getattr(stack, name) for name in _STACK_TYPES}
+    return {"stack": fields, "facts": facts}, stack.pixels
+
+
+def stack_of_entry(description, pixels, n_slices):
+    """Return what :func:`decode` found from a cache entry; None if it holds anything else."""
+    parts = description.get("stack"), description.get("facts")
+    types = pixels.dtype == np.float32 and pixels.ndim == 3 and len(pixels) == n_slices
+    if not types or not _has_types(parts[0], _STACK_TYPES) or not _has_types(parts[1], _FACT_TYPES):
+        return None
+    fields = {name: tuple(value) if isinstance(value, list) else value for name, value in parts[0].items()}
+    return SliceStack(pixels, **fields), parts[1]
+
+
+def _has_types(values, types):
+    if not isinstance(values, dict) or values.keys() != types.keys():
+        return False
+    flat = [(item, types[name][0]) for name, value in values.items() if isinstance(value, list) for item in value]
+    flat += [(value, types[name]) for name, value in values.items() if not isinstance(value, list)]
+    return all(type(value) is kind or (kind is float and type(value) is int) for value, kind in flat)
 
 
 def _open_checked(path, position, settings, files, facts):

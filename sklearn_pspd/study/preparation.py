@@ -3,8 +3,6 @@
 import os
 from pathlib import Path
 
-from joblib import Memory
-
 from sklearn_pspd.cohort import ClinicalColumn, read_cohort
 from sklearn_pspd.exceptions import InputError
 
@@ -140,7 +138,7 @@ def prepare_study(
         n_members=n_members,
         n_slices=n_slices,
         size_px=size_px,
-        memory=Memory(workspace / "stacks", verbose=0),
+        memory=workspace / "stacks",
         random_state=random_state,
         n_jobs=n_jobs,
         **columns,

@@ -13,12 +13,12 @@ from numbers import Integral
 from pathlib import Path
 
 import pandas as pd
-from joblib import Memory
 from sklearn.base import clone
 from sklearn.model_selection import RepeatedStratifiedKFold
 
 from sklearn_pspd.cohort import absent_columns, clinical_columns, missing_counts, split_xy
 from sklearn_pspd.exceptions import InputError
+from sklearn_pspd.file_writing import write_table
 from sklearn_pspd.loading import SliceStackLoader
 from sklearn_pspd.model_selection import (
     SequentialSearchCV,
@@ -318,7 +318,7 @@ class Study:
             comparison = self._compare(models, on_progress)
             if folder is not None:
                 # Hours of training are in them: before anything else can fail.
-                comparison.scores.to_csv(folder / "scores.csv", index=False)
+                write_table(folder / "scores.csv", comparison.scores)
             result = StudyResult(
                 comparison=comparison,
                 tables=comparison.tables(),
@@ -455,7 +455,7 @@ class Study:
         with contextlib.ExitStack() as stack:
             models = self.models
             if models is None:
-                memory = Memory(stack.enter_context(tempfile.TemporaryDirectory(prefix="sklearn_pspd-")), verbose=0)
+                memory = stack.enter_context(tempfile.TemporaryDirectory(prefix="sklearn_pspd-"))
                 models = study_models(
                     recipe="published" if self.tune else "both",
                     clinical=self.clinical,
