@@ -26,6 +26,7 @@ from sklearn_pspd import (
     split_xy,
 )
 from sklearn_pspd.exceptions import InputError
+from sklearn_pspd.neural_network.model_file import hash_of_description
 
 N_COLUMNS = 3 * 8 * 8 + 7
 
@@ -45,6 +46,13 @@ def change(path, name, content):
     with zipfile.ZipFile(path, "w") as archive:
         for member, stored in members.items():
             archive.writestr(member, stored)
+
+
+def change_description(path, **parts):
+    """Change parts of the description of a classifier, whose hash then fits."""
+    description = {**description_of(path), **parts}
+    description["sha256"]["classifier.json"] = hash_of_description(description)
+    change(path, "classifier.json", json.dumps(description).encode())
 
 
 def description_of(path):
@@ -136,7 +144,7 @@ def test_other_and_damaged_files_are_refused_without_executing_code(fitted, tmp_
 def test_files_of_other_versions_are_refused_with_the_reason(fitted, tmp_path, part, value, match):
     path = tmp_path / "model.pspd"
     fitted[0].save(path)
-    change(path, "classifier.json", json.dumps({**description_of(path), part: value}).encode())
+    change_description(path, **{part: value})
     with pytest.raises(ValueError, match=match):
         CNNLSTMClassifier.load(path)
 
@@ -145,9 +153,9 @@ def test_parameters_that_a_file_lacks_take_their_defaults(fitted, tmp_path):
     classifier, X = fitted
     path = tmp_path / "model.pspd"
     classifier.save(path)
-    description = description_of(path)
-    del description["parameters"]["dropout"]
-    change(path, "classifier.json", json.dumps(description).encode())
+    parameters = description_of(path)["parameters"]
+    del parameters["dropout"]
+    change_description(path, parameters=parameters)
     np.testing.assert_array_equal(CNNLSTMClassifier.load(path).predict_proba(X), classifier.predict_proba(X))
 
 
