@@ -67,14 +67,14 @@ def test_members_end_with_their_epoch_when_one_fails():
     """Two members train in threads; the first is interrupted, and the second does not go on to its last epoch."""
     code = """
 from sklearn_pspd.neural_network import members, callbacks
-import _thread, keras, signal, threading, time
+import signal
 members.n_concurrent_members = lambda n: 2
 epochs = []
 original = callbacks.StopWhenOver.on_epoch_end
 def counted(self, epoch, logs=None):
     epochs.append(epoch)
     if len(epochs) == 20:
-        _thread.interrupt_main()
+        os.kill(os.getpid(), signal.SIGINT)
     original(self, epoch, logs)
 callbacks.StopWhenOver.on_epoch_end = counted
 model.set_params(n_members=2, epochs=3000, dropout=0.0)
