@@ -1,10 +1,13 @@
 """The study from the command line: ``pspd`` or ``python -m sklearn_pspd``."""
 
 import argparse
+import contextlib
 import os
 import shlex
+import signal
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -12,6 +15,8 @@ from . import __version__
 from .exceptions import InputError
 
 COMMANDS = ("study", "check", "predict")
+# Ctrl-C, the end of a job of a cluster, and a terminal that is closed; Windows has no SIGHUP.
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 def main(arguments=None):
@@ -25,25 +30,73 @@ def main(arguments=None):
     Returns
     -------
     int
-        Exit status: 0; 2 after bad input or if a file cannot be read or written; 130 if interrupted.
+        Exit status: 0; 2 after bad input or if a file cannot be read or written; 130 if interrupted, 143 if terminated
+        and 129 if the terminal was closed (128 and the number of the signal). Temporary files, among them decoded
+        images, are removed and processes ended in all of these cases.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments or arguments[0] not in (*COMMANDS, "-h", "--help", "--version"):
         arguments.insert(0, "study")
     options = vars(_parser().parse_args(arguments))
     run, traceback = options.pop("run"), options.pop("traceback")
+    received = []
     try:
-        with tempfile.TemporaryDirectory(prefix="sklearn_pspd-", ignore_cleanup_errors=True) as workspace:
-            run(workspace=Path(workspace), **options)
-    except (InputError, OSError) as error:
-        if traceback:
+        with _signals_end(received), _temporary_folder() as workspace:
+            run(workspace=workspace, **options)
+    except (KeyboardInterrupt, SystemExit):
+        return _stopped(received)
+    except Exception as error:
+        # A process that ended by the same signal as this one can be missed before the signal arrives here.
+        if received:
+            return _stopped(received)
+        if traceback or not isinstance(error, (InputError, OSError)):
             raise
         _say(f"error: {error}")
         return 2
-    except KeyboardInterrupt:
-        _say("interrupted; what was complete is in the folder of the results")
-        return 130
     return 0
+
+
+@contextlib.contextmanager
+def _signals_end(received):
+    """Let signals end the block as Ctrl-C does, once, so that what follows can clean up; their numbers are received."""
+
+    def end(number, _):
+        received.append(number)
+        for each in earlier:
+            signal.signal(each, signal.SIG_IGN)
+        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+
+    # Only the main thread may set handlers. What was ignored before, as by nohup, remains so.
+    is_main = threading.current_thread() is threading.main_thread()
+    earlier = {number: signal.getsignal(number) for number in SIGNALS if is_main}
+    earlier = {number: handler for number, handler in earlier.items() if handler not in (signal.SIG_IGN, None)}
+    for number in earlier:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _temporary_folder():
+    """Yield a temporary folder; after an error, the processes that use it are ended before it is removed."""
+    with tempfile.TemporaryDirectory(prefix="sklearn_pspd-", ignore_cleanup_errors=True) as folder:
+        try:
+            yield Path(folder)
+        except BaseException:
+            # Only if processes were started; joblib keeps them for later fits.
+            if "joblib.externals.loky" in sys.modules:
+                from joblib.externals.loky import get_reusable_executor
+
+                get_reusable_executor(reuse=True, kill_workers=True).shutdown(wait=True, kill_workers=True)
+            raise
+
+
+def _stopped(received):
+    _say("interrupted; what was complete is in the folder of the results")
+    return 128 + (received[0] if received else signal.SIGINT)
 
 
 def _study(*, out, table, resume, overwrite, share, **options):

@@ -1,13 +1,16 @@
 """Baselines that a network must be compared with, as pipelines by name, from prevalence to frozen image features."""
 
+import hashlib
 import inspect
 from functools import lru_cache
+from importlib.metadata import version
+from importlib.util import find_spec
 from numbers import Integral, Real
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-from joblib import Parallel, delayed
+from joblib import Memory, Parallel, delayed
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA
@@ -17,13 +20,14 @@ from sklearn.model_selection import BaseCrossValidator, StratifiedKFold
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, check_memory
+from sklearn.utils.validation import check_is_fitted
 
 from sklearn_pspd._sklearn import HasMethods, Interval, StrOptions, _fit_context
 from sklearn_pspd.cohort.image_files import NIFTI, image_format
 from sklearn_pspd.cohort.problems import is_missing
 from sklearn_pspd.exceptions import InputError
 from sklearn_pspd.loading import SliceStackLoader
+from sklearn_pspd.loading.cache import open_cache
 from sklearn_pspd.loading.geometry import read_slices
 from sklearn_pspd.loading.nifti import open_nifti
 from sklearn_pspd.pipelines import (
@@ -97,8 +101,8 @@ def baseline_models(
         As in :class:`~sklearn_pspd.loading.SliceStackLoader`.
     encoder : SliceEncoder, default=None
         Encoder of the frozen features; None takes its defaults, with `random_state`.
-    memory : str or joblib.Memory, default=None
-        Cache of decoded slice stacks and radiomics features. Nothing that is learned is cached.
+    memory : str, path or joblib.Memory, default=None
+        Folder of a cache of decoded slice stacks and radiomics features. Nothing that is learned is cached.
     random_state : int, RandomState instance or None, default=None
         Seed of the inner folds, of the random forest, and of the default encoder.
     n_jobs : int, default=None
@@ -230,8 +234,9 @@ class RadiomicsExtractor(TransformerMixin, BaseEstimator):
         As in :class:`~sklearn_pspd.loading.SliceStackLoader`.
     allow_sequence : bool or collection of str, default=False
         As in :class:`~sklearn_pspd.loading.SliceStackLoader`.
-    memory : str, path or object with the joblib.Memory interface, default=None
-        Cache of decoded slice stacks, and of the features of each patient.
+    memory : str, path or joblib.Memory, default=None
+        Folder of a cache of decoded slice stacks, and of the features of each patient, as in
+        :class:`~sklearn_pspd.loading.SliceStackLoader`.
     n_jobs : int, default=None
         Processes that read images and extract features.
 
@@ -271,7 +276,7 @@ class RadiomicsExtractor(TransformerMixin, BaseEstimator):
         "fov_mm": [Interval(Real, 0, None, closed="neither")],
         "slice_spacing_mm": [Interval(Real, 0, None, closed="neither"), None],
         "allow_sequence": ["boolean", str, tuple, list, set, frozenset],
-        "memory": [str, Path, HasMethods(["cache"]), None],
+        "memory": [str, Path, Memory, None],
         "n_jobs": [Integral, None],
     }
 
@@ -412,12 +417,11 @@ class RadiomicsExtractor(TransformerMixin, BaseEstimator):
         images = FOVNormalizer(fov_mm=self.fov_mm, size_px=self.size_px).transform(stacks)
         images = SliceStandardizer().transform(images)
         masks = X["lesion_mask"] if self.region_ == "mask" else [None] * len(stacks)
-        memory = check_memory(str(self.memory) if isinstance(self.memory, Path) else self.memory)
-        extract = memory.cache(radiomics_features)
+        cache = open_cache(self.memory)
         families = (*self.families, "shape") if self.region_ == "mask" else tuple(self.families)
         return Parallel(n_jobs=self.n_jobs)(
-            delayed(extract)(
-                image, self._region(stack, mask), self._spacing_mm(stack), families=families, n_bins=self.n_bins
+            delayed(_cached_features)(
+                cache, image, self._region(stack, mask), self._spacing_mm(stack), families=families, n_bins=self.n_bins
             )
             for stack, image, mask in zip(stacks, images, masks, strict=True)
         )
@@ -447,6 +451,21 @@ class RadiomicsExtractor(TransformerMixin, BaseEstimator):
 
     def _spacing_mm(self, stack):
         return (float(stack.slice_spacing_mm), self.fov_mm / self.size_px, self.fov_mm / self.size_px)
+
+
+def _cached_features(cache, images, region, spacing_mm, *, families, n_bins):
+    """Return the features of one patient, from the cache if they are there."""
+    if cache is None or find_spec("numpyradiomics") is None:
+        return radiomics_features(images, region, spacing_mm, families=families, n_bins=n_bins)
+    digest = hashlib.sha256(np.ascontiguousarray(images))
+    digest.update(np.ascontiguousarray(region))
+    settings = images.shape, images.dtype.str, spacing_mm, families, n_bins, version("numpyradiomics")
+    key = cache.key("radiomics", digest.hexdigest(), settings)
+    if (entry := cache.read(key)) is not None and len(entry[0].get("names", ())) == entry[1].size:
+        return dict(zip(entry[0]["names"], entry[1].tolist(), strict=True))
+    found = radiomics_features(images, region, spacing_mm, families=families, n_bins=n_bins)
+    cache.write(key, {"names": list(found)}, np.array(list(found.values()), dtype=np.float64))
+    return found
 
 
 def radiomics_features(

@@ -320,9 +320,9 @@ def make_fusion_pipeline(
         Resamples patients (rows of the cohort table) of the training fold, for example
         ``RandomOverSampler(random_state=0)``. It may only choose patients, not make new ones as SMOTE does. It is not
         applied when predicting.
-    memory : str or joblib.Memory, default=None
-        Cache of decoded slice stacks, one entry per patient, so that repeated fits read each image once. Nothing that
-        is learned is cached.
+    memory : str, path or joblib.Memory, default=None
+        Folder of a cache of decoded slice stacks, one entry per patient, so that repeated fits read each image once.
+        Nothing that is learned is cached.
     n_jobs : int, default=None
         Processes that read images.
 
@@ -385,7 +385,7 @@ def make_image_pipeline(
         As in :func:`make_fusion_pipeline`.
     sampler : imbalanced-learn sampler, default=None
         As in :func:`make_fusion_pipeline`.
-    memory : str or joblib.Memory, default=None
+    memory : str, path or joblib.Memory, default=None
         As in :func:`make_fusion_pipeline`.
     n_jobs : int, default=None
         As in :func:`make_fusion_pipeline`.
@@ -423,7 +423,8 @@ def make_clinical_pipeline(
     sampler : imbalanced-learn sampler, default=None
         As in :func:`make_fusion_pipeline`.
     memory : str or joblib.Memory, default=None
-        Cache of the pipeline's fitted transformers, as in :class:`sklearn.pipeline.Pipeline`.
+        Cache of the pipeline's fitted transformers, as in :class:`sklearn.pipeline.Pipeline`: pickle files of joblib,
+        whose folder nobody else may write to.
     random_state : int, RandomState instance or None, default=None
         Seed of the random forest. A `classifier` that is given keeps its own.
     n_jobs : int, default=None
@@ -498,8 +499,8 @@ def paper_models(
         As in :func:`make_fusion_pipeline`.
     allow_sequence : bool or collection of str, default=False
         As in :func:`make_fusion_pipeline`.
-    memory : str or joblib.Memory, default=None
-        Cache of decoded slice stacks, shared by the first two models.
+    memory : str, path or joblib.Memory, default=None
+        Folder of a cache of decoded slice stacks, shared by the first two models.
     random_state : int, RandomState instance or None, default=None
         Seed of the random forest, and of the network unless `network` is given.
     variant : {"paper", "released"}, default=None

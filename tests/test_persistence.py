@@ -1,13 +1,17 @@
 """Tests of saving and loading fitted models."""
 
+import hashlib
+import io
 import json
 import pickle
+import tracemalloc
 import zipfile
 
 import keras
 import numpy as np
 import pytest
 from imblearn.over_sampling import RandomOverSampler
+from joblib import Memory
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 
@@ -15,11 +19,14 @@ from sklearn_pspd import (
     CNNLSTMClassifier,
     load_pipeline,
     make_clinical_pipeline,
+    make_cohort,
     make_fusion_pipeline,
     read_cohort,
     save_pipeline,
     split_xy,
 )
+from sklearn_pspd.exceptions import InputError
+from sklearn_pspd.neural_network.model_file import hash_of_description
 
 N_COLUMNS = 3 * 8 * 8 + 7
 
@@ -39,6 +46,13 @@ def change(path, name, content):
     with zipfile.ZipFile(path, "w") as archive:
         for member, stored in members.items():
             archive.writestr(member, stored)
+
+
+def change_description(path, **parts):
+    """Change parts of the description of a classifier, whose hash then fits."""
+    description = {**description_of(path), **parts}
+    description["sha256"]["classifier.json"] = hash_of_description(description)
+    change(path, "classifier.json", json.dumps(description).encode())
 
 
 def description_of(path):
@@ -130,7 +144,7 @@ def test_other_and_damaged_files_are_refused_without_executing_code(fitted, tmp_
 def test_files_of_other_versions_are_refused_with_the_reason(fitted, tmp_path, part, value, match):
     path = tmp_path / "model.pspd"
     fitted[0].save(path)
-    change(path, "classifier.json", json.dumps({**description_of(path), part: value}).encode())
+    change_description(path, **{part: value})
     with pytest.raises(ValueError, match=match):
         CNNLSTMClassifier.load(path)
 
@@ -139,9 +153,9 @@ def test_parameters_that_a_file_lacks_take_their_defaults(fitted, tmp_path):
     classifier, X = fitted
     path = tmp_path / "model.pspd"
     classifier.save(path)
-    description = description_of(path)
-    del description["parameters"]["dropout"]
-    change(path, "classifier.json", json.dumps(description).encode())
+    parameters = description_of(path)["parameters"]
+    del parameters["dropout"]
+    change_description(path, parameters=parameters)
     np.testing.assert_array_equal(CNNLSTMClassifier.load(path).predict_proba(X), classifier.predict_proba(X))
 
 
@@ -172,3 +186,136 @@ def test_pipelines_with_other_types_are_refused(tmp_path):
 
 class Stranger(LogisticRegression):
     pass
+
+
+@pytest.fixture(scope="module")
+def saved_forest(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("forest")
+    X, y = split_xy(make_cohort(folder / "cohort", 12, matrix_px=(32,), random_state=0))
+    model = make_clinical_pipeline(random_state=0).set_params(classifier__n_estimators=3).fit(X, y)
+    save_pipeline(model, folder / "model.skops")
+    return folder / "model.skops", model, X
+
+
+def entries_of(path):
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def forge(entries, path, method=zipfile.ZIP_STORED):
+    """Write a pipeline's file with hashes that fit its entries."""
+    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in entries.items()}
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for name, content in entries.items():
+            archive.writestr(name, content)
+        archive.writestr("sklearn_pspd.json", json.dumps({"library": "forged", "sha256": hashes}))
+    return path
+
+
+def test_caches_are_not_in_the_file_and_not_taken_from_one(cohort_folder, tiny_network, tmp_path):
+    X, y = split_xy(read_cohort(cohort_folder / "cohort.csv"))
+    memory = Memory(tmp_path / "cache", verbose=0)
+    pipeline = make_fusion_pipeline(tiny_network, n_slices=3, size_px=8, memory=memory).fit(X, y)
+    save_pipeline(pipeline, tmp_path / "model.skops")
+    assert pipeline.get_params()["features__mri__load__memory"] is memory
+    assert pipeline["features"].named_transformers_["mri"]["load"].memory.location == tmp_path / "cache"
+    assert str(tmp_path) not in entries_of(tmp_path / "model.skops")["schema.json"].decode()
+
+    # A file that names a folder, as one of an earlier version or of somebody else.
+    import skops.io
+
+    pipeline.set_params(features__mri__load__memory=str(tmp_path / "theirs")).fit(X, y)
+    skops.io.dump(pipeline, tmp_path / "plain.skops")
+    loaded = load_pipeline(forge(entries_of(tmp_path / "plain.skops"), tmp_path / "theirs.skops"))
+    assert loaded.get_params()["features__mri__load__memory"] is None
+    assert loaded["features"].named_transformers_["mri"]["load"].memory is None
+    np.testing.assert_array_equal(loaded.predict_proba(X), pipeline.predict_proba(X))
+
+
+def nested(depth):
+    return b'{"a":' * depth + b"1" + b"}" * depth
+
+
+SKOPS_FORGERIES = {
+    "deep schema": {"schema.json": nested(100_000)},
+    "schema as text": {"schema.json": b'"text"'},
+    "empty schema": {"schema.json": b"{}"},
+    "schema that is no JSON": {"schema.json": b"\xff{"},
+    "array that claims more values": "<i8",
+}
+
+
+@pytest.mark.parametrize("name", SKOPS_FORGERIES)
+def test_a_forged_pipeline_is_one_error(saved_forest, tmp_path, name):
+    path, _, _ = saved_forest
+    entries = entries_of(path)
+    del entries["sklearn_pspd.json"]
+    if isinstance(SKOPS_FORGERIES[name], dict):
+        entries |= SKOPS_FORGERIES[name]
+    else:
+        huge = io.BytesIO()
+        np.lib.format.write_array_header_1_0(huge, {"descr": "<i8", "fortran_order": False, "shape": (10**12,)})
+        entries |= {array: huge.getvalue() for array in entries if array.endswith(".npy")}
+    with pytest.raises(InputError, match=r"forged\.skops: "):
+        load_pipeline(forge(entries, tmp_path / "forged.skops"))
+
+
+def test_damaged_and_compressed_pipelines_are_one_error(saved_forest, tmp_path):
+    whole, path = saved_forest[0].read_bytes(), tmp_path / "forged.skops"
+    entries = entries_of(saved_forest[0])
+    for content in (b"", b"text", whole[:-30], whole[: len(whole) // 2], whole[:200] + b"\0" * 40 + whole[240:]):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=r"forged\.skops: "):
+            load_pipeline(path)
+    changed = {**entries, "schema.json": entries["schema.json"].replace(b'\\"gini\\"', b'\\"entropy\\"')}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in changed.items():
+            archive.writestr(name, content)
+    with pytest.raises(InputError, match="differ from those that were saved"):
+        load_pipeline(path)
+    del entries["sklearn_pspd.json"]
+    for method in (zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA):
+        with pytest.raises(InputError, match="compressed entries"):
+            load_pipeline(forge({**entries, "schema.json": bytes(10**7)}, path, method))
+    with pytest.raises(InputError, match="it contains"):
+        load_pipeline(forge({"a": b""}, path))
+    # An archive within the archive, as sparse matrices are.
+    bomb = io.BytesIO()
+    with (
+        zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as inner,
+        inner.open("data.npy", "w", force_zip64=True) as file,
+    ):
+        for _ in range(300):
+            file.write(bytes(2**20))
+    with pytest.raises(InputError, match="sparse matrices take more than 256 MB"):
+        load_pipeline(forge({**entries, "1.npz": bomb.getvalue()}, path))
+
+
+def test_memory_of_loading_is_bounded(saved_forest, tmp_path):
+    """Compressed entries that would unpack to gigabytes are refused before they are read."""
+    path = tmp_path / "bomb.skops"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("schema.json", "w") as file:
+        for _ in range(500):
+            file.write(b"[" * 2**20)
+    assert path.stat().st_size < 10**6
+    tracemalloc.start()
+    with pytest.raises(InputError, match="compressed"):
+        load_pipeline(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 5e6
+
+
+def test_a_tree_that_leads_in_a_circle_is_refused(saved_forest):
+    from sklearn_pspd.persistence import _check_tree
+
+    tree = saved_forest[1]["classifier"].estimators_[0].tree_
+    _check_tree(tree)
+    for place, value in (("left_child", 0), ("right_child", tree.node_count), ("feature", 99), ("feature", -1)):
+        changed = type(tree)(tree.n_features, np.array([2]), 1)
+        state = tree.__getstate__()
+        state["nodes"] = state["nodes"].copy()
+        state["nodes"][0][place] = value
+        changed.__setstate__(state)
+        with pytest.raises(InputError, match="nodes that do not exist"):
+            _check_tree(changed)

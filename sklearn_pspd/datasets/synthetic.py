@@ -9,6 +9,7 @@ from sklearn.utils import check_random_state
 
 from sklearn_pspd.cohort.columns import CLINICAL_COLUMNS, IDENTITY_COLUMNS
 from sklearn_pspd.exceptions import InputError
+from sklearn_pspd.file_writing import write_table
 
 from ._anatomy import draw_head, draw_lesion, fold_angles, paint_head, paint_lesion
 from ._writing import ORIENTATIONS, write_dicom, write_nifti
@@ -161,7 +162,7 @@ def make_cohort(
         else:
             write_dicom(folder / image, volume, affine, scan, patient_id, entropy, rng)
     table = table[list(COLUMNS)]
-    table.to_csv(folder / "cohort.csv", index=False, lineterminator="\n")
+    write_table(folder / "cohort.csv", table)
     return table.assign(image=[str(folder / image) for image in table["image"]])
 
 

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ import pandas as pd
 from sklearn_pspd.cohort.columns import CLINICAL_RANGES, POSITION_COLUMNS, allowed_codes
 from sklearn_pspd.cohort.problems import is_missing, normalise_ids, raise_problems, repeated_ids
 from sklearn_pspd.exceptions import InputError
+from sklearn_pspd.file_writing import write_table, write_text
 
 from .choosing import MOST_DAYS, choose_series
 from .spreadsheet import (
@@ -113,17 +115,27 @@ class CohortDraft:
             if (folder / name).exists() and (name != "images" or self.to_copy):
                 raise FileExistsError(f"{folder} already contains {name!r}; delete it or choose another folder")
         folder.mkdir(parents=True, exist_ok=True)
-        cohort = self.cohort.copy()
+        # Everything is written to a temporary folder first, so that an interrupted draft leaves nothing.
+        with tempfile.TemporaryDirectory(prefix=".draft-", dir=folder) as part:
+            images = self._copy_images(Path(part))
+            of_patient = self.cohort["patient_id"].map(images)
+            cohort = self.cohort.assign(image=of_patient.where(of_patient.notna(), self.cohort["image"]))
+            write_text(Path(part, "intake.txt"), self.report())
+            write_table(Path(part, "cohort.csv"), cohort, date_format="%Y-%m-%d")
+            for entry in sorted(Path(part).iterdir(), reverse=True):
+                entry.rename(folder / entry.name)
+        return folder / "cohort.csv"
+
+    def _copy_images(self, folder):
+        """Copy the series that share a folder with others; return the new path of each patient's images."""
+        images = {}
         for number, (patient, files) in enumerate(self.to_copy.items(), start=1):
             # Ids may have characters that no file name can have.
-            target = folder / "images" / f"{number:03d}-{re.sub(r'[^A-Za-z0-9-]', '_', patient)}"
-            target.mkdir(parents=True)
+            images[patient] = str(Path("images", f"{number:03d}-{re.sub(r'[^A-Za-z0-9-]', '_', patient)}"))
+            (folder / images[patient]).mkdir(parents=True)
             for place, file in enumerate(files):
-                shutil.copyfile(file, target / f"{place:05d}")
-            cohort.loc[cohort["patient_id"] == patient, "image"] = str(target.relative_to(folder))
-        cohort.to_csv(folder / "cohort.csv", index=False, lineterminator="\n", date_format="%Y-%m-%d")
-        (folder / "intake.txt").write_text(self.report(), encoding="utf-8")
-        return folder / "cohort.csv"
+                shutil.copyfile(file, folder / images[patient] / f"{place:05d}")
+        return images
 
 
 def draft_cohort(

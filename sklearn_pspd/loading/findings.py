@@ -29,6 +29,8 @@ FACT_TEXTS = (
     "description", "protocol", "modality", "image_type", "contrast_agent", "contrast_ingredient", "sequence",
     "acquisition_type", "acquisition_contrast", "manufacturer", "model", "sop_class", "facts_from", "facts_problem",
 )  # fmt: skip
+# What is concluded from them.
+FACT_SUMMARIES = ("study_date", "contrast", "weighting")
 FACT_NUMBERS = ("tr_ms", "te_ms", "ti_ms", "flip_deg", "contrast_volume_ml", "field_t")
 # Any of them says something about the sequence or the contrast agent.
 _TELLING = (
@@ -121,12 +123,13 @@ def weighting_text(facts):
 
 def facts_of_header(facts):
     """Return the columns of the quality-control table that a header fills; None where nothing is known."""
-    shown = {name: facts.get(name) for name in (*FACT_TEXTS, *FACT_NUMBERS)}
+    shown = dict.fromkeys(FACT_SUMMARIES) | {name: facts.get(name) for name in (*FACT_TEXTS, *FACT_NUMBERS)}
     if not facts.get("facts_from"):
         return shown
     speaking_for, against = contrast_evidence(facts)
     contrast = ", ".join([*speaking_for, *(f"against it: {sign}" for sign in against)])
     date = parse_time(facts["study_date"])
+    date = None if date is None else date.isoformat()
     return shown | {"study_date": date, "contrast": contrast or "no sign", "weighting": weighting_text(facts)}
 
 

@@ -7,21 +7,21 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
+from joblib import Memory, Parallel, delayed
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils.validation import check_memory
 
-from sklearn_pspd._sklearn import HasMethods, Interval, _fit_context
+from sklearn_pspd._sklearn import Interval, _fit_context
 from sklearn_pspd.cohort.cells import point_problem
 from sklearn_pspd.cohort.columns import POINT_COLUMNS, POSITION_COLUMNS, lesion_positions
 from sklearn_pspd.cohort.image_files import folder_entries, pair_files, path_problem, sidecar_of
 from sklearn_pspd.cohort.problems import is_missing
 from sklearn_pspd.exceptions import InputError
 
+from .cache import open_cache
 from .errors import FileProblems, ImageError, reading
 from .findings import FACT_NUMBERS, FACT_TEXTS, checked_kinds
 from .geometry import Settings
-from .stack import decode, facts_of_stack
+from .stack import decode, entry_of_stack, facts_of_stack, stack_of_entry
 
 _INSPECT_COLUMNS = [
     "patient_id", "source", "format", "height", "width", "n_slices_in_source", "row_spacing_mm", "column_spacing_mm",
@@ -89,10 +89,11 @@ class SliceStackLoader(TransformerMixin, BaseEstimator):
         Kinds of sequence that are read though they are not T1-weighted, for example ``["FLAIR"]`` for a study of FLAIR
         images; True allows all of them. The kinds are ``SEQUENCE_KINDS`` of :mod:`sklearn_pspd.loading`. Images of
         another modality than MR are refused in any case.
-    memory : str, path or object with the joblib.Memory interface, default=None
-        Cache of decoded stacks, with one entry per patient. An entry is reused as long as all parameters, and the path,
-        size and modification time of each of the patient's files, are unchanged. A cross-validation thus decodes each
-        patient once.
+    memory : str, path or joblib.Memory, default=None
+        Folder of a cache of decoded stacks, with one entry per patient; of a :class:`joblib.Memory`, its folder is
+        used. An entry is reused as long as all parameters, and the path, size and modification time of each of the
+        patient's files, are unchanged. A cross-validation thus decodes each patient once. Entries hold no code, and a
+        damaged one is made again; but whoever can write to the folder can change images, so that it must be private.
     n_jobs : int, default=None
         Number of patients read in parallel; see :class:`joblib.Parallel`.
 
@@ -145,7 +146,7 @@ class SliceStackLoader(TransformerMixin, BaseEstimator):
         "max_spacing_mm": [Interval(Real, 0, None, closed="neither")],
         "lesion_label": [Integral, str],
         "allow_sequence": ["boolean", str, tuple, list, set, frozenset],
-        "memory": [str, Path, HasMethods(["cache"]), None],
+        "memory": [str, Path, Memory, None],
         "n_jobs": [Integral, None],
     }
 
@@ -267,9 +268,9 @@ class SliceStackLoader(TransformerMixin, BaseEstimator):
     def _attempt_all(self, X):
         self._validate_params()
         settings = self._settings()
-        memory = check_memory(str(self.memory) if isinstance(self.memory, Path) else self.memory)
         rows = _table_rows(X)
-        return Parallel(n_jobs=self.n_jobs)(delayed(_attempt)(row, settings, memory) for row in rows)
+        cache = open_cache(self.memory)
+        return Parallel(n_jobs=self.n_jobs)(delayed(_attempt)(row, settings, cache) for row in rows)
 
     def _settings(self):
         if self.n_slices % 2 == 0:
@@ -294,7 +295,7 @@ def _table_rows(X):
     ]
 
 
-def _attempt(row, settings, memory):
+def _attempt(row, settings, cache):
     """Return (patient_id, stack or None, facts, problems) for one row."""
     patient_id, image, given = row
     facts: dict[str, Any] = {}
@@ -312,10 +313,23 @@ def _attempt(row, settings, memory):
             mask = _identity(position[1]) if position[0] == "lesion_mask" else ()
             sidecar = sidecar_of(path)
             identity = _identity(path), mask, () if sidecar is None else _identity(sidecar)
-            stack, found = memory.cache(decode)(patient_id, path, position, tuple(settings), identity)
+        stack, found = _cached(cache, patient_id, path, position, settings, identity)
     except ImageError as error:
         return patient_id, None, {**facts, **(error.facts or {})}, error.problems
     return patient_id, stack, {**facts, **found}, ()
+
+
+def _cached(cache, patient_id, path, position, settings, identity):
+    """Return the stack and the facts of one patient, from the cache if they are there."""
+    if cache is None:
+        return decode(patient_id, path, position, settings, identity)
+    key = cache.key(patient_id, path, position, tuple(settings), identity)
+    entry = cache.read(key)
+    found = None if entry is None else stack_of_entry(*entry, settings.n_slices)
+    if found is None:
+        found = decode(patient_id, path, position, settings, identity)
+        cache.write(key, *entry_of_stack(*found))
+    return found
 
 
 def _checked_path(value, column):

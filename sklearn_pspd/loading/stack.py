@@ -1,6 +1,7 @@
 """The slice stack of one patient, and its decoding from image files."""
 
 from dataclasses import dataclass
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -8,11 +9,42 @@ from nibabel import orientations
 
 from .dicom import count_kinds
 from .errors import FileError, FileProblems, ImageError, reading
-from .findings import facts_of_header, is_allowed
-from .geometry import Settings, canonical_shape, canonical_spacing, check_geometry, check_pixels, read_slices, tilt_deg
+from .findings import FACT_NUMBERS, FACT_SUMMARIES, FACT_TEXTS, facts_of_header, is_allowed
+from .geometry import canonical_shape, canonical_spacing, check_geometry, check_pixels, read_slices, tilt_deg
 from .marks import check_mark
 from .position import middle_slice, open_volume, stack_indices
 from .sequences import contradiction
+
+# What a cache entry holds of a stack, and of the facts about its image; lists have items of one type.
+_STACK_TYPES = {
+    "spacing_mm": [float],
+    "slice_spacing_mm": float,
+    "patient_id": str,
+    "source": str,
+    "slice_indices": [float],
+    "n_slices_in_source": int,
+    "thickness_mm": float,
+    "tilt_deg": float,
+    "orientation": str,
+}
+_FACT_TYPES = {
+    "format": str,
+    "n_slices_in_source": int,
+    "height": int,
+    "width": int,
+    "slice_spacing_mm": float,
+    "row_spacing_mm": float,
+    "column_spacing_mm": float,
+    "fov_height_mm": float,
+    "fov_width_mm": float,
+    "thickness_mm": float,
+    "tilt_deg": float,
+    "orientation": str,
+    "n_passed_over": int,
+    "passed_over": str,
+    **dict.fromkeys((*FACT_SUMMARIES, *FACT_TEXTS), (str, NoneType)),
+    **dict.fromkeys(FACT_NUMBERS, (float, NoneType)),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,8 +107,6 @@ def decode(patient_id, path, position, settings, identity):
     and of the JSON file beside the image. It names the files to read, and as part of the cache key it makes a changed
     file be read again.
     """
-    # The cache key needs plain values, so settings arrive as a tuple.
-    settings = Settings(*settings)
     facts: dict[str, Any] = {}
     try:
         with reading(path):
@@ -104,6 +134,31 @@ def decode(patient_id, path, position, settings, identity):
         orientation=facts["orientation"],
     )
     return stack, facts
+
+
+def entry_of_stack(stack, facts):
+    """Return what :func:`decode` found as the description and the array of a cache entry."""
+    fields = {name: getattr(stack, name) for name in _STACK_TYPES}
+    return {"stack": fields, "facts": facts}, stack.pixels
+
+
+def stack_of_entry(description, pixels, n_slices):
+    """Return what :func:`decode` found from a cache entry; None if it holds anything else."""
+    parts = description.get("stack"), description.get("facts")
+    types = pixels.dtype == np.float32 and pixels.ndim == 3 and len(pixels) == n_slices
+    if not types or not _has_types(parts[0], _STACK_TYPES) or not _has_types(parts[1], _FACT_TYPES):
+        return None
+    fields = {name: tuple(value) if isinstance(value, list) else value for name, value in parts[0].items()}
+    return SliceStack(pixels, **fields), parts[1]
+
+
+def _has_types(values, types):
+    if not isinstance(values, dict) or values.keys() != types.keys():
+        return False
+    flat = [(item, types[name][0]) for name, value in values.items() if isinstance(value, list) for item in value]
+    flat += [(value, types[name]) for name, value in values.items() if not isinstance(value, list)]
+    kinds = [(value, kind if isinstance(kind, tuple) else (kind,)) for value, kind in flat]
+    return all(type(value) in kind or (float in kind and type(value) is int) for value, kind in kinds)
 
 
 def _open_checked(path, position, settings, files, facts):

@@ -15,6 +15,7 @@ import pandas as pd
 from sklearn_pspd.cohort.columns import CLINICAL_COLUMNS
 from sklearn_pspd.cohort.problems import is_missing, normalise_ids
 from sklearn_pspd.exceptions import InputError
+from sklearn_pspd.file_writing import append_line
 
 from .kept_fits import WITHOUT_EFFECT
 
@@ -79,8 +80,7 @@ def record_use(models, X, y, X_test, y_test, log=None):
     # Record this use in the process and in the log.
     _USES.append(use)
     if log is not None:
-        with log.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(use) + "\n")
+        append_line(log, json.dumps(use))
     return _table([*earlier, use], use)
 
 

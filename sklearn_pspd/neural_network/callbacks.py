@@ -64,3 +64,22 @@ class StopWhenNotFinite(keras.callbacks.Callback):
         """Stop if a loss of this epoch is NaN or infinite."""
         if not np.all(np.isfinite(list((logs or {}).values()))):
             self.model.stop_training = True
+
+
+class StopWhenOver(keras.callbacks.Callback):
+    """End a fit whose result nobody waits for any more.
+
+    Parameters
+    ----------
+    is_over : threading.Event
+        Set if the result is not needed.
+    """
+
+    def __init__(self, is_over):
+        super().__init__()
+        self.is_over = is_over
+
+    def on_epoch_end(self, epoch, logs=None):  # noqa: ARG002
+        """Stop after this epoch if the event is set."""
+        if self.is_over.is_set():
+            self.model.stop_training = True

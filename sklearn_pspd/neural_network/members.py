@@ -4,6 +4,7 @@ import copy
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Event
 
 import keras
 import numpy as np
@@ -14,7 +15,7 @@ from sklearn_pspd.exceptions import InputError
 from .architecture import initial_weights
 from .batches import BatchTrainer, PatientBatches
 from .blocks import set_steps, steps_per_block
-from .callbacks import StopWhenNotFinite
+from .callbacks import StopWhenNotFinite, StopWhenOver
 from .devices import n_concurrent_members
 from .layers import WeightedBatchNormalization
 from .pool import NETWORK_POOL, optimizer_state, reset_network
@@ -167,11 +168,14 @@ def train_members(plan, starts, *, tasks=None):
         for start in starts:
             members.append(train_member(plan, start, [] if tasks is None else [tasks(members)]))
         return members
+    is_over = Event()
     with ThreadPoolExecutor(n_threads) as threads:
-        futures = [threads.submit(train_member, plan, start) for start in starts]
+        futures = [threads.submit(train_member, plan, start, [StopWhenOver(is_over)]) for start in starts]
         try:
             return [future.result() for future in futures]
         finally:
+            # After an error or an interruption, those that are still training end with their epoch.
+            is_over.set()
             threads.shutdown(wait=True, cancel_futures=True)
 
 

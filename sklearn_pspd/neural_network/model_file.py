@@ -69,11 +69,29 @@ def write_classifier(path, *, parameters, learned, spec, weights, states):
         entries = {_network_name(member): _network_bytes(network, each) for member, each in enumerate(weights)}
     entries[STATES] = _state_bytes(states)
     description["sha256"] = {name: hashlib.sha256(stored).hexdigest() for name, stored in entries.items()}
+    description["sha256"][DESCRIPTION] = hash_of_description(description)
     text = json.dumps(description, indent=1)
     with replaced_when_whole(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr(DESCRIPTION, text)
         for name, stored in entries.items():
             archive.writestr(name, stored)
+
+
+def hash_of_description(description):
+    """Return the SHA-256 of a description, without the hashes that it contains.
+
+    Parameters
+    ----------
+    description : dict
+        What the JSON file of a classifier contains.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+    """
+    text = json.dumps({name: value for name, value in description.items() if name != "sha256"})
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def read_classifier(path, *, known_parameters, known_learned):
@@ -132,6 +150,8 @@ def _read(path, known_parameters, known_learned):
             f"file format {description['format']}, written by "
             f"{description.get('library', 'an unknown version')}; sklearn_pspd {_version()} reads format {FORMAT}"
         )
+    if description["sha256"].pop(DESCRIPTION, None) != hash_of_description(description):
+        raise InputError(f"{DESCRIPTION} differs from what was saved (SHA-256 does not match)")
     for name, stored in entries.items():
         if hashlib.sha256(stored).hexdigest() != description["sha256"].get(name):
             raise InputError(f"the network differs from the one that was saved (SHA-256 of {name} does not match)")

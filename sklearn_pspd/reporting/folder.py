@@ -2,6 +2,8 @@
 
 import matplotlib.pyplot as plt
 
+from sklearn_pspd import file_writing
+from sklearn_pspd.file_writing import write_table
 from sklearn_pspd.plotting import (
     CalibrationCurveDisplay,
     ComparisonDisplay,
@@ -34,12 +36,12 @@ def write_report(result, folder):
     folder : Path
         An existing folder.
     """
-    result.findings.to_csv(folder / "leakage.csv", index=False)
+    write_table(folder / "leakage.csv", result.findings)
     if not result.image_checks.empty:
-        result.image_checks.to_csv(folder / "image_checks.csv", index=False, date_format="%Y-%m-%d")
-    result.sample_size.to_csv(folder / "sample_size.csv", index=False)
-    result.feature_aucs.to_csv(folder / "single_features.csv", index=False)
-    result.missing_values[1].to_csv(folder / "missing_values.csv", index=False)
+        write_table(folder / "image_checks.csv", result.image_checks, date_format="%Y-%m-%d")
+    write_table(folder / "sample_size.csv", result.sample_size)
+    write_table(folder / "single_features.csv", result.feature_aucs)
+    write_table(folder / "missing_values.csv", result.missing_values[1])
     characteristics = [f"{heading}\n\n{table}" for heading, table in result.characteristics.items()]
     _write_text("\n\n\n".join(characteristics), folder / "characteristics.txt", result.title)
     write_comparison(result.comparison, folder, title=result.title, tables=result.tables)
@@ -60,7 +62,7 @@ def write_text(result, folder):
     folder : Path
         An existing folder.
     """
-    (folder / "report.txt").write_text(report_text(result), encoding="utf-8")
+    file_writing.write_text(folder / "report.txt", report_text(result))
 
 
 def write_comparison(comparison, folder, *, title=None, tables=None):
@@ -85,9 +87,8 @@ def write_comparison(comparison, folder, *, title=None, tables=None):
     """
     tables = comparison.tables() if tables is None else tables
     for name, table in tables.items():
-        table.to_csv(folder / f"{name}.csv", index=False)
-    text = comparison_text(comparison, title=title, tables=tables)
-    (folder / "comparison.txt").write_text(text, encoding="utf-8")
+        write_table(folder / f"{name}.csv", table)
+    file_writing.write_text(folder / "comparison.txt", comparison_text(comparison, title=title, tables=tables))
     displays = {
         "comparison": ComparisonDisplay(scores=tables["scores"], summary=tables["comparison"]),
         "confusion_matrices": ConfusionMatrixDisplay(scores=tables["scores"]),
@@ -120,8 +121,8 @@ def write_search(search, folder, *, name=None, title=None, suffix=""):
     stem = f"tuning{suffix}"
     _write_text(search_text(search, name=name).rstrip("\n"), folder / f"{stem}.txt", title)
     if search.losses_ is not None:
-        search.losses_.to_csv(folder / f"{stem}_losses.csv", index=False)
-    search.scores_.to_csv(folder / f"{stem}_scores.csv", index=False)
+        write_table(folder / f"{stem}_losses.csv", search.losses_)
+    write_table(folder / f"{stem}_scores.csv", search.scores_)
     heading = ": ".join(part for part in (title, name) if part)
     _save(SequentialSearchDisplay.from_estimator(search, title=heading or None), folder / f"{stem}.png")
 
@@ -140,15 +141,16 @@ def write_negative_controls(controls, folder, *, title=None):
     """
     _write_text(negative_control_text(controls).rstrip("\n"), folder / "negative_control.txt", title)
     display = NegativeControlDisplay.from_controls(controls, title=title)
-    display.frame().to_csv(folder / "negative_control.csv", index=False)
+    write_table(folder / "negative_control.csv", display.frame())
     _save(display, folder / "negative_control.png")
 
 
 def _write_text(text, path, title):
-    path.write_text(f"{title}\n\n{text}\n" if title else f"{text}\n", encoding="utf-8")
+    file_writing.write_text(path, f"{title}\n\n{text}\n" if title else f"{text}\n")
 
 
 def _save(display, path):
-    display.figure_.savefig(path, dpi=FIGURE_DPI)
+    with file_writing.replaced_when_whole(path) as file:
+        display.figure_.savefig(file, format="png", dpi=FIGURE_DPI)
     # pyplot keeps every figure that it made.
     plt.close(display.figure_)

@@ -50,8 +50,8 @@ def study_models(
         As in :func:`~sklearn_pspd.pipelines.make_fusion_pipeline`.
     allow_sequence : bool or collection of str, default=False
         As in :func:`~sklearn_pspd.pipelines.make_fusion_pipeline`.
-    memory : str or joblib.Memory, default=None
-        Cache of decoded slice stacks, shared by all models.
+    memory : str, path or joblib.Memory, default=None
+        Folder of a cache of decoded slice stacks, shared by all models.
     random_state : int, RandomState instance or None, default=None
         Seed of the networks, of the forest and of the regression's inner folds.
     n_jobs : int, default=None

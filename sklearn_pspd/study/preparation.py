@@ -153,7 +153,7 @@ def prepare_study(
         fov_mm=fov_mm,
         slice_spacing_mm=slice_spacing_mm,
         allow_sequence=allow_sequence,
-        memory=str(workspace / "stacks"),
+        memory=workspace / "stacks",
         random_state=random_state,
         n_jobs=n_jobs,
         **columns,

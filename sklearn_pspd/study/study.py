@@ -17,6 +17,7 @@ from sklearn.model_selection import RepeatedStratifiedKFold
 
 from sklearn_pspd.cohort import absent_columns, clinical_columns, missing_counts, split_xy
 from sklearn_pspd.exceptions import InputError
+from sklearn_pspd.file_writing import write_table
 from sklearn_pspd.loading import SliceStackLoader, image_findings
 from sklearn_pspd.model_selection import (
     SequentialSearchCV,
@@ -385,7 +386,7 @@ class Study:
             if opened is not None:
                 with opened.writing() as path:
                     # Hours of training are in them: before anything else can fail.
-                    comparison.scores.to_csv(path / "scores.csv", index=False)
+                    write_table(path / "scores.csv", comparison.scores)
             result = StudyResult(
                 comparison=comparison,
                 tables=comparison.tables(),
@@ -587,7 +588,6 @@ class Study:
         with contextlib.ExitStack() as stack:
             models = self.models
             if models is None:
-                # A path, with which a fitted model can be kept, unlike with a Memory object.
                 memory = stack.enter_context(tempfile.TemporaryDirectory(prefix="sklearn_pspd-"))
                 models = study_models(
                     recipe="published" if self.tune else "both",

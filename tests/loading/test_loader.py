@@ -1,11 +1,7 @@
 """Tests of reading slice stacks from NIfTI and DICOM files."""
 
 import gzip
-import os
 import pickle
-import subprocess
-import sys
-import warnings
 from pathlib import Path
 
 import nibabel as nib
@@ -43,11 +39,9 @@ from pydicom.uid import (
     RLELossless,
 )
 from sklearn.base import clone
-from sklearn.model_selection import KFold
 from sklearn.utils import get_tags
 
 from sklearn_pspd.loading import SliceStack, SliceStackLoader
-from sklearn_pspd.loading import stack as stack_module
 
 # ---- orientation and order -------------------------------------------------------------------------------------------
 
@@ -684,106 +678,6 @@ def test_n_jobs_gives_the_same_stacks(tmp_path):
     one, two = (SliceStackLoader(n_slices=3, n_jobs=n).fit_transform(X) for n in (1, 2))
     for left, right in zip(one, two, strict=True):
         np.testing.assert_array_equal(left.pixels, right.pixels)
-
-
-def count_decodings(monkeypatch):
-    opened = []
-    original = stack_module.open_volume
-
-    def counted(path, files):
-        opened.append(path)
-        return original(path, files)
-
-    monkeypatch.setattr(stack_module, "open_volume", counted)
-    return opened
-
-
-def test_ten_fold_validation_decodes_each_patient_once(tmp_path, monkeypatch):
-    opened = count_decodings(monkeypatch)
-    X = table(*[write_nifti(tmp_path / f"{i}.nii") for i in range(10)], lesion_slice=[MIDDLE] * 10)
-    loader = SliceStackLoader(n_slices=3, memory=tmp_path / "cache")
-    for train, test in KFold(10).split(X):
-        clone(loader).fit_transform(X.iloc[train])
-        clone(loader).fit_transform(X.iloc[test])
-    assert len(opened) == 10
-
-
-def test_changed_files_and_parameters_are_decoded_again(tmp_path, monkeypatch):
-    opened = count_decodings(monkeypatch)
-    folder = Path(write_dicom(tmp_path / "series"))
-    cache = str(tmp_path / "cache")
-    first = load(str(folder), memory=cache)
-    assert_is_head(load(str(folder), memory=cache))
-    assert len(opened) == 1
-    load(str(folder), memory=cache, n_slices=3)
-    load(str(folder), memory=cache, lesion_slice=6)
-    assert len(opened) == 3
-    file = next(iter(folder.iterdir()))
-    os.utime(file, ns=(1, 1))
-    load(str(folder), memory=cache)
-    assert len(opened) == 4
-    write_dicom(folder, voxels=HEAD + 1)
-    np.testing.assert_array_equal(load(str(folder), memory=cache).pixels, first.pixels + 1)
-
-
-def test_a_damaged_cache_entry_is_decoded_again(tmp_path):
-    path = write_nifti(tmp_path / "head.nii")
-    load(path, memory=tmp_path / "cache")
-    (entry,) = (tmp_path / "cache").rglob("output.pkl")
-    entry.write_bytes(entry.read_bytes()[:100])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # joblib warns that it decodes again
-        assert_is_head(load(path, memory=tmp_path / "cache"))
-
-
-def run_loader(path, cache, *, before=""):
-    """Start a process that loads a head through a cache and prints the sum of its pixels."""
-    code = f"""
-import sys
-from pathlib import Path
-import pandas as pd
-from sklearn_pspd import SliceStackLoader
-{before}
-X = pd.DataFrame({{"patient_id": ["P00"], "image": [sys.argv[1]], "lesion_slice": [{MIDDLE}]}})
-stack = SliceStackLoader(n_slices=5, memory=sys.argv[2]).fit_transform(X)[0]
-print(stack.pixels.sum(dtype=float))
-"""
-    command = [sys.executable, "-c", code, str(path), str(cache)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-
-
-def test_two_processes_fill_one_cache(tmp_path):
-    path = write_nifti(tmp_path / "head.nii")
-    # Each waits until the other has started, so that both decode and write at the same time.
-    meet = """
-Path(sys.argv[2] + f".{os.getpid()}").touch()
-while len(list(Path(sys.argv[2]).parent.glob("cache.*"))) < 2:
-    pass
-"""
-    workers = [run_loader(path, tmp_path / "cache", before="import os" + meet) for _ in range(2)]
-    sums = [float(worker.communicate(timeout=60)[0]) for worker in workers]
-    stack = load(path, memory=str(tmp_path / "cache"), n_slices=5)
-    assert sums == [stack.pixels.sum(dtype=float)] * 2
-    assert len(list((tmp_path / "cache").rglob("output.pkl"))) == 1
-
-
-def test_a_process_killed_while_writing_leaves_a_usable_cache(tmp_path):
-    path, cache = write_nifti(tmp_path / "head.nii"), tmp_path / "cache"
-    die = """
-import os, signal
-from joblib import numpy_pickle
-def dump(value, file, **_):
-    file.write(b"half an entry")
-    file.flush()
-    os.kill(os.getpid(), signal.SIGKILL)
-numpy_pickle.dump = dump
-"""
-    killed = run_loader(path, cache, before=die)
-    killed.communicate(timeout=60)
-    assert killed.returncode == -9
-    assert any(file.read_bytes() == b"half an entry" for file in cache.rglob("output.pkl*"))
-    assert_is_head(load(path, memory=str(cache)))
-    assert_is_head(load(path, memory=str(cache)))
 
 
 def test_pixels_are_read_only_from_the_files_of_the_stack(tmp_path, monkeypatch):

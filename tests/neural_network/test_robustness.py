@@ -14,6 +14,7 @@ from sklearn.model_selection import GridSearchCV
 
 from sklearn_pspd import CNNLSTMClassifier
 from sklearn_pspd.exceptions import InputError
+from sklearn_pspd.neural_network.model_file import hash_of_description
 
 N_PIXELS = 3 * 8 * 8
 
@@ -164,13 +165,15 @@ def saved(data, tmp_path_factory):
 
 
 def rewrite(source, target, change_description=None, **entries):
-    """Copy a model file with changes to its description or to whole entries."""
+    """Copy a model file with changes to its description, whose hash then fits, or to whole entries."""
     with zipfile.ZipFile(source) as archive, zipfile.ZipFile(target, "w") as changed:
         for name in archive.namelist():
             content = archive.read(name)
             if name == "classifier.json" and change_description:
                 description = json.loads(content)
                 change_description(description)
+                if isinstance(description["sha256"], dict):
+                    description["sha256"]["classifier.json"] = hash_of_description(description)
                 content = json.dumps(description).encode()
             changed.writestr(name, entries.get(name, content))
     return target
@@ -217,6 +220,15 @@ FORGERIES = {
 def test_a_forged_description_is_refused(saved, tmp_path, change):
     with pytest.raises(InputError, match=r"forged\.pspd: "):
         CNNLSTMClassifier.load(rewrite(saved, tmp_path / "forged.pspd", change))
+
+
+def test_an_edited_description_is_refused(saved, tmp_path):
+    with zipfile.ZipFile(saved) as archive:
+        text = archive.read("classifier.json")
+    edited = text.replace(b'"epochs": 1', b'"epochs": 2')
+    assert edited != text
+    with pytest.raises(InputError, match=r"edited\.pspd: classifier\.json differs from what was saved"):
+        CNNLSTMClassifier.load(rewrite(saved, tmp_path / "edited.pspd", **{"classifier.json": edited}))
 
 
 def test_deep_compressed_and_broken_files_are_refused(saved, tmp_path):
