@@ -313,7 +313,7 @@ def _attempt(row, settings, cache):
             mask = _identity(position[1]) if position[0] == "lesion_mask" else ()
             sidecar = sidecar_of(path)
             identity = _identity(path), mask, () if sidecar is None else _identity(sidecar)
-        stack, found = _cached(cache, patient_id, path, position, settings, identity)
+            stack, found = _cached(cache, patient_id, path, position, settings, identity)
     except ImageError as error:
         return patient_id, None, {**facts, **(error.facts or {})}, error.problems
     return patient_id, stack, {**facts, **found}, ()
