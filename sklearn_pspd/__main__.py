@@ -10,7 +10,7 @@ from pathlib import Path
 from . import __version__
 from .exceptions import InputError
 
-COMMANDS = ("study", "check")
+COMMANDS = ("study", "check", "pick")
 
 
 def main(arguments=None):
@@ -66,6 +66,24 @@ def _check(*, table, workspace, **options):  # noqa: ARG001  every command gets 
     print(Study(cohort, cv=2, **columns).describe())
 
 
+def _pick(*, table, workspace, idle_minutes, **options):  # noqa: ARG001  every command gets a workspace
+    from .intake import pick_slices, slice_agreement
+
+    def ready(address):
+        _say(f"Open {address} on this computer")
+        _say(f"It ends when the page is closed, by Finish, or after {idle_minutes:g} minutes without input")
+
+    picks = pick_slices(table, idle_minutes=idle_minutes, on_ready=ready, **options)
+    record = table.with_suffix(".picks.csv")
+    latest = picks.drop_duplicates(["patient_id", "reader"], keep="last")
+    for reader, own in latest.groupby("reader", sort=False):
+        print(
+            f"{reader}: {(~own['cannot_tell']).sum()} slices, cannot tell {own['cannot_tell'].sum()} times ({record})"
+        )
+    if latest["reader"].nunique() > 1:
+        print(slice_agreement(picks).to_string(index=False, float_format="{:.2f}".format))
+
+
 def _parser():
     parser = argparse.ArgumentParser(
         prog="pspd",
@@ -79,11 +97,18 @@ def _parser():
     check = commands.add_parser("check", help="check a cohort table and its images, without training")
     check.add_argument("table", type=Path, metavar="cohort", help="cohort table (.csv, .xlsx, .ods)")
     check.set_defaults(run=_check)
+    pick = commands.add_parser("pick", help="pick the lesion's slice of each patient in the browser")
+    pick.add_argument(
+        "table", type=Path, metavar="cohort", help="cohort table as text (.csv), with or without positions"
+    )
+    pick.set_defaults(run=_pick)
     study.set_defaults(run=_study)
     _add_study_options(study.add_argument)
+    _add_pick_options(pick.add_argument)
     for command in (study, check):
         _add_table_options(command.add_argument)
-    for command in (study, check):
+    for command in (study, check, pick):
+        _add_text_options(command.add_argument)
         command.add_argument("--traceback", action="store_true", help="show where an error was raised")
     return parser
 
@@ -128,10 +153,22 @@ def _add_table_options(add):
     add("--clinical", nargs="+", metavar="COLUMN", help=clinical)
     missing = "missing numbers: refused, or replaced by the median of the training fold, without or with an indicator"
     add("--missing", choices=("refuse", "median", "indicator"), default="refuse", help=missing)
+    add("--sheet", metavar="NAME", help="sheet of a workbook (the one that has a column patient_id)")
+
+
+def _add_text_options(add):
     add("--sep", metavar="CHAR", help="separator of the table (found from its header)")
     add("--decimal", choices=(".", ","), default=".", help="decimal mark of the table (.)")
     add("--encoding", metavar="NAME", help="encoding of the table (UTF-8)")
-    add("--sheet", metavar="NAME", help="sheet of a workbook (the one that has a column patient_id)")
+
+
+def _add_pick_options(add):
+    add("--reader", metavar="NAME", help="name or initials of the reader, for the record (the user of this computer)")
+    add("--replace", action="store_true", help="replace positions that the table has already")
+    add("--port", type=_at_least(0), default=0, metavar="N", help="port of the page (a free one)")
+    add("--no-browser", dest="open_browser", action="store_false", help="do not open the page, only print its address")
+    idle = "minutes without input after which it ends (30)"
+    add("--idle-minutes", type=_at_least(1), default=30, metavar="N", help=idle)
 
 
 def _at_least(low):
