@@ -59,10 +59,16 @@ def _study(*, out, table, **options):
     print(f"{study.summary()}. Results are in {out}{os.sep}")
 
 
-def _check(*, table, workspace, **options):  # noqa: ARG001  every command gets a workspace
+def _check(*, table, contact_sheet, workspace, **options):  # noqa: ARG001  every command gets a workspace
     from .study import Study, read_study_table
 
     cohort, columns = read_study_table(table, **options)
+    if contact_sheet is not None:
+        from .reporting import write_contact_sheet
+
+        # Before the images are checked: it shows those that can be loaded, and why others cannot.
+        write_contact_sheet(contact_sheet, cohort)
+        _say(f"the slices of all patients are in {contact_sheet}")
     print(Study(cohort, cv=2, **columns).describe())
 
 
@@ -96,6 +102,8 @@ def _parser():
     study = commands.add_parser("study", help="run the study", description=parser.description)
     check = commands.add_parser("check", help="check a cohort table and its images, without training")
     check.add_argument("table", type=Path, metavar="cohort", help="cohort table (.csv, .xlsx, .ods)")
+    sheet = "write the slices of all patients to one HTML page, with what was found about them"
+    check.add_argument("--contact-sheet", type=Path, metavar="FILE", help=sheet)
     check.set_defaults(run=_check)
     pick = commands.add_parser("pick", help="pick the lesion's slice of each patient in the browser")
     pick.add_argument(

@@ -281,8 +281,9 @@ class Study:
         Parameters
         ----------
         folder : path-like, default=None
-            Where the report is written, as :func:`~sklearn_pspd.reporting.write_report` does; made if missing. What
-            took long is written as soon as it is there. None writes nothing.
+            Where the report is written, as :func:`~sklearn_pspd.reporting.write_report` does, and the slices of all
+            patients, as :func:`~sklearn_pspd.reporting.write_contact_sheet` does; made if missing. What took long is
+            written as soon as it is there. None writes nothing.
         on_progress : callable, default=None
             Called after each fit with the number of fits done, the number of fits of this part, and a description.
 
@@ -315,6 +316,9 @@ class Study:
             "constant_columns": self._constant_columns,
         }
         with self._prepared_models() as models:
+            if folder is not None and (loader := _find_loader(models)):
+                sheet = folder / "contact_sheet.html"
+                reporting.write_contact_sheet(sheet, self.cohort, loader=loader, title=self.title)
             comparison = self._compare(models, on_progress)
             if folder is not None:
                 # Hours of training are in them: before anything else can fail.
