@@ -76,10 +76,11 @@ def choose_series(series, want="t1_post_contrast", near=None, *, most_days=MOST_
     Examples
     --------
     >>> from tempfile import TemporaryDirectory
-    >>> from sklearn_pspd.datasets.export import make_export
+    >>> from sklearn_pspd.datasets import make_cohort
     >>> from sklearn_pspd.intake import choose_series, list_series
+    >>> small = {"layout": "export", "matrix_px": (32,), "n_native_slices": 10}
     >>> with TemporaryDirectory() as folder:
-    ...     written = make_export(folder, n_patients=1, random_state=0)
+    ...     written = make_cohort(folder, 1, **small, random_state=0)
     ...     series = list_series(f"{folder}/dicom")
     >>> ranked = choose_series(series, near=dict(zip(written["patient_id"], written["lesion_date"])))
     >>> best = ranked[ranked["chosen"]].iloc[0]
