@@ -137,14 +137,14 @@ def make_cohort(
     With ``layout="export"``, the folder ``dicom`` has two studies per patient, one before radiotherapy and one near the
     lesion's date, of three vendors, in files without suffix; at one site all series of a study share a folder.
     ``records.csv`` is in German, with semicolons, decimal commas, another encoding than UTF-8, one patient without
-    images and one patient id that has lost its leading zero. Each patient has one of these difficulties in turn: "none"; "no
-    contrast tag" (only the description says "+C" or the like); "tilted" slices (8 degrees); "tag on every series";
-    "swapped order" (the series that is called post-contrast was acquired before the other one); "no words" (neither
-    words nor tag, only the order of acquisition); "no post-contrast series" at the second date; "repeated" (two
-    post-contrast series with equal parameters). Each study has a localizer with three orientations, and each second one
-    T2, FLAIR, ADC, a dual-echo series, a coronal reformat and a subtraction. There are also a DICOMDIR, a report, a
-    text, a damaged file and a measurement of a test object. Other contrasts than post-contrast T1 are computed from it
-    without any physics.
+    images and one patient id that has lost its leading zero. Each patient has one of these difficulties in turn:
+    "none"; "no contrast tag" (only the description says "+C" or the like); "tilted" slices (8 degrees); "tag on every
+    series"; "swapped order" (the series that is called post-contrast was acquired before the other one); "no words"
+    (neither words nor tag, only the order of acquisition); "no post-contrast series" at the second date; "repeated"
+    (two post-contrast series with equal parameters). Each study has a localizer with three orientations, and each
+    second one T2, FLAIR, ADC, a dual-echo series, a coronal reformat and a subtraction. There are also a DICOMDIR, a
+    report, a text, a damaged file and a measurement of a test object. Other contrasts than post-contrast T1 are
+    computed from it without any physics.
 
     References
     ----------
