@@ -7,6 +7,7 @@ import threading
 import time
 from collections import OrderedDict
 from datetime import UTC, datetime
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -146,8 +147,8 @@ class PickingSession:
         """
         volume = self.volume(patient_id)
         n_slices = len(volume.pixels)
-        is_whole = isinstance(lesion_slice, int | np.integer) and not isinstance(lesion_slice, bool)
-        if not is_whole or not 0 <= lesion_slice < n_slices:
+        is_number = isinstance(lesion_slice, Real) and not isinstance(lesion_slice, bool)
+        if not is_number or not 0 <= lesion_slice < n_slices or lesion_slice != int(lesion_slice):
             raise InputError(
                 f"patient {patient_id}: lesion_slice must be a whole number from 0 to {n_slices - 1}; got "
                 f"{lesion_slice!r}"

@@ -4,91 +4,94 @@ Run ``python tests/benchmarks/series_rules.py [folder of real sample data]``. Th
 ``tests/intake/test_series_rules.py`` computes the first one again.
 """
 
+import re
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
 from scipy.ndimage import gaussian_filter
 
 from sklearn_pspd import make_cohort
-from sklearn_pspd.intake import SERIES_COLUMNS, choose_series, list_series, rules, series_rules
+from sklearn_pspd.intake import SERIES_COLUMNS, choose_series, choosing, list_series, rules
 from sklearn_pspd.intake.headers import NUMBERS, TEXTS
 from sklearn_pspd.intake.pixel_check import LEAST_RATIO, bright_end_ratio, in_plane_average
 from sklearn_pspd.loading import SliceStackLoader
 
-N_PATIENTS = 40  # five with each difficulty
+N_PATIENTS = 16  # two with each difficulty
 N_DRAWS = 100
 NOISE = (0.02, 0.05, 0.1)  # standard deviation, relative to the usual intensity
 PUBLIC = "headers/public_mr_series_headers.csv"
 
 
-def only_contrast_rule(name):
-    """Return the rules with no points for contrast but those of one rule."""
-    return {
-        other: rule if rule.topic != "contrast" or other == name else rule._replace(points=0)
-        for other, rule in rules.RULES.items()
-    }
+def outcomes(series, near, truth, *, allowed=tuple(rules.RULES), pixels=False):
+    """Return how many patients have the right series, are in doubt, and have a wrong one, by some of the rules."""
 
+    def drop(evidence):
+        for item in evidence:
+            for name in item.found.keys() - set(allowed):
+                del item.found[name]
 
-def outcomes(series, near, truth, **options):
-    """Return how many patients have the right series, are in doubt, and have a wrong one."""
-    ranked = choose_series(series, near=near, **options)
+    def evidence_by_allowed(rows):
+        evidence = [rules._series_evidence(row) for row in rows]
+        drop(evidence)
+        rules._demote_agents(rows, evidence)
+        rules._compare_pairs(rows, evidence)
+        rules._compare_perfusion(rows, evidence)
+        drop(evidence)
+        return evidence
+
+    with patch.object(choosing, "study_evidence", evidence_by_allowed):
+        ranked = choose_series(series, near=near, pixels=pixels)
     chosen = ranked.loc[ranked["chosen"], ["patient_id", "series_uid"]]
-    wanted = set(truth.loc[truth["is_wanted"], "series_uid"])
-    right = int(chosen["series_uid"].isin(wanted).sum())
-    return right, len(near) - len(chosen), len(chosen) - right
-
-
-def outcomes_with(changed, *arguments):
-    """Return the outcomes with other points of the rules."""
-    kept = dict(rules.RULES)
-    rules.RULES.update(changed)
-    try:
-        return outcomes(*arguments)
-    finally:
-        rules.RULES.update(kept)
+    right = int(chosen["series_uid"].isin(truth.loc[truth["is_wanted"], "series_uid"]).sum())
+    return f"{right} / {len(near) - len(chosen)} / {len(chosen) - right}"
 
 
 def evidence_of(series):
-    """Return the evidence on each series, study by study."""
+    """Return the evidence on each series, study by study, pixels included."""
     found = {}
     for _, study in series.groupby(["patient_id", "study_uid"]):
         rows = study.to_dict("records")
-        found |= {row["series_uid"]: item for row, item in zip(rows, rules.study_evidence(rows), strict=True)}
+        evidence = rules.study_evidence(rows)
+        rules.compare_pixels(rows, evidence)
+        found |= {row["series_uid"]: item for row, item in zip(rows, evidence, strict=True)}
     return found
 
 
 def rule_table(series, near, truth, public=None):
-    """Return one row per rule: where it applies, and what becomes of the patients without it."""
+    """Return one row per rule: where it applies, and what becomes of the patients without it and by it alone."""
     evidence = evidence_of(series)
     kinds = truth.set_index("series_uid")["kind"]
-    t1 = [uid for uid in kinds.index if kinds[uid] in ("t1_post", "t1_pre")]
+    by_kind = {kind: kinds.index[kinds == kind] for kind in ("t1_post", "t1_pre")}
     rows = []
-    for name in rules.RULES:
-        of_kind = {kind: [uid for uid in t1 if kinds[uid] == kind] for kind in ("t1_post", "t1_pre")}
-        applies = {kind: sum(name in evidence[uid].found for uid in uids) for kind, uids in of_kind.items()}
-        row = {"rule": name, "points": rules.RULES[name].points}
-        row |= {f"{kind} (of {len(uids)})": applies[kind] for kind, uids in of_kind.items()}
-        without = rules.RULES | {name: rules.RULES[name]._replace(points=0)}
-        row["without it"] = "{} / {} / {}".format(*outcomes_with(without, series, near, truth))
-        alone = ""
-        if rules.RULES[name].topic == "contrast":
-            alone = "{} / {} / {}".format(*outcomes_with(only_contrast_rule(name), series, near, truth))
-        row["alone"] = alone
+    for name, rule in rules.RULES.items():
+        pixels = "pixels" in rule.meaning
+        row = {"rule": name, "points": f"{rule.points:+d}"}
+        row |= {kind: sum(name in evidence[uid].found for uid in uids) for kind, uids in by_kind.items()}
+        without = [other for other in rules.RULES if other != name]
+        row["without it"] = outcomes(series, near, truth, allowed=without, pixels=pixels)
+        alone = [other for other, item in rules.RULES.items() if item.topic != "contrast" or other == name]
+        is_contrast = rule.topic == "contrast"
+        row["alone"] = outcomes(series, near, truth, allowed=alone, pixels=pixels) if is_contrast else ""
         rows.append(row | ({} if public is None else public_counts(name, public)))
     return pd.DataFrame(rows)
 
 
-def exclusion_table(series, truth):
-    """Return why the series of each kind were excluded, and how many were not."""
-    evidence = evidence_of(series)
-    rows = [
-        {"kind": kind, "n_series": len(uids), "excluded": sum(bool(evidence[uid].exclusion) for uid in uids)}
-        for kind, uids in truth.groupby("kind")["series_uid"]
+def exclusion_table(series, near, truth):
+    """Return what became of the series of each kind: excluded with which reason, or ranked."""
+    ranked = choose_series(series, near=near).merge(truth[["series_uid", "kind"]], on="series_uid")
+    ranked["became"] = [
+        "another study"
+        if rule == "another study"
+        else "candidate"
+        if pd.notna(rank)
+        else re.sub(r":.*| \(.*", "", rule)
+        for rule, rank in zip(ranked["rule"], ranked["rank"], strict=True)
     ]
-    return pd.DataFrame(rows)
+    return ranked.groupby(["kind", "became"]).size().rename("n_series").reset_index()
 
 
 def public_rows(folder):
@@ -109,6 +112,8 @@ def public_rows(folder):
 
 def public_counts(name, public):
     """Return how many public series a rule applies to, by whether their description names T1."""
+    if name in ("thin", "axial"):
+        return {"public T1": "", "public others": ""}
     counts = {"public T1": 0, "public others": 0}
     for row in public:
         text = (row["description"] or row["protocol"]).lower().split("rest1")[0]
@@ -159,23 +164,26 @@ def pixel_table(folder, shared, rng):
         print_verdicts(f"{name}, 1 % of tissue made bright", pairs, stack.spacing_mm, rng)
 
 
+def synthetic_export(folder):
+    """Return the series of a synthetic export, the dates of the lesions, and the truth."""
+    small = {"layout": "export", "matrix_px": (32,), "n_native_slices": 10}
+    truth = make_cohort(folder, N_PATIENTS, **small, random_state=0)
+    return list_series(folder / "dicom"), truth.groupby("patient_id")["lesion_date"].first(), truth
+
+
 def main():
     shared = Path(sys.argv[1]) if len(sys.argv) > 1 else None
     public = None if shared is None else public_rows(shared)
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        small = {"layout": "export", "matrix_px": (32,), "n_native_slices": 10}
-        truth = make_cohort(folder / "export", N_PATIENTS, **small, random_state=0)
-        series = list_series(folder / "export" / "dicom")
-        near = truth.groupby("patient_id")["lesion_date"].first()
-        print("all rules: right, doubt, wrong =", outcomes(series, near, truth))
-        print("all rules, pixels=True:         ", outcomes(series, near, truth, pixels=True))
-        print(rule_table(series, near, truth, public).to_string(index=False))
-        print(exclusion_table(series, truth).to_string(index=False))
+        export = synthetic_export(folder / "export")
+        print("all rules: right / doubt / wrong =", outcomes(*export), "; with pixels", outcomes(*export, pixels=True))
+        print(rule_table(*export, public).to_csv(index=False))
+        print(exclusion_table(*export).to_string(index=False))
         pixel_table(folder, shared, np.random.default_rng(0))
     if public is not None:
         admitted = [row for row in public if not rules.study_evidence([row])[0].exclusion]
-        print(len(public), "public series,", len(admitted), "admitted as T1;", len(series_rules()), "rules")
+        print(len(public), "public series,", len(admitted), "admitted as T1")
 
 
 if __name__ == "__main__":
