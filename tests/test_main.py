@@ -58,6 +58,7 @@ def test_no_argument_study(study):
     assert set(frame["evaluation"]) == {"cross-validation", "external"}
     for name in ("comparison", "fold_curves", "confusion_matrices", "calibration", "thresholds", "negative_control"):
         assert (folder / "pspd-study" / f"{name}.png").stat().st_size > 10_000
+    assert (folder / "pspd-study" / "contact_sheet.html").read_text().count("data:image/jpeg") == 24
     controls = pd.read_csv(folder / "pspd-study" / "negative_control.csv")
     assert controls[["name", "n_permutations"]].to_numpy().tolist() == [["clinical alone", 1]] * 2
     characteristics = (folder / "pspd-study" / "characteristics.txt").read_text()
