@@ -14,7 +14,7 @@ from pathlib import Path
 from . import __version__
 from .exceptions import InputError
 
-COMMANDS = ("study", "check", "predict")
+COMMANDS = ("study", "check", "pick", "predict")
 # Ctrl-C, the end of a job of a cluster, and a terminal that is closed; Windows has no SIGHUP.
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
@@ -126,7 +126,7 @@ def _command():
     return shlex.join(["pspd", *(Path(word).name if Path(word).is_absolute() else word for word in sys.argv[1:])])
 
 
-def _check(*, table, workspace, n_slices, fov_mm, slice_spacing_mm, allow_sequence, **options):
+def _check(*, table, contact_sheet, workspace, n_slices, fov_mm, slice_spacing_mm, allow_sequence, **options):
     from .baselines import COMPONENTS, baseline_models
     from .study import Study, read_study_table
 
@@ -134,8 +134,12 @@ def _check(*, table, workspace, n_slices, fov_mm, slice_spacing_mm, allow_sequen
     images = {"n_slices": n_slices, "fov_mm": fov_mm, "slice_spacing_mm": slice_spacing_mm}
     images |= {"allow_sequence": allow_sequence, "memory": str(workspace / "stacks")}
     # A model that reads images without a network; nothing is trained.
-    models = baseline_models([COMPONENTS], **columns, **images)
-    print(Study(cohort, models, cv=2, **columns).describe())
+    study = Study(cohort, baseline_models([COMPONENTS], **columns, **images), cv=2, **columns)
+    if contact_sheet is not None:
+        # Before the images are checked: it shows those that can be loaded, and why others cannot.
+        study.write_contact_sheet(contact_sheet)
+        _say(f"the slices of all patients are in {contact_sheet}")
+    print(study.describe())
 
 
 def _predict(*, workspace, model, sources, out, values, patient_id, **options):
@@ -152,6 +156,24 @@ def _predict(*, workspace, model, sources, out, values, patient_id, **options):
     print(f"Tables and one page per patient are in {out}{os.sep}")
 
 
+def _pick(*, table, workspace, idle_minutes, **options):  # noqa: ARG001  every command gets a workspace
+    from .intake import pick_slices, slice_agreement
+
+    def ready(address):
+        _say(f"Open {address} on this computer")
+        _say(f"It ends when the page is closed, by Finish, or after {idle_minutes:g} minutes without input")
+
+    picks = pick_slices(table, idle_minutes=idle_minutes, on_ready=ready, **options)
+    record = table.with_suffix(".picks.csv")
+    latest = picks.drop_duplicates(["patient_id", "reader"], keep="last")
+    for reader, own in latest.groupby("reader", sort=False):
+        print(
+            f"{reader}: {(~own['cannot_tell']).sum()} slices, cannot tell {own['cannot_tell'].sum()} times ({record})"
+        )
+    if latest["reader"].nunique() > 1:
+        print(slice_agreement(picks).to_string(index=False, float_format="{:.2f}".format))
+
+
 def _parser():
     parser = argparse.ArgumentParser(
         prog="pspd",
@@ -164,16 +186,25 @@ def _parser():
     study = commands.add_parser("study", help="run the study", description=parser.description)
     check = commands.add_parser("check", help="check a cohort table and its images, without training")
     check.add_argument("table", type=Path, metavar="cohort", help="cohort table (.csv, .xlsx, .ods)")
+    sheet = "write the slices of all patients to one HTML page, with what was found about them"
+    check.add_argument("--contact-sheet", type=Path, metavar="FILE", help=sheet)
     check.set_defaults(run=_check)
+    pick = commands.add_parser("pick", help="pick the lesion's slice of each patient in the browser")
+    pick.add_argument(
+        "table", type=Path, metavar="cohort", help="cohort table as text (.csv), with or without positions"
+    )
+    pick.set_defaults(run=_pick)
     study.set_defaults(run=_study)
     predict = commands.add_parser("predict", help="predict new patients by a released model")
     predict.set_defaults(run=_predict)
     _add_predict_options(predict.add_argument)
     _add_study_options(study.add_argument)
+    _add_pick_options(pick.add_argument)
     for command in (study, check):
         _add_image_options(command.add_argument)
         _add_table_options(command.add_argument)
-    for command in (study, check, predict):
+    _add_text_options(pick.add_argument)
+    for command in (study, check, pick, predict):
         command.add_argument("--traceback", action="store_true", help="show where an error was raised")
     return parser
 
@@ -248,11 +279,24 @@ def _add_table_options(add):
 
 
 def _add_reading_options(add):
+    _add_text_options(add)
+    add("--image-root", type=Path, metavar="DIR", help="folder to which paths of the table refer (that of the table)")
+    add("--sheet", metavar="NAME", help="sheet of a workbook (the one that has a column patient_id)")
+
+
+def _add_text_options(add):
     add("--sep", metavar="CHAR", help="separator of the table (found from its header)")
     add("--decimal", choices=(".", ","), default=".", help="decimal mark of the table (.)")
     add("--encoding", metavar="NAME", help="encoding of the table (UTF-8)")
-    add("--image-root", type=Path, metavar="DIR", help="folder to which paths of the table refer (that of the table)")
-    add("--sheet", metavar="NAME", help="sheet of a workbook (the one that has a column patient_id)")
+
+
+def _add_pick_options(add):
+    add("--reader", metavar="NAME", help="name or initials of the reader, for the record (the user of this computer)")
+    add("--replace", action="store_true", help="replace positions that the table has already")
+    add("--port", type=_at_least(0), default=0, metavar="N", help="port of the page (a free one)")
+    add("--no-browser", dest="open_browser", action="store_false", help="do not open the page, only print its address")
+    idle = "minutes without input after which it ends (30)"
+    add("--idle-minutes", type=_at_least(1), default=30, metavar="N", help=idle)
 
 
 def _at_least(low):

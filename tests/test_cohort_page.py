@@ -1,8 +1,9 @@
-"""The code of the user guide's page on cohorts runs."""
+"""The code of the pages on cohorts runs: that of the user guide, and the walk from an export folder to the report."""
 
 import re
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 from cohort_trees import DIRTY, write_image, write_lumiere, write_mu, write_released, write_table, write_upenn
@@ -10,6 +11,7 @@ from cohort_trees import DIRTY, write_image, write_lumiere, write_mu, write_rele
 from sklearn_pspd import make_cohort
 from sklearn_pspd.cohort import ELIGIBILITY_RULES
 
+OWN = Path(__file__).resolve().parents[1] / "examples" / "plot_11_own_cohort.py"
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "user_guide" / "cohorts.rst"
 
 
@@ -83,3 +85,42 @@ def test_every_loader_reads_its_layout(downloads):
         "load_jang_layout": 2,
         "load_bids": 1,
     }
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::UserWarning:sklearn_pspd")
+def test_an_export_folder_and_a_spreadsheet_become_a_report(capsys, tmp_path, monkeypatch):
+    """Every line of "Your own cohort" runs, and what it finds is the truth behind the synthetic export."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    names = {"__name__": "__main__"}
+    *code, last = OWN.read_text(encoding="utf-8").rsplit("\nworkspace.cleanup()", 1)
+    exec(compile(code[0], str(OWN), "exec"), names)
+    plt.close("all")
+    truth, hospital = names["_truth"], names["hospital"]
+    kept = {path.name for path in (hospital / "pspd-study").iterdir()}
+    wanted = truth[truth["is_wanted"]].groupby("patient_id")["series_uid"].agg(set)
+    checked = names["checked"].set_index("patient_id")
+    assert set(checked.index) == set(wanted.index)
+    assert all(checked.loc[patient, "series_uid"] in uids for patient, uids in wanted.items())
+    slices = truth.drop_duplicates("patient_id").set_index("patient_id")["lesion_slice"]
+    assert (checked["lesion_slice"] == slices[checked.index]).all()
+    # What was planted was reported before the reader decided.
+    printed = capsys.readouterr().out
+    for trap, text in (
+        ("swapped order", "signs for and against contrast"),
+        ("no words", "only the order of acquisition"),
+        ("no post-contrast series", "no sign of contrast"),
+        ("repeated", "two series are equally good"),
+        ("no contrast tag", "no contrast agent stated"),
+        ("tilted", "slices tilted by 8 degrees"),
+        ("tag on every series", "every series of the study states a contrast agent"),
+    ):
+        assert (truth["trap"] == trap).any()
+        assert text in printed
+    assert "0 patients with a problem" in printed
+    assert {"report.txt", "contact_sheet.html", "comparison.csv"} <= kept
+    sheet = (hospital / "pspd-study" / "contact_sheet.html").read_text(encoding="utf-8")
+    assert sheet.count("data:image/jpeg") == len(checked)
+    assert "AUC" in printed.split("Cross-validation")[1]
+    assert last.strip() == ""
+    names["workspace"].cleanup()

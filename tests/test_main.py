@@ -58,6 +58,7 @@ def test_no_argument_study(study):
     assert set(frame["evaluation"]) == {"cross-validation", "external"}
     for name in ("comparison", "fold_curves", "confusion_matrices", "calibration", "thresholds", "negative_control"):
         assert (folder / "pspd-study" / f"{name}.png").stat().st_size > 10_000
+    assert (folder / "pspd-study" / "contact_sheet.html").read_text().count("data:image/jpeg") == 24
     controls = pd.read_csv(folder / "pspd-study" / "negative_control.csv")
     assert controls[["name", "n_permutations"]].to_numpy().tolist() == [["clinical alone", 1]] * 2
     characteristics = (folder / "pspd-study" / "characteristics.txt").read_text()
@@ -287,3 +288,41 @@ def test_help_and_version(tmp_path):
     assert "study" in overview
     assert "check" in overview
     assert run("--version", cwd=tmp_path).stdout == f"sklearn_pspd {sklearn_pspd.__version__}\n"
+
+
+def test_slices_are_picked_from_the_command_line(tmp_path, monkeypatch, capsys):
+    """A reader, played by a thread, picks a slice; a second reader follows, and the agreement is printed."""
+    import json
+    import threading
+    from urllib.request import Request, urlopen
+
+    cohort = make_cohort(tmp_path, 6, matrix_px=(128,), n_native_slices=10, random_state=0)
+    monkeypatch.chdir(tmp_path)
+    first, second, third = cohort["patient_id"][:3]
+
+    def post(address, route, value):
+        content = json.dumps(value).encode()
+        urlopen(Request(f"{address}{route}", content, {"Content-Type": "application/json"})).read()
+
+    def read(address, slices):
+        for patient, index in slices.items():
+            post(address, "pick", {"patient_id": patient, "slice": index, "cannot_tell": index is None})
+        post(address, "finish", {})
+
+    def say(line):
+        if line.startswith("Open http://127.0.0.1:"):
+            threading.Thread(target=read, args=[line.split()[1], slices]).start()
+
+    monkeypatch.setattr(command, "_say", say)
+    before = (tmp_path / "cohort.csv").read_bytes()
+    slices = {first: 3, second: 4, third: None}
+    assert command.main(["pick", "cohort.csv", "--reader", "AB", "--no-browser"]) == 0
+    assert "AB: 2 slices, cannot tell 1 times (cohort.picks.csv)" in capsys.readouterr().out
+    # The table has positions already.
+    assert (tmp_path / "cohort.csv").read_bytes() == before
+    slices = {first: 4, second: 4, third: 5}
+    assert command.main(["pick", "cohort.csv", "--reader", "CD", "--replace", "--no-browser"]) == 0
+    assert "mean_abs_difference_mm" in capsys.readouterr().out
+    table = pd.read_csv(tmp_path / "cohort.csv", index_col="patient_id")
+    assert table.loc[[first, second, third], "lesion_slice"].tolist() == [4, 4, 5]
+    assert command.main(["pick", "absent.csv", "--no-browser"]) == 2

@@ -42,7 +42,7 @@ _FOREIGN = {
     b"%PDF": "a PDF document; export the table as .xlsx or CSV",
 }
 _MARKUP = re.compile(r"\s*<(\?xml|!doctype|html|table)", re.IGNORECASE)
-_SEPARATOR_LINE = re.compile(r'"?sep=(?P<sep>.)"?[,;\t|]*\n?', re.IGNORECASE)
+SEPARATOR_LINE = re.compile(r'"?sep=(?P<sep>.)"?[,;\t|]*\n?', re.IGNORECASE)
 # Invisible, and not counted as white space by str.strip.
 _INVISIBLE = "\ufeff\u200b\u200c\u200d\u2060"
 
@@ -57,10 +57,14 @@ class TableRows:
         The cells, as they stand in the file; blank rows are kept, so that row n of a spreadsheet is ``rows[n - 1]``.
     read_as : str
         For messages, for example "UTF-8 with commas" or "sheet 'Data'".
+    sep, encoding : str or None
+        Separator and encoding of a text; None for a workbook.
     """
 
     rows: list
     read_as: str
+    sep: str | None = None
+    encoding: str | None = None
 
 
 @dataclass(frozen=True)
@@ -131,8 +135,13 @@ def read_rows(path, *, columns=(), sep=None, encoding=None, sheet=None):
             raise InputError(f"{path} is {what}")
     if sheet is not None:
         raise InputError(f"{path} is a text, which has no sheets; leave out sheet")
-    text, encoding = _decode(path, content, encoding)
-    return _rows_of_text(path, text, encoding, columns, sep)
+    text, name = _decode(path, content, encoding)
+    return _rows_of_text(path, text, name, columns, sep)
+
+
+def byte_order_mark(content):
+    """Return the byte order mark at the beginning of a text and the encoding it states; (b"", None) without one."""
+    return next(((mark, name) for mark, name in _BYTE_ORDER_MARKS if content.startswith(mark)), (b"", None))
 
 
 def find_header(rows, columns):
@@ -210,8 +219,8 @@ def _header_score(row, columns):
 
 
 def _decode(path, content, encoding):
-    """Return the text of a file, and the name of its encoding for messages."""
-    stated = next((name for mark, name in _BYTE_ORDER_MARKS if content.startswith(mark)), None)
+    """Return the text of a file, and the name of its encoding."""
+    stated = byte_order_mark(content)[1]
     name = encoding or stated or "utf-8"
     if encoding is None and stated is None and b"\0" in content:
         raise InputError(f"{path} is neither a text nor a workbook; save the table as .xlsx or as CSV in UTF-8")
@@ -233,13 +242,14 @@ def _decode(path, content, encoding):
         raise InputError(f"{path}, read as {shown}, holds the character NUL: it is damaged or has another encoding")
     if _MARKUP.match(text):
         raise InputError(f"{path} is HTML or XML, which some programs export as .xls; save it as .xlsx or CSV")
-    return text.lstrip("\ufeff").replace("\r\n", "\n").replace("\r", "\n"), shown
+    return text.lstrip("\ufeff").replace("\r\n", "\n").replace("\r", "\n"), name
 
 
 def _rows_of_text(path, text, encoding, columns, sep):
     if sep is not None and (not isinstance(sep, str) or len(sep) != 1 or sep in '"\n\r'):
         raise InputError(f"sep must be one character, for example ';' or '\\t'; got {sep!r}")
-    if stated := _SEPARATOR_LINE.match(text):
+    shown = encoding.upper().removesuffix("-SIG")
+    if stated := SEPARATOR_LINE.match(text):
         # Spreadsheets read this line and do not show it.
         text = text[stated.end() :]
         sep = sep or stated["sep"]
@@ -253,10 +263,11 @@ def _rows_of_text(path, text, encoding, columns, sep):
     if not readings:
         separator, error = next(iter(errors.items()))
         named = SEPARATORS.get(separator, repr(separator))
-        raise InputError(f"{path}, read as {encoding} with {named}, is not a table ({error})")
+        raise InputError(f"{path}, read as {shown} with {named}, is not a table ({error})")
     # The separator with which the header has the most of the columns, then the one that gives the most cells.
     best = max(readings, key=lambda candidate: _reading_score(readings[candidate], columns))
-    return TableRows(readings[best], f"{encoding} with {SEPARATORS.get(best, repr(best))}")
+    read_as = f"{shown} with {SEPARATORS.get(best, repr(best))}"
+    return TableRows(readings[best], read_as, best, encoding)
 
 
 def _reading_score(rows, columns):

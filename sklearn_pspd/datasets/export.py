@@ -2,7 +2,6 @@
 
 from datetime import date, timedelta
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import nibabel as nib
@@ -17,10 +16,6 @@ from pydicom.uid import (
     generate_uid,
 )
 from pydicom.valuerep import DS
-
-from .synthetic import MIN_PATIENTS, make_cohort
-
-__all__ = ["EXPORT_TRAPS", "make_export"]
 
 # One per patient, in turn.
 EXPORT_TRAPS = (
@@ -106,25 +101,16 @@ class _Study(NamedTuple):
         return [self.synthetic_id, f"{self.day}"]
 
 
-def make_export(folder, cohort=None, *, n_patients=8, random_state=None):
-    """Write the export of a hospital with a messy spreadsheet, and return what each of its series is.
-
-    **All data are invented.** The folder ``dicom`` has two studies per patient, one before radiotherapy and one near
-    the lesion's date, of three vendors, in files without suffix. At one site all series of a study share a folder. The
-    spreadsheet ``records.csv`` is in German, with semicolons, decimal commas, another encoding than UTF-8, and one
-    patient id that has lost its leading zero.
+def write_export(folder, cohort):
+    """Write the export of a hospital with a messy spreadsheet; what :func:`make_cohort` does with ``layout="export"``.
 
     Parameters
     ----------
     folder : path-like
         Folder to write to; created if it does not exist. It must contain neither ``dicom`` nor ``records.csv``.
-    cohort : DataFrame, default=None
+    cohort : DataFrame
         Table of :func:`~sklearn_pspd.datasets.make_cohort` with images of any matrix; its images become the
-        post-contrast series. None: new patients, with images of 32 x 32 pixels and ten slices.
-    n_patients : int, default=8
-        Number of patients where `cohort` is None; eight have one of the planted difficulties each.
-    random_state : int, RandomState instance or None, default=None
-        Seed of the cohort where `cohort` is None.
+        post-contrast series.
 
     Returns
     -------
@@ -139,36 +125,11 @@ def make_export(folder, cohort=None, *, n_patients=8, random_state=None):
     ------
     FileExistsError
         If the folder has an export already.
-
-    Notes
-    -----
-    The planted difficulties, one per patient in turn: none; the contrast tag is empty and only the description says
-    "+C" or the like; the slices are tilted by 8 degrees; the contrast tag is on every series; the series that is called
-    post-contrast was acquired before the other one; neither words nor tag, only the order of acquisition; no
-    post-contrast series at the second date; two post-contrast series with equal parameters. Besides, each study has a
-    localizer with three orientations, and each second one T2, FLAIR, ADC, a dual-echo series, a coronal reformat and a
-    subtraction. The folder also holds a DICOMDIR, a report, a text file, a damaged file and a measurement of a test
-    object.
-
-    Examples
-    --------
-    >>> from tempfile import TemporaryDirectory
-    >>> from sklearn_pspd.datasets.export import make_export
-    >>> with TemporaryDirectory() as folder:
-    ...     written = make_export(folder, n_patients=2, random_state=0)
-    >>> written.loc[written["is_wanted"], ["patient_id", "description", "trap"]].to_numpy().tolist()
-    [['04711001', 't1_mpr_tra_iso_KM', 'none'], ['04711002', '3D Ax T1 BRAVO +C', 'no contrast tag']]
     """
     folder = Path(folder).resolve()
     for name in ("dicom", "records.csv"):
         if (folder / name).exists():
             raise FileExistsError(f"{folder} already contains {name!r}; delete it or choose another folder")
-    if cohort is None:
-        with TemporaryDirectory() as temporary:
-            made = make_cohort(
-                temporary, max(n_patients, MIN_PATIENTS), matrix_px=(32,), n_native_slices=10, random_state=random_state
-            )
-            return make_export(folder, made.head(n_patients))
     (folder / "dicom").mkdir(parents=True)
     rows, records = [], []
     for number, patient in enumerate(cohort.to_dict("records")):
@@ -264,6 +225,10 @@ def _write_series(folder, n_before, study, order, series):
     """Write one series; return its SeriesInstanceUID and its number of files."""
     folder.mkdir(parents=True, exist_ok=True)
     header = _header(study, order, series)
+    column_mm, row_mm, slice_mm = np.diag(study.affine)[:3]
+    sides = (slice_mm, column_mm) if series.kind == "reformat" else (row_mm, column_mm)
+    header.PixelSpacing = [DS(float(side), auto_format=True) for side in sides]
+    header.SliceThickness = DS(float(row_mm if series.kind == "reformat" else slice_mm), auto_format=True)
     places = _places(series, study.volume, study.affine, TILT_DEG if study.trap == "tilted" else 0.0)
     rng = np.random.default_rng([study.number, study.day.toordinal(), order])
     names = n_before + rng.permutation(len(places)) + 1
@@ -299,7 +264,8 @@ def _places(series, volume, affine, tilt_deg):
         cosines, direction = [1, 0, 0, 0, 0, -1], np.array([0.0, step, 0.0])
         middle = shown.shape[1] // 2
         chosen = range(middle - N_REFORMATS // 2, middle + N_REFORMATS // 2)
-        return [(k, cosines, corner + k * direction, series.te_ms, shown[:, k, ::-1].T) for k in chosen]
+        top = corner + [0, 0, (shown.shape[2] - 1) * affine[2, 2]]
+        return [(k, cosines, top + k * direction, series.te_ms, shown[:, k, ::-1].T) for k in chosen]
     cosines, direction = [*axes[0], *axes[1]], axes[2] * affine[2, 2]
     # One axial slice of the head's height comes first, as numbered by most scanners from the feet.
     echoes = [series.te_ms] + ([series.second_te_ms] if series.second_te_ms else [])
@@ -344,7 +310,6 @@ def _header(study, order, series):
         header.InversionTime = series.ti_ms
     if series.agent is not None:
         header.ContrastBolusAgent = series.agent
-    header.PixelSpacing, header.SliceThickness = [1.0, 1.0], 1.0
     header.SamplesPerPixel, header.PhotometricInterpretation = 1, "MONOCHROME2"
     header.BitsAllocated, header.BitsStored, header.HighBit, header.PixelRepresentation = 16, 16, 15, 1
     return header
@@ -374,7 +339,7 @@ def _write_other_files(folder):
     (folder / "QA").mkdir()
     header = _header(_Study(0, "QA", FIRST_DAY, VENDORS[0], "none", np.empty(0), np.eye(4)), 1, series)
     header.PatientID = header.PatientName = "QA"
-    header.EchoTime = 5
+    header.EchoTime, header.PixelSpacing, header.SliceThickness = 5, [1, 1], 1
     header.ImageOrientationPatient, header.ImagePositionPatient = [1, 0, 0, 0, 1, 0], [0, 0, 0]
     header.Rows = header.Columns = 8
     header.PixelData = bytes(128)

@@ -1,6 +1,7 @@
 """A synthetic cohort of head-like MRI volumes and clinical values, written to disk."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,8 +14,10 @@ from sklearn_pspd.file_writing import write_table
 
 from ._anatomy import draw_head, draw_lesion, fold_angles, paint_head, paint_lesion
 from ._writing import ORIENTATIONS, write_dicom, write_nifti
+from .export import write_export
 
 IMAGE_FORMATS = ("nifti", "dicom")
+LAYOUTS = ("cohort", "export")
 MIN_PATIENTS = 6
 MIN_NATIVE_SLICES = 10
 MIN_MATRIX_PX = 32
@@ -59,6 +62,7 @@ def make_cohort(
     image_format="nifti",
     matrix_px=(256, 320, 512, 1024),
     n_native_slices=25,
+    layout="cohort",
     random_state=None,
 ):
     """Write a synthetic cohort, one MRI volume per patient and a ``cohort.csv``, and return its table.
@@ -70,10 +74,11 @@ def make_cohort(
     Parameters
     ----------
     folder : path-like
-        Folder to write to; created if it does not exist. It must contain neither ``cohort.csv`` nor ``images``.
+        Folder to write to; created if it does not exist. It must contain neither ``cohort.csv`` nor ``images``, with
+        ``layout="export"`` neither ``dicom`` nor ``records.csv``.
     n_patients : int, default=78
-        At least 6. Site and outcome have the proportions of the paper [1]_. Each site has at least one patient with
-        each outcome, and at least two if there are eight patients or more.
+        At least 6, with ``layout="export"`` at least 1. Site and outcome have the proportions of the paper [1]_. Each
+        site has at least one patient with each outcome, and at least two if there are eight patients or more.
     effect_size : float, default=1.0
         Difference between PD and PsPD, as a multiple of the distances described in Notes. With 0, no variable is
         associated with the outcome.
@@ -85,6 +90,9 @@ def make_cohort(
         :class:`~sklearn_pspd.loading.SliceStackLoader` refuses unless its ``max_spacing_mm`` is increased.
     n_native_slices : int, default=25
         Axial slices per volume, at least 10. They form a slab around the lesion, which is never exactly in the middle.
+    layout : {"cohort", "export"}, default="cohort"
+        "cohort" writes one volume per patient and the finished table. "export" writes what a hospital may have
+        exported, in DICOM files, for :mod:`sklearn_pspd.intake`; see Notes.
     random_state : int, RandomState instance or None, default=None
         Seed; the same integer gives files with identical bytes.
 
@@ -95,12 +103,18 @@ def make_cohort(
         is relative to that file), ``lesion_slice`` (the slice in which the lesion is largest, counted from 0 at the
         feet), the seven clinical columns and ``outcome`` ("PD" or "PsPD"). Rows are in random order.
 
+        With ``layout="export"`` the truth about the series instead, one row per series: ``patient_id`` (as in the
+        files), ``study_date``, ``kind`` ("t1_post", "t1_pre", "t2", "flair", "adc", "localizer", "reformat",
+        "subtraction", "dual_echo"), ``description``, ``n_files``, ``series_uid``, ``trap`` (the patient's difficulty),
+        ``is_wanted`` (whether it is the post-contrast T1 nearest to the lesion), ``lesion_date``, ``lesion_slice`` and
+        ``synthetic_id``.
+
     Raises
     ------
     InputError
-        If a number is too small or ``image_format`` is unknown.
+        If a number is too small, or ``image_format`` or ``layout`` is unknown.
     FileExistsError
-        If ``folder`` already contains a cohort.
+        If ``folder`` already contains a cohort or an export.
 
     Notes
     -----
@@ -121,6 +135,18 @@ def make_cohort(
     * NIfTI files have the orientations RAS, LAS and LPS in turn; the names of DICOM files are unrelated to the order of
       the slices.
 
+    With ``layout="export"``, the folder ``dicom`` has two studies per patient, one before radiotherapy and one near the
+    lesion's date, of three vendors, in files without suffix; at one site all series of a study share a folder.
+    ``records.csv`` is in German, with semicolons, decimal commas, another encoding than UTF-8, one patient without
+    images and one patient id that has lost its leading zero. Each patient has one of these difficulties in turn:
+    "none"; "no contrast tag" (only the description says "+C" or the like); "tilted" slices (8 degrees); "tag on every
+    series"; "swapped order" (the series that is called post-contrast was acquired before the other one); "no words"
+    (neither words nor tag, only the order of acquisition); "no post-contrast series" at the second date; "repeated"
+    (two post-contrast series with equal parameters). Each study has a localizer with three orientations, and each
+    second one T2, FLAIR, ADC, a dual-echo series, a coronal reformat and a subtraction. There are also a DICOMDIR, a
+    report, a text, a damaged file and a measurement of a test object. Other contrasts than post-contrast T1 are
+    computed from it without any physics.
+
     References
     ----------
     .. [1] Jang BS, Jeon SH, Kim IH, Kim IA. Prediction of pseudoprogression versus progression using machine learning
@@ -136,7 +162,25 @@ def make_cohort(
     (6, 12)
     >>> sorted(cohort["outcome"])
     ['PD', 'PD', 'PD', 'PD', 'PsPD', 'PsPD']
+
+    A hospital's export of two patients, in files of 32 x 32 pixels:
+
+    >>> with TemporaryDirectory() as folder:
+    ...     truth = make_cohort(folder, 2, layout="export", matrix_px=(32,), n_native_slices=10, random_state=0)
+    >>> truth.loc[truth["is_wanted"], ["patient_id", "description", "trap"]].to_numpy().tolist()
+    [['04711001', 't1_mpr_tra_iso_KM', 'none'], ['04711002', '3D Ax T1 BRAVO +C', 'no contrast tag']]
     """
+    if layout not in LAYOUTS:
+        raise InputError(f"layout={layout!r}; it must be one of {', '.join(map(repr, LAYOUTS))}")
+    if layout == "export":
+        return _make_export(
+            folder,
+            n_patients,
+            effect_size=effect_size,
+            matrix_px=matrix_px,
+            n_native_slices=n_native_slices,
+            random_state=random_state,
+        )
     _check_parameters(n_patients, effect_size, image_format, matrix_px, n_native_slices)
     folder = _prepare_folder(folder)
     # One random stream for the table, one for the scan parameters and one per patient for the images.
@@ -164,6 +208,15 @@ def make_cohort(
     table = table[list(COLUMNS)]
     write_table(folder / "cohort.csv", table)
     return table.assign(image=[str(folder / image) for image in table["image"]])
+
+
+def _make_export(folder, n_patients, **settings):
+    """Write an export of the images of a cohort that is not kept."""
+    if n_patients < 1:
+        raise InputError(f"n_patients={n_patients}; at least 1 is required")
+    with TemporaryDirectory() as temporary:
+        cohort = make_cohort(temporary, max(n_patients, MIN_PATIENTS), **settings)
+        return write_export(folder, cohort.head(n_patients))
 
 
 def _check_parameters(n_patients, effect_size, image_format, matrix_px, n_native_slices):

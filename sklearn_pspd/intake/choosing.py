@@ -7,12 +7,13 @@ import pandas as pd
 from sklearn_pspd.cohort.problems import is_missing, normalise_ids, raise_problems
 from sklearn_pspd.exceptions import InputError
 
-from .rules import RULES, study_evidence
+from .rules import RULES, compare_pixels, study_evidence
 from .series import SERIES_COLUMNS
 
 WANTED = ("t1_post_contrast",)
 MOST_DAYS = 31
 _CONTRADICTION = 3  # points for and against contrast that contradict each other
+_DECLARED = ("agent", "words", "after_injection")
 _RESULT_COLUMNS = (
     "rank",
     "chosen",
@@ -32,11 +33,12 @@ ONLY_CANDIDATE = "the only candidate"
 BY_USER = "decided by the user"
 
 
-def choose_series(series, want="t1_post_contrast", near=None, *, most_days=MOST_DAYS, decisions=None):
+def choose_series(series, want="t1_post_contrast", near=None, *, most_days=MOST_DAYS, decisions=None, pixels=False):
     """Rank the series of each patient by how much speaks for their being the wanted one.
 
     Nothing is guessed: a patient whose best candidate contradicts itself, has nothing but the order of acquisition in
-    its favour, or is as good as the next one, has no chosen series and is listed as a doubt. Pixels are not used.
+    its favour, or is as good as the next one, has no chosen series and is listed as a doubt. Pixels are not read unless
+    `pixels` is true.
 
     Parameters
     ----------
@@ -50,6 +52,9 @@ def choose_series(series, want="t1_post_contrast", near=None, *, most_days=MOST_
         A nearest study that lies further away than this is a doubt. This limit is a choice of ours.
     decisions : mapping or Series of str to str, default=None
         ``series_uid`` by ``patient_id`` where a reader has looked at the images and decided.
+    pixels : bool, default=False
+        Whether the pixels of T1 series of one date with equal parameters are compared as well. The one that is brighter
+        at its bright end has a sign of contrast. Files must be where they were when they were listed.
 
     Returns
     -------
@@ -61,7 +66,7 @@ def choose_series(series, want="t1_post_contrast", near=None, *, most_days=MOST_
         (for others than the first: from the first); ``rule``, the one that decided, or why the series is excluded;
         ``runner_up``, description and UID of the next candidate; ``evidence``, all rules that apply;
         ``days_from_lesion``. The columns of `series` follow. ``attrs`` have ``doubts`` and ``remarks``, one line
-        per patient.
+        per patient, and ``pixel_checks``, one line per comparison of pixels.
 
     Raises
     ------
@@ -76,10 +81,11 @@ def choose_series(series, want="t1_post_contrast", near=None, *, most_days=MOST_
     Examples
     --------
     >>> from tempfile import TemporaryDirectory
-    >>> from sklearn_pspd.datasets.export import make_export
+    >>> from sklearn_pspd.datasets import make_cohort
     >>> from sklearn_pspd.intake import choose_series, list_series
+    >>> small = {"layout": "export", "matrix_px": (32,), "n_native_slices": 10}
     >>> with TemporaryDirectory() as folder:
-    ...     written = make_export(folder, n_patients=1, random_state=0)
+    ...     written = make_cohort(folder, 1, **small, random_state=0)
     ...     series = list_series(f"{folder}/dicom")
     >>> ranked = choose_series(series, near=dict(zip(written["patient_id"], written["lesion_date"])))
     >>> best = ranked[ranked["chosen"]].iloc[0]
@@ -87,16 +93,17 @@ def choose_series(series, want="t1_post_contrast", near=None, *, most_days=MOST_
     t1_mpr_tra_iso_KM 14 agent
     """
     _check(series, want, near, decisions)
+    checks = [] if pixels else None
     if near is not None:
         near = dict(zip(normalise_ids(near.keys()), dict(near).values(), strict=True))
     parts = []
     for patient, of_patient in series.groupby("patient_id", sort=True, dropna=False):
-        parts += _choose_for(patient, of_patient, near, most_days)
+        parts += _choose_for(patient, of_patient, near, most_days, checks)
     table = pd.DataFrame(parts, columns=["patient_id", "study_date", *_RESULT_COLUMNS, *SERIES_COLUMNS[2:]])
     table = table.astype({"rank": "Int64", "margin": "Int64", "days_from_lesion": "Int64", "chosen": bool})
     for patient, uid in ({} if decisions is None else decisions).items():
         _apply_decision(table, patient, uid)
-    table.attrs = {"want": want, "doubts": _doubts(table), "remarks": _remarks(table)}
+    table.attrs = {"want": want, "doubts": _doubts(table), "remarks": _remarks(table), "pixel_checks": checks or []}
     return table
 
 
@@ -115,7 +122,7 @@ def _check(series, want, near, decisions):
     raise_problems("near has", problems)
 
 
-def _choose_for(patient, of_patient, near, most_days):
+def _choose_for(patient, of_patient, near, most_days, checks):
     """Return the rows of one patient, ranked within each study, or only in the one nearest to the lesion."""
     studies = []
     for _, study in of_patient.groupby(["study_date", "study_uid"], sort=True, dropna=False):
@@ -126,7 +133,7 @@ def _choose_for(patient, of_patient, near, most_days):
         by_date = {}
         for study in studies:
             by_date.setdefault(study[0][0]["study_date"], []).extend(study)
-        return [row for of_date in by_date.values() for row in _rank(of_date)]
+        return [row for of_date in by_date.values() for row in _rank(of_date, checks)]
     (key,) = normalise_ids([patient])
     date = pd.to_datetime(near.get(key), format="ISO8601") if not is_missing(near.get(key)) else pd.NaT
     everything = [item for study in studies for item in study]
@@ -145,7 +152,7 @@ def _choose_for(patient, of_patient, near, most_days):
         doubt = f"studies {least} days before and after the lesion's date"
     elif least > most_days:
         doubt = f"the nearest study is {least} days from the lesion's date"
-    ranked = _rank([pair for pair in everything if pair[0]["study_date"] in nearest], doubt)
+    ranked = _rank([pair for pair in everything if pair[0]["study_date"] in nearest], checks, doubt)
     others = [_row(pair, rule="another study") for pair in everything if pair[0]["study_date"] not in nearest]
     for row in [*ranked, *others]:
         if not pd.isna(row["study_date"]):
@@ -153,8 +160,11 @@ def _choose_for(patient, of_patient, near, most_days):
     return [*ranked, *others]
 
 
-def _rank(pairs, doubt=""):
-    """Return the rows of one study, best candidate first, excluded series last."""
+def _rank(pairs, checks, doubt=""):
+    """Return the rows of one study, best candidate first, excluded series last; `checks` None: without pixels."""
+    if checks is not None:
+        patient = pairs[0][0]["patient_id"]
+        checks += [f"patient {patient}: {text}" for text in compare_pixels(*map(list, zip(*pairs, strict=True)))]
     pairs = _without_reformats(pairs)
     candidates = sorted((pair for pair in pairs if not pair[1].exclusion), key=lambda pair: -pair[1].score)
     excluded = [_row(pair, rule=pair[1].exclusion) for pair in pairs if pair[1].exclusion]
@@ -201,7 +211,7 @@ def _doubt_about(best, margin):
         doubts.append("signs for and against contrast")
     elif speaking_for + against <= 0:
         doubts.append("no sign of contrast in any T1 series")
-    elif not {"agent", "words", "after_injection"} & set(best.found):
+    elif not {*_DECLARED, "brighter_of_pair"} & set(best.found):
         doubts.append("only the order of acquisition, or a tag that every series has, speaks for contrast")
     if "other_words" in best.found:
         doubts.append(f"the description says {best.found['other_words']}, the parameters T1")
@@ -219,6 +229,8 @@ def _remark_about(row, item):
         remarks.append("every series of the study states a contrast agent")
     elif "agent" not in item.found:
         remarks.append("no contrast agent stated")
+    if not set(_DECLARED) & set(item.found):
+        remarks.append("only the pixels and the order of acquisition speak for contrast")
     if row["tilt_deg"] > MOST_TILT_DEG:
         remarks.append(f"slices tilted by {row['tilt_deg']:g} degrees")
     if row["orientation"] != "axial":

@@ -210,11 +210,12 @@ def draft_cohort(
     Examples
     --------
     >>> from tempfile import TemporaryDirectory
-    >>> from sklearn_pspd.datasets.export import make_export
+    >>> from sklearn_pspd.datasets import make_cohort
     >>> from sklearn_pspd.intake import draft_cohort, list_series
     >>> columns = {"patient_id": "Pat.-Nr.", "mgmt": "MGMT-Status", "lesion_date": "Datum Läsion"}
+    >>> small = {"layout": "export", "matrix_px": (32,), "n_native_slices": 10}
     >>> with TemporaryDirectory() as folder:
-    ...     written = make_export(folder, n_patients=3, random_state=0)
+    ...     written = make_cohort(folder, 3, **small, random_state=0)
     ...     draft = draft_cohort(
     ...         list_series(f"{folder}/dicom"), f"{folder}/records.csv", columns=columns, date_order="dmy",
     ...         encoding="cp1252"

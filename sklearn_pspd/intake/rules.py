@@ -2,6 +2,7 @@
 
 import math
 import re
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,8 @@ from sklearn_pspd.loading.sequences import (
     weighting_of,
 )
 from sklearn_pspd.loading.words import T1, contrast_words, find_words, normalise, other_kind, other_weighting
+
+from .pixel_check import compare_series
 
 
 class Rule(NamedTuple):
@@ -40,6 +43,10 @@ RULES = {
     "before_injection": Rule("contrast", -6, "acquired before the stated time of the injection"),
     "later_of_pair": Rule("contrast", 3, "acquired after a series with equal parameters, which nothing declares"),
     "earlier_of_pair": Rule("contrast", -3, "acquired before a series with equal parameters"),
+    "brighter_of_pair": Rule(
+        "contrast", 4, "brighter at the bright end than a series with equal parameters (only with pixels=True)"
+    ),
+    "darker_of_pair": Rule("contrast", -4, "darker there than a series with equal parameters (only with pixels=True)"),
     "after_perfusion": Rule("contrast", 2, "acquired after a perfusion series with contrast agent of the same study"),
     "three_d": Rule("image", 2, "3-D acquisition"),
     "thin": Rule("image", 1, "slice spacing of at most 2 mm"),
@@ -208,18 +215,56 @@ def _demote_agents(rows, evidence):
             item.found["agent_everywhere"] = item.found.pop("agent")
 
 
-def _compare_pairs(rows, evidence):
-    """Compare the order in which T1 series with equal parameters were acquired."""
-    usable = [
-        number
-        for number, (row, item) in enumerate(zip(rows, evidence, strict=True))
-        if not item.exclusion and not pd.isna(row["acquired"]) and "derived" not in item.found
-    ]
+def compare_pixels(rows, evidence):
+    """Compare the pixels of T1 series with equal parameters, and add what was found to the evidence.
+
+    Parameters
+    ----------
+    rows : list of dict
+        Rows of the series table, of one date.
+    evidence : list of Evidence
+        What is known of each.
+
+    Returns
+    -------
+    list of str
+        One text per comparison.
+    """
+    texts = []
+    for group in _equal_groups(rows, evidence):
+        is_brighter, is_darker = {}, {}
+        for pair in combinations(group, 2):
+            names = [repr(rows[number]["description"]) for number in pair]
+            found = compare_series(*(rows[number] for number in pair))
+            if found.brighter < 0:
+                texts.append(f"{names[0]} and {names[1]}: {found.text}")
+                continue
+            texts.append(f"{names[found.brighter]} is brighter than {names[1 - found.brighter]}: {found.text}")
+            is_brighter.setdefault(pair[found.brighter], found.text)
+            is_darker.setdefault(pair[1 - found.brighter], found.text)
+        # One that is brighter than a second and darker than a third one proves nothing.
+        for number in is_brighter.keys() - is_darker.keys():
+            evidence[number].found["brighter_of_pair"] = is_brighter[number]
+        for number in is_darker.keys() - is_brighter.keys():
+            evidence[number].found["darker_of_pair"] = is_darker[number]
+    return texts
+
+
+def _equal_groups(rows, evidence):
+    """Return the numbers of T1 series with equal parameters, by group."""
+    usable = [number for number, item in enumerate(evidence) if not item.exclusion and "derived" not in item.found]
+    groups = []
     while usable:
         first, *others = usable
-        group = [first, *(number for number in others if _are_equal(rows[first], rows[number]))]
-        usable = [number for number in usable if number not in group]
-        times = {number: rows[number]["acquired"] for number in group}
+        groups.append([first, *(number for number in others if _are_equal(rows[first], rows[number]))])
+        usable = [number for number in usable if number not in groups[-1]]
+    return groups
+
+
+def _compare_pairs(rows, evidence):
+    """Compare the order in which T1 series with equal parameters were acquired."""
+    for group in _equal_groups(rows, evidence):
+        times = {number: rows[number]["acquired"] for number in group if not pd.isna(rows[number]["acquired"])}
         if len(set(times.values())) > 1:
             _judge_order(times, evidence)
 

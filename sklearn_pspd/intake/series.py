@@ -86,10 +86,11 @@ def list_series(root, *, on_progress=None, n_jobs=None, cache=None):
     Examples
     --------
     >>> from tempfile import TemporaryDirectory
-    >>> from sklearn_pspd.datasets.export import make_export
+    >>> from sklearn_pspd.datasets import make_cohort
     >>> from sklearn_pspd.intake import list_series
+    >>> small = {"layout": "export", "matrix_px": (32,), "n_native_slices": 10}
     >>> with TemporaryDirectory() as folder:
-    ...     written = make_export(folder, n_patients=1, random_state=0)
+    ...     written = make_cohort(folder, 1, **small, random_state=0)
     ...     series = list_series(folder)
     >>> series.loc[:, ["description", "te_ms", "orientation", "n_images"]].head(3)
              description  te_ms orientation  n_images

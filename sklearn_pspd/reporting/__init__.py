@@ -2,6 +2,7 @@
 
 from .cohort import cohort_text
 from .comparison import comparison_text
+from .contact_sheet import write_contact_sheet
 from .folder import write_comparison, write_negative_controls, write_report, write_search, write_text
 from .text import negative_control_text, report_text, search_text
 
@@ -12,6 +13,7 @@ __all__ = [
     "report_text",
     "search_text",
     "write_comparison",
+    "write_contact_sheet",
     "write_negative_controls",
     "write_report",
     "write_search",

@@ -45,6 +45,7 @@ from .result import StudyResult
 EXPECTED_AUC = 0.75
 # Folds inside each training fold that score the values of a tuning.
 TUNING_FOLDS = 5
+CONTACT_SHEET = "contact_sheet.html"
 PACKAGES = ("sklearn_pspd", "scikit-learn", "keras", "tensorflow", "numpy", "pandas")
 
 
@@ -333,9 +334,10 @@ class Study:
         Parameters
         ----------
         folder : path-like, default=None
-            Where the report is written, as :func:`~sklearn_pspd.reporting.write_report` does; made if missing. Each fit
-            is kept there as soon as it has ended: the same study, started again with this folder, takes what is there
-            and goes on. A folder that holds another study is refused. None writes nothing.
+            Where the report is written, as :func:`~sklearn_pspd.reporting.write_report` does, and the slices of all
+            patients, as :func:`~sklearn_pspd.reporting.write_contact_sheet` does; made if missing. Each fit is kept
+            there as soon as it has ended: the same study, started again with this folder, takes what is there and goes
+            on. A folder that holds another study is refused. None writes nothing.
         resume : bool, default=False
             Whether the folder must hold this study already.
         overwrite : bool, default=False
@@ -382,6 +384,10 @@ class Study:
         with self._prepared_models() as models:
             if share is not None:
                 self._run_share(models, kept, on_progress)
+            if opened is not None and (loader := _find_loader(models)):
+                with opened.writing() as path:
+                    findings = {"findings": self._image_checks[1], "title": self.title}
+                    reporting.write_contact_sheet(path / CONTACT_SHEET, self.cohort, loader=loader, **findings)
             comparison = self._compare(models, kept, on_progress)
             if opened is not None:
                 with opened.writing() as path:
@@ -408,6 +414,31 @@ class Study:
             computation = {name: result.settings[name] for name in ("device", "arithmetic")}
             opened.finish(**computation, models=write_models(result, self, opened.folder / MODELS))
         return result
+
+    def write_contact_sheet(self, path):
+        """Write the slices of all patients to one page, with what is odd about their images; nothing is trained.
+
+        Images that cannot be loaded are on the page too, with the reason.
+
+        Parameters
+        ----------
+        path : path-like
+            The HTML file; its folder exists.
+
+        Raises
+        ------
+        InputError
+            If no model reads images.
+        """
+        from sklearn_pspd import reporting
+
+        with self._prepared_models() as models:
+            loader = _find_loader(models)
+            if loader is None:
+                raise InputError("no model of the study reads images, so that there are no slices to show")
+            inspected = loader.inspect(self.cohort)
+            found = image_findings(inspected, cohort=self.cohort, allow_sequence=loader.allow_sequence)
+            reporting.write_contact_sheet(path, self.cohort, loader=loader, findings=found, title=self.title)
 
     def summary(self):
         """Say in one line who trains the models and who is held out.

@@ -6,10 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sklearn_pspd import check_cohort, read_cohort
+from sklearn_pspd import check_cohort, make_cohort, read_cohort
 from sklearn_pspd.cohort.columns import POINT_COLUMNS, POSITION_COLUMNS, lesion_positions
 from sklearn_pspd.cohort.image_files import is_markups, sidecar_of
-from sklearn_pspd.datasets.export import make_export
 from sklearn_pspd.exceptions import InputError
 from sklearn_pspd.intake import draft_cohort, list_series
 
@@ -146,7 +145,7 @@ def test_sidecars(tmp_path):
 
 
 def test_the_draft_takes_image_numbers_and_points(tmp_path):
-    make_export(tmp_path, n_patients=1, random_state=0)
+    make_cohort(tmp_path, 1, layout="export", matrix_px=(64,), n_native_slices=12, random_state=0)
     records = pd.DataFrame({"id": ["04711001"], "nr": ["12"], "x": ["1,5"], "y": ["-2"], "z": ["3,25"]})
     series = list_series(tmp_path / "dicom")
     near = {"04711001": series["study_date"].max()}

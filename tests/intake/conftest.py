@@ -3,7 +3,7 @@
 import pytest
 
 from sklearn_pspd import make_cohort
-from sklearn_pspd.datasets.export import make_export
+from sklearn_pspd.datasets.export import write_export
 from sklearn_pspd.intake import list_series
 
 
@@ -12,7 +12,7 @@ def hospital(tmp_path_factory):
     """Folder of an export of eight patients, the cohort behind it, and the truth about its series."""
     folder = tmp_path_factory.mktemp("export")
     cohort = make_cohort(folder / "cohort", 8, matrix_px=(32,), n_native_slices=10, random_state=0)
-    return folder, cohort, make_export(folder, cohort)
+    return folder, cohort, write_export(folder, cohort)
 
 
 @pytest.fixture(scope="session")

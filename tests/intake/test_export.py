@@ -2,7 +2,9 @@
 
 import pytest
 
-from sklearn_pspd.datasets.export import EXPORT_TRAPS, make_export
+from sklearn_pspd import make_cohort
+from sklearn_pspd.datasets.export import EXPORT_TRAPS
+from sklearn_pspd.exceptions import InputError
 
 
 def contents(folder):
@@ -10,14 +12,19 @@ def contents(folder):
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_one_other_images(tmp_path):
-    tables = [make_export(tmp_path / f"{run}", n_patients=1, random_state=run // 2) for run in range(3)]
+    small = {"layout": "export", "matrix_px": (32,), "n_native_slices": 10}
+    tables = [make_cohort(tmp_path / f"{run}", 1, **small, random_state=run // 2) for run in range(3)]
     first, again, other = (contents(tmp_path / f"{run}") for run in range(3))
     assert first == again
     assert tables[0].equals(tables[1])
     assert not set(tables[0]["series_uid"]) & set(tables[2]["series_uid"])
     assert any(first[name] != other.get(name) for name in first)
     with pytest.raises(FileExistsError, match="already contains 'dicom'"):
-        make_export(tmp_path / "0", n_patients=1)
+        make_cohort(tmp_path / "0", 1, **small)
+    with pytest.raises(InputError, match="layout='tree'; it must be one of 'cohort', 'export'"):
+        make_cohort(tmp_path / "1", layout="tree")
+    with pytest.raises(InputError, match="n_patients=0; at least 1"):
+        make_cohort(tmp_path / "3", 0, **small)
 
 
 def test_each_difficulty_is_there(hospital):

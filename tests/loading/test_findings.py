@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from head_files import HEAD_AFFINE, MIDDLE, assert_is_head, load, table, write_dicom, write_enhanced, write_nifti
 
-from sklearn_pspd.datasets.export import make_export
+from sklearn_pspd.datasets import make_cohort
 from sklearn_pspd.exceptions import InputError
 from sklearn_pspd.intake import draft_cohort, list_series
 from sklearn_pspd.loading import SliceStackLoader, image_findings
@@ -267,7 +267,7 @@ def test_a_patient_who_cannot_be_read_has_no_findings_but_a_problem(tmp_path):
 
 def test_planted_traps_of_a_synthetic_export_are_found(tmp_path):
     """A hospital's export: the wanted series has no finding on its sequence, T2, FLAIR and maps are refused."""
-    truth = make_export(tmp_path, n_patients=1, random_state=0)
+    truth = make_cohort(tmp_path, 1, layout="export", matrix_px=(64,), n_native_slices=12, random_state=0)
     series = list_series(tmp_path / "dicom").set_index("series_uid")
     loader = SliceStackLoader(n_slices=3, max_spacing_mm=5)
     severities = {}
@@ -286,7 +286,7 @@ def test_planted_traps_of_a_synthetic_export_are_found(tmp_path):
 
 def test_dates_that_the_draft_writes_are_checked(tmp_path):
     """The study before radiotherapy, chosen by mistake, is found by the dates that `draft_cohort` keeps."""
-    truth = make_export(tmp_path, n_patients=1, random_state=0)
+    truth = make_cohort(tmp_path, 1, layout="export", matrix_px=(64,), n_native_slices=12, random_state=0)
     first = truth[(truth["kind"] == "t1_post")].iloc[0]
     columns = {"patient_id": "Pat.-Nr.", "radiotherapy_end": "Ende RT", "lesion_date": "Datum Läsion"}
     draft = draft_cohort(

@@ -7,7 +7,6 @@ import pytest
 
 from sklearn_pspd import __main__ as command
 from sklearn_pspd import make_cohort
-from sklearn_pspd.datasets.export import make_export
 
 VALUES = ["age_years=56", "sex=male", "interval_days=60"]
 
@@ -47,7 +46,7 @@ def test_from_a_dicom_folder_to_a_page(network_folder, patient, tmp_path, monkey
 
 def test_a_series_is_chosen_among_others(network_folder, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    make_export("export", n_patients=1, random_state=0)
+    make_cohort("export", 1, layout="export", matrix_px=(128,), n_native_slices=12, random_state=0)
     folder = next(path for path in (tmp_path / "export" / "dicom").iterdir() if path.is_dir())
     studies = [path for path in folder.iterdir() if path.is_dir()]
     rc = predict(network_folder, studies[-1] if studies else folder, "--lesion-slice", 4, "--set", *VALUES)
