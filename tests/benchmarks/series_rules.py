@@ -16,9 +16,9 @@ from scipy.ndimage import gaussian_filter
 
 from sklearn_pspd import make_cohort
 from sklearn_pspd.intake import SERIES_COLUMNS, choose_series, choosing, list_series, rules
-from sklearn_pspd.intake.headers import NUMBERS, TEXTS
 from sklearn_pspd.intake.pixel_check import LEAST_RATIO, bright_end_ratio, in_plane_average
 from sklearn_pspd.loading import SliceStackLoader
+from sklearn_pspd.loading.header_facts import NUMBERS, TEXTS
 
 N_PATIENTS = 16  # two with each difficulty
 N_DRAWS = 100
