@@ -2,18 +2,10 @@
 
 import matplotlib.pyplot as plt
 
-from sklearn_pspd.plotting import (
-    CalibrationCurveDisplay,
-    ComparisonDisplay,
-    ConfusionMatrixDisplay,
-    DecisionCurveDisplay,
-    FoldCurvesDisplay,
-    NegativeControlDisplay,
-    SequentialSearchDisplay,
-    ThresholdDisplay,
-)
+from sklearn_pspd.plotting import NegativeControlDisplay, SequentialSearchDisplay
 
 from .comparison import comparison_text
+from .figures import comparison_displays
 from .text import negative_control_text, report_text, search_text
 
 FIGURE_DPI = 120
@@ -85,16 +77,7 @@ def write_comparison(comparison, folder, *, title=None, tables=None):
         table.to_csv(folder / f"{name}.csv", index=False)
     text = comparison_text(comparison, title=title, tables=tables)
     (folder / "comparison.txt").write_text(text, encoding="utf-8")
-    displays = {
-        "comparison": ComparisonDisplay(scores=tables["scores"], summary=tables["comparison"]),
-        "confusion_matrices": ConfusionMatrixDisplay(scores=tables["scores"]),
-        "calibration": CalibrationCurveDisplay(curves=tables["calibration_curves"], summary=tables["calibration"]),
-        "decision_curves": DecisionCurveDisplay(curves=tables["decision_curves"]),
-    }
-    if "thresholds" in tables:
-        displays["fold_curves"] = FoldCurvesDisplay(scores=tables["scores"])
-        displays["thresholds"] = ThresholdDisplay(thresholds=tables["thresholds"])
-    for name, display in displays.items():
+    for name, display in comparison_displays(tables).items():
         _save(display.plot(title=title), folder / f"{name}.png")
 
 
