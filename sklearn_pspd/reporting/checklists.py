@@ -111,7 +111,7 @@ def study_facts(result):
     return {
         "patients": methods.get("Patients", ""),
         "preparation": methods.get("Preparation", ""),
-        "models": methods.get("Models", ""),
+        "described": f"Architecture, parameters and training of {', '.join(result.settings['models'])}: methods.txt.",
         "validation": methods.get("Validation", ""),
         "software": methods.get("Computation", ""),
         "limits": " ".join(limit_sentences(result)),

@@ -4,19 +4,22 @@ import matplotlib.pyplot as plt
 
 from sklearn_pspd.plotting import NegativeControlDisplay, SequentialSearchDisplay
 
+from .checklists import write_checklists
 from .comparison import comparison_text
 from .figures import comparison_displays
+from .methods import methods_text
+from .page import write_html_report
 from .text import negative_control_text, report_text, search_text
 
 FIGURE_DPI = 120
 
 
-def write_report(result, folder):
+def write_report(result, folder, **parts):
     """Save everything that a study found.
 
-    Writes ``report.txt`` (what :func:`report_text` gives), ``leakage.csv``, ``single_features.csv``,
-    ``sample_size.csv``, ``missing_values.csv``, ``characteristics.txt``, and what :func:`write_comparison`,
-    :func:`write_search` and :func:`write_negative_controls` write.
+    Writes ``leakage.csv``, ``single_features.csv``, ``sample_size.csv``, ``missing_values.csv``,
+    ``characteristics.txt``, and what :func:`write_text`, :func:`write_comparison`, :func:`write_search` and
+    :func:`write_negative_controls` write.
 
     Parameters
     ----------
@@ -24,6 +27,8 @@ def write_report(result, folder):
         What :meth:`Study.run() <sklearn_pspd.study.Study.run>` returned.
     folder : Path
         An existing folder.
+    **parts : dict
+        Parts of the page that the result does not hold, as in :func:`html_report`.
     """
     result.findings.to_csv(folder / "leakage.csv", index=False)
     result.sample_size.to_csv(folder / "sample_size.csv", index=False)
@@ -36,11 +41,14 @@ def write_report(result, folder):
         write_search(search, folder, name=name, title=result.title, suffix="" if number == 1 else f"_{number}")
     if result.controls:
         write_negative_controls(result.controls, folder, title=result.title)
-    write_text(result, folder)
+    write_text(result, folder, **parts)
 
 
-def write_text(result, folder):
-    """Save what :func:`report_text` gives as ``report.txt``.
+def write_text(result, folder, **parts):
+    """Save what is made of the whole result.
+
+    Writes ``report.txt`` (what :func:`report_text` gives), ``methods.txt`` (:func:`methods_text`), ``report.html``
+    (:func:`html_report`) and the files of :func:`write_checklists`.
 
     Parameters
     ----------
@@ -48,8 +56,13 @@ def write_text(result, folder):
         What :meth:`Study.run() <sklearn_pspd.study.Study.run>` returned.
     folder : Path
         An existing folder.
+    **parts : dict
+        Parts of the page that the result does not hold, as in :func:`html_report`.
     """
     (folder / "report.txt").write_text(report_text(result), encoding="utf-8")
+    _write_text(methods_text(result).rstrip("\n"), folder / "methods.txt", result.title)
+    write_checklists(result, folder)
+    write_html_report(result, folder, **parts)
 
 
 def write_comparison(comparison, folder, *, title=None, tables=None):

@@ -251,7 +251,7 @@ def _checklists(page):
         sheet = checklist(page.result, name)
         counts = ", ".join(f"{(sheet['status'] == status).sum()} {status}" for status in ("filled", "confirm", "open"))
         title = sheet.attrs["title"]
-        table = table_element(ReportTable(title, sheet, (sheet.attrs["note"],)))
+        table = table_element(ReportTable("Items, and what the study says of them", sheet, (sheet.attrs["note"],)))
         heading = f"{title}; {counts}"
         yield f'<details><summary>{escape(heading)}</summary><div class="checklist">{table}</div></details>'
 
