@@ -2,6 +2,7 @@
 
 import io
 import re
+from collections import Counter
 from html import escape
 
 import matplotlib as mpl
@@ -49,7 +50,7 @@ def inline_svg(display, *, name, description):
 def _prefixed(svg, name, description):
     """Return the SVG element alone, with identifiers of its own and the description."""
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg[svg.index("<svg") :], flags=re.DOTALL)
-    svg = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', svg)
+    svg = _identified(svg, name)
     svg = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", svg)
     svg = re.sub(r'xlink:href="#([^"]+)"', rf'href="#{name}-\1"', svg)
     svg = re.sub(r"font(?:-family)?: (?:[^;\"]*?)'DejaVu Sans'[^;\"]*", _font, svg)
@@ -62,6 +63,19 @@ def _prefixed(svg, name, description):
         f'style="{style}" xmlns="http://www.w3.org/2000/svg"><title>{escape(description)}</title>'
     )
     return start + svg[svg.index(">") + 1 :].rstrip()
+
+
+def _identified(svg, name):
+    """Put the name before each identifier; images of equal content have the same one, and get numbers."""
+    seen = Counter()
+
+    def identifier(found):
+        seen[found.group(1)] += 1
+        n = seen[found.group(1)]
+        number = f"-{n}" if n > 1 else ""
+        return f'id="{name}-{found.group(1)}{number}"'
+
+    return re.sub(r'\bid="([^"]+)"', identifier, svg)
 
 
 def _font(found):
