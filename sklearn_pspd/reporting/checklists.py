@@ -15,6 +15,7 @@ from .comparison import CLASSIFICATION_NOTE, ENSEMBLE_NOTE, INTERVAL_NOTE, desig
 from .comparison_tables import interval_text
 from .limits import limit_sentences
 from .methods import METRIC_NAMES, methods_paragraphs
+from .models import classifier_of, parameters_of
 
 TREATMENT = ("dose_gy", "n_fractions")
 SIMPLE_MODELS = {"DummyClassifier", "LogisticRegression", "LogisticRegressionCV"}
@@ -135,9 +136,7 @@ def _cohort_facts(result):
         "several_sites": f"Sites: {sites}." if sites else "",
         "by_site": "Characteristics of all patients are tabulated by site, with tests." if by_site else "",
         "characteristics": f"Tabulated: {'; '.join(heading.lower() for heading in result.characteristics)}.",
-        "treatment": "Radiotherapy dose and number of fractions are tabulated."
-        if set(TREATMENT) <= set(columns)
-        else "",
+        "treatment": _if(set(TREATMENT) <= set(columns), "Radiotherapy dose and number of fractions are tabulated."),
         "missing": (
             f"Missing numbers of training patients: {n_missing}."
             + (" They were replaced inside each training fold." if n_missing else " No patient was left out.")
@@ -148,9 +147,9 @@ def _cohort_facts(result):
 
 def _model_facts(result):
     models = result.settings["models"]
-    kinds = {name: _kind(model) for name, model in models.items()}
+    kinds = {name: type(classifier_of(model)).__name__ for name, model in models.items()}
     networks = [name for name, kind in kinds.items() if kind == "CNNLSTMClassifier"]
-    parameters = {name: model.get_params() if hasattr(model, "get_params") else {} for name, model in models.items()}
+    parameters = {name: parameters_of(model) for name, model in models.items()}
     with_images = [name for name, found in parameters.items() if any("__mri" in key for key in found)]
     simple = [name for name, kind in kinds.items() if kind in SIMPLE_MODELS]
     without_images = [name for name in models if name not in with_images and kinds[name] != "DummyClassifier"]
@@ -160,7 +159,7 @@ def _model_facts(result):
     n_images = {found.get("classifier__n_images", 1) for name, found in parameters.items() if name in with_images}
     images = [text for text in methods_paragraphs(result).get("Preparation", []) if "slices" in text]
     tuned = ", ".join(result.tuning)
-    is_handcrafted = any("adiomic" in repr(model) for model in models.values())
+    steps = {type(value).__name__ for found in parameters.values() for value in found.values()}
     return {
         "goal": f"Development and evaluation of models that tell PsPD from PD: {', '.join(models)}.",
         "technology": _if(networks, f"Deep learning (CNN-LSTM): {', '.join(networks)}."),
@@ -175,17 +174,12 @@ def _model_facts(result):
         "one_image": _if(n_images == {1}, "One kind of image was used."),
         "without_images": _if(with_images and without_images, f"Models without images: {', '.join(without_images)}."),
         "simple": _if(simple, f"Simple models: {', '.join(simple)}."),
-        "radiomics": _if(not is_handcrafted, "No hand-crafted features were used."),
+        "radiomics": _if("RadiomicsExtractor" not in steps, "No hand-crafted features were used."),
     }
 
 
 def _if(condition, text):
     return text if condition else ""
-
-
-def _kind(model):
-    inner = getattr(model, "estimator", model)
-    return type(inner.steps[-1][1] if hasattr(inner, "steps") else inner).__name__
 
 
 def _result_facts(tables, controls):

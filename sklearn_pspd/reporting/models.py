@@ -64,7 +64,7 @@ def image_sentence(models):
     """
     found = {}
     for name, model in models.items():
-        parameters = _parameters(_inner(model))
+        parameters = parameters_of(model)
         if "features__mri__fov__size_px" in parameters:
             found.setdefault(_image_text(parameters), []).append(name)
     if len(found) == 1:
@@ -86,7 +86,7 @@ def clinical_sentence(models):
         Empty if no model uses them.
     """
     for model in models.values():
-        parameters = _parameters(_inner(model))
+        parameters = parameters_of(model)
         if parameters.get("features__clinical__missing"):
             missing = {
                 "refuse": "the table had to be complete",
@@ -102,38 +102,80 @@ def clinical_sentence(models):
     return ""
 
 
+def inner_model(model):
+    """Return the model inside a search; any other model as it is.
+
+    Parameters
+    ----------
+    model : estimator
+        A model of a study.
+
+    Returns
+    -------
+    estimator
+        The pipeline or classifier that is tuned.
+    """
+    is_search = hasattr(model, "max_epochs") or hasattr(model, "param_grid") or hasattr(model, "param_distributions")
+    return model.estimator if is_search else model
+
+
+def classifier_of(model):
+    """Return the last step of a model.
+
+    Parameters
+    ----------
+    model : estimator
+        A model of a study.
+
+    Returns
+    -------
+    estimator
+        The classifier.
+    """
+    inner = inner_model(model)
+    return inner.steps[-1][1] if hasattr(inner, "steps") else inner
+
+
+def parameters_of(model):
+    """Return the parameters of a model, or of the one inside a search.
+
+    Parameters
+    ----------
+    model : estimator
+        A model of a study.
+
+    Returns
+    -------
+    dict of str to object
+        By name; empty for what has none.
+    """
+    inner = inner_model(model)
+    return inner.get_params() if hasattr(inner, "get_params") else {}
+
+
 def _described(model, columns):
-    tuning = ""
+    classifier, inputs = classifier_of(model), _inputs(model, columns)
+    kind = type(classifier).__name__
+    if kind == "DummyClassifier":
+        text = _constant(classifier)
+    elif kind == "CNNLSTMClassifier":
+        text = f"{inputs}{_network(classifier, has_clinical='clinical column' in inputs)}"
+    else:
+        text = f"{inputs}{DESCRIPTIONS.get(kind, _named)(classifier)}"
+    return f"{text}.{_tuning(model)}"
+
+
+def _tuning(model):
+    if inner_model(model) is model:
+        return ""
     if hasattr(model, "max_epochs"):
-        tuning = (
-            " Tuned inside each training fold, one parameter after another; the number of epochs is that of the lowest "
-            "mean validation loss."
-        )
-    inner = _inner(model)
-    classifier = inner.steps[-1][1] if hasattr(inner, "steps") else inner
-    inputs = _inputs(inner, columns)
-    if type(classifier).__name__ == "DummyClassifier":
-        return f"{_constant(classifier)}."
-    if type(classifier).__name__ == "CNNLSTMClassifier":
-        return f"{inputs}{_network(classifier, has_clinical='clinical column' in inputs)}.{tuning}"
-    return f"{inputs}{DESCRIPTIONS.get(type(classifier).__name__, _named)(classifier)}.{tuning}"
-
-
-def _inner(model):
-    """Return the model inside a search."""
-    return getattr(model, "estimator", model) if hasattr(model, "best_params_") or _is_search(model) else model
-
-
-def _is_search(model):
-    return hasattr(model, "max_epochs") or hasattr(model, "param_grid")
-
-
-def _parameters(model):
-    return model.get_params() if hasattr(model, "get_params") else {}
+        epochs = "; the number of epochs is that of the lowest mean validation loss" if model.max_epochs else ""
+        return f" Tuned inside each training fold, one parameter after another{epochs}."
+    return f" Tuned inside each training fold ({type(model).__name__})."
 
 
 def _inputs(model, columns):
-    parameters = _parameters(model)
+    parameters = parameters_of(model)
     parts = []
     if "features__mri__load__n_slices" in parameters:
         parts.append(f"{parameters['features__mri__load__n_slices']} axial slices of the MRI")
