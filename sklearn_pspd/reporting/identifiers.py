@@ -18,7 +18,11 @@ ARCHIVES = (".xlsx", ".docx", ".skops", ".zip")
 PARTS = (*TEXTS, ".xml")
 TAGS = ["PatientName", "PatientBirthDate", "PatientID"]
 # Names that stand for none.
-PLACEHOLDERS = {"anon", "anonym", "anonymous", "anonymized", "anonymised", "unknown", "none", "patient", "removed"}
+PLACEHOLDERS = {
+    "anon", "anonym", "anonymous", "anonymized", "anonymised", "removed", "unknown", "none", "patient", "pat",
+    "subject", "sub", "case",
+}  # fmt: skip
+# Shorter names are found with the other part of the name only, shorter ids not at all.
 SHORTEST_NAME, SHORTEST_ID = 3, 4
 # A path has at least two parts below its root. What follows a letter, a digit or "<" is a unit, a ratio or an element.
 PATHS = (
@@ -166,10 +170,12 @@ def _of_header(patient, header):
 
 def _of_name(patient, name):
     """Yield the whole name in either order, and the family name by itself."""
-    # A name with a digit is a pseudonym; the table may use it as the patient's id.
-    parts = [part for part in re.split(r"[\^=,\s_]+", name) if len(part) >= SHORTEST_NAME]
+    # Without the separator of a person's names, a name with a digit is a pseudonym, which may be the patient's id.
+    if "^" not in name and any(character.isdigit() for character in name):
+        return
+    parts = [part for part in re.split(r"[\^=,\s_]+", name) if len(part) > 1 and not re.search(r"\d", part)]
     parts = [part for part in parts if part.lower() not in PLACEHOLDERS]
-    if not parts or any(character.isdigit() for character in name):
+    if not parts:
         return
     shown = f"{parts[0][0]}..."
     if len(parts) > 1:
@@ -177,6 +183,8 @@ def _of_name(patient, name):
         orders = (parts[:2], parts[1::-1])
         pattern = "|".join(between.join(map(re.escape, order)) for order in orders)
         yield _Identifier(NAME, patient, shown, re.compile(rf"(?<![^\W_])(?:{pattern})(?![^\W_])", re.IGNORECASE))
+    if len(parts[0]) < SHORTEST_NAME:
+        return
     # By itself a name is only told from a word by its capitals.
     spellings = {parts[0].upper(), parts[0].title()}
     alone = "|".join(re.escape(spelling) for spelling in sorted(spellings))

@@ -110,6 +110,27 @@ def test_an_id_that_is_a_name_is_found(results, cohort):
     assert ("scores.csv", 1, "patient name", "Okonkwo^Adaeze") in found(results, cohort)
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "findings"),
+    [
+        ("Okonkwo^Adaeze2", "Okonkwo", ["patient name"]),
+        ("UPENN-GBM-001", "UPENN GBM", []),
+        ("Subject^12", "Subject 12", []),
+        ("Anonymous", "Anonymous", []),
+        ("Forest^Ann", "a random forest", []),
+        ("Li^Bo", "Bo Li", ["patient name"]),
+        ("Li^Bo", "Li, who", []),
+    ],
+)
+def test_pseudonyms_and_words_are_no_names(results, cohort, name, text, findings):
+    for path in (results.parent / "images" / "P01").iterdir():
+        header = pydicom.dcmread(path)
+        header.PatientName = name
+        header.save_as(path)
+    (results / "report.txt").write_text(text)
+    assert [row[2] for row in found(results, cohort)] == findings
+
+
 def test_no_such_folder(tmp_path):
     with pytest.raises(InputError, match="is no folder"):
         find_identifiers(tmp_path / "absent")
