@@ -143,11 +143,13 @@ def test_report_and_files(written):
     tables |= {"external_uses", "leakage", "missing_values", "negative_control", "sample_size", "single_features"}
     figures = {"comparison", "fold_curves", "confusion_matrices", "calibration", "decision_curves", "thresholds"}
     figures |= {"negative_control"}
-    texts = {"report", "comparison", "characteristics", "negative_control"}
+    tables |= {"checklist_tripod_ai", "checklist_claim", "checklist_metrics"}
+    texts = {"report", "comparison", "characteristics", "methods", "negative_control"}
     assert names == {
         "study.json",
         "fits",
         "models",
+        "report.html",
         *(f"{name}.csv" for name in tables),
         *(f"{name}.png" for name in figures),
         *(f"{name}.txt" for name in texts),

@@ -117,7 +117,9 @@ def _finish(axes, evaluation, outcomes, models):
     counts = f"{int((outcomes == 0).sum())} PD, {int((outcomes == 1).sum())} PsPD"
     axes[0].set(xlabel="1 - specificity", ylabel="Sensitivity for PsPD", title=f"{evaluation.capitalize()}{mean}")
     axes[1].set(xlabel="Recall of PsPD", ylabel="Precision of PsPD", title=counts)
-    axes[2].set(xlabel="AUC, with 95 % interval", xlim=(0, 1), ylim=(len(models) - 0.5, -0.5))
+    # The more models there are, the more of the distance between two of them the text above an interval needs.
+    top = -0.5 - 0.05 * len(models)
+    axes[2].set(xlabel="AUC, with 95 % interval", xlim=(0, 1), ylim=(len(models) - 0.5, top))
     axes[2].set_yticks(range(len(models)), models)
     for ax in axes[:2]:
         ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))

@@ -1,6 +1,6 @@
 """What a cohort is, as text: leakage checks, patients, and what their number allows."""
 
-from sklearn_pspd.formatting import plain_text
+from sklearn_pspd.formatting import plain_text, wrapped_text
 
 # Findings of the leakage checks that say how much they could have found, rather than that they found something.
 LIMITS = ("too few patients to tell",)
@@ -56,30 +56,39 @@ def cohort_text(
         lines = [f"Leakage checks: {len(found)} findings to look at", plain_text(found)]
     elif is_limit.any():
         lines = [
-            "Leakage checks: no duplicate patients; too few patients to tell whether a feature reveals the outcome"
+            _paragraph(
+                "Leakage checks: no duplicate patients; too few patients to tell whether a feature reveals the outcome"
+            )
         ]
     if features is not None and len(known := features.dropna(subset="auc")):
         largest = known.loc[known["auc"].idxmax()]
-        lines.append(
-            f"  largest AUC of a single feature: {largest['auc']:.2f} ({largest['low']:.2f} to {largest['high']:.2f}), "
-            f"{largest['column']}"
-        )
+        interval = f"{largest['auc']:.2f} ({largest['low']:.2f} to {largest['high']:.2f})"
+        lines.append(f"  largest AUC of a single feature: {interval}, {largest['column']}")
     if images is not None:
         lines += _image_lines(images)
     if absent:
-        lines.append("Clinical columns of the paper that are not used: " + _listed(absent))
+        lines.append(_paragraph("Clinical columns of the paper that are not used: " + _listed(absent)))
     if constant:
         lines.append(
-            "Clinical columns with one value in all training patients, from which nothing can be learned: "
-            + _listed(constant)
+            _paragraph(
+                "Clinical columns with one value in all training patients, from which nothing can be learned: "
+                + _listed(constant)
+            )
         )
     if missing is not None and missing["missing"].any():
         shown = missing.groupby("column", sort=False)[["missing", "unknown"]].sum().query("missing > 0")
         counts = [f"{column} in {row.missing} patients" for column, row in shown.iterrows()]
-        lines.append(f"Missing numbers of training patients, replaced inside each training fold: {', '.join(counts)}")
+        lines.append(
+            _paragraph(f"Missing numbers of training patients, replaced inside each training fold: {', '.join(counts)}")
+        )
     for heading, table in characteristics.items():
         lines += ["", heading, plain_text(table.frame())]
-    return "\n".join([*([title, ""] if title else []), *lines, "", *_size_lines(sample_size), ""])
+    heading = [wrapped_text(title), ""] if title else []
+    return "\n".join([*heading, *lines, "", *_size_lines(sample_size), ""])
+
+
+def _paragraph(text):
+    return wrapped_text(text, indent="  ")
 
 
 def _image_lines(images):
@@ -111,21 +120,38 @@ def _listed(reasons):
 
 
 def _size_lines(sample_size):
+    training = sample_size.iloc[0]
+    return [
+        f"Sample size, for an AUC of {training['auc']:g}",
+        *(_paragraph(text) for text in sample_size_sentences(sample_size)),
+    ]
+
+
+def sample_size_sentences(sample_size):
+    """Say what the number of patients allows.
+
+    Parameters
+    ----------
+    sample_size : DataFrame
+        What :meth:`Study.sample_size() <sklearn_pspd.study.Study.sample_size>` returned.
+
+    Returns
+    -------
+    list of str
+        A sentence on the training patients and, where some are held out, one on them.
+    """
     by_part = {row["patients"]: row for row in sample_size.to_dict("records")}
     training = by_part["training"]
-    lines = [
-        f"Sample size, for an AUC of {training['auc']:g}",
+    sentences = [
         f"training: {training['n_patients']} patients, {training['events_per_variable']:.1f} events per variable "
-        "(patients with the rarer outcome,",
-        f"  per encoded clinical column); Riley's criteria require {training['n_required']} patients for "
-        f"{training['n_parameters']} columns",
-        f"  (binding criterion: {training['criterion']}), and more for networks",
+        "(patients with the rarer outcome, per encoded clinical column); Riley's criteria require "
+        f"{training['n_required']} patients for {training['n_parameters']} columns (binding criterion: "
+        f"{training['criterion']}), and more for networks"
     ]
     if held_out := by_part.get("held out"):
-        lines += [
+        sentences.append(
             f"held out: {held_out['n_patients']} patients, for whom a 95 % interval of the AUC of about "
-            f"{held_out['auc_low']:.2f} to {held_out['auc_high']:.2f}",
-            f"  is expected; Riley's criteria require {held_out['n_required']} patients "
-            f"(binding criterion: {held_out['criterion']})",
-        ]
-    return lines
+            f"{held_out['auc_low']:.2f} to {held_out['auc_high']:.2f} is expected; Riley's criteria require "
+            f"{held_out['n_required']} patients (binding criterion: {held_out['criterion']})"
+        )
+    return sentences

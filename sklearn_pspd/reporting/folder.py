@@ -4,29 +4,24 @@ import matplotlib.pyplot as plt
 
 from sklearn_pspd import file_writing
 from sklearn_pspd.file_writing import write_table
-from sklearn_pspd.plotting import (
-    CalibrationCurveDisplay,
-    ComparisonDisplay,
-    ConfusionMatrixDisplay,
-    DecisionCurveDisplay,
-    FoldCurvesDisplay,
-    NegativeControlDisplay,
-    SequentialSearchDisplay,
-    ThresholdDisplay,
-)
+from sklearn_pspd.plotting import NegativeControlDisplay, SequentialSearchDisplay
 
+from .checklists import write_checklists
 from .comparison import comparison_text
+from .figures import comparison_displays
+from .methods import methods_text
+from .page import write_html_report
 from .text import negative_control_text, report_text, search_text
 
 FIGURE_DPI = 120
 
 
-def write_report(result, folder):
+def write_report(result, folder, **parts):
     """Save everything that a study found.
 
-    Writes ``report.txt`` (what :func:`report_text` gives), ``leakage.csv``, ``single_features.csv``,
-    ``sample_size.csv``, ``missing_values.csv``, ``characteristics.txt``, ``image_checks.csv`` (what is known and odd
-    about the images, if a model reads them), and what :func:`write_comparison`, :func:`write_search` and
+    Writes ``leakage.csv``, ``single_features.csv``, ``sample_size.csv``, ``missing_values.csv``,
+    ``characteristics.txt``, ``image_checks.csv`` (what is known and odd about the images, if a model reads them), and
+    what :func:`write_text`, :func:`write_comparison`, :func:`write_search` and
     :func:`write_negative_controls` write.
 
     Parameters
@@ -35,6 +30,8 @@ def write_report(result, folder):
         What :meth:`Study.run() <sklearn_pspd.study.Study.run>` returned.
     folder : Path
         An existing folder.
+    **parts : dict
+        Parts of the page that the result does not hold, as in :func:`html_report`.
     """
     write_table(folder / "leakage.csv", result.findings)
     if not result.image_checks.empty:
@@ -49,11 +46,14 @@ def write_report(result, folder):
         write_search(search, folder, name=name, title=result.title, suffix="" if number == 1 else f"_{number}")
     if result.controls:
         write_negative_controls(result.controls, folder, title=result.title)
-    write_text(result, folder)
+    write_text(result, folder, **parts)
 
 
-def write_text(result, folder):
-    """Save what :func:`report_text` gives as ``report.txt``.
+def write_text(result, folder, **parts):
+    """Save what is made of the whole result.
+
+    Writes ``report.txt`` (what :func:`report_text` gives), ``methods.txt`` (:func:`methods_text`), ``report.html``
+    (:func:`html_report`) and the files of :func:`write_checklists`.
 
     Parameters
     ----------
@@ -61,8 +61,13 @@ def write_text(result, folder):
         What :meth:`Study.run() <sklearn_pspd.study.Study.run>` returned.
     folder : Path
         An existing folder.
+    **parts : dict
+        Parts of the page that the result does not hold, as in :func:`html_report`.
     """
     file_writing.write_text(folder / "report.txt", report_text(result))
+    _write_text(methods_text(result).rstrip("\n"), folder / "methods.txt", result.title)
+    write_checklists(result, folder)
+    write_html_report(result, folder, **parts)
 
 
 def write_comparison(comparison, folder, *, title=None, tables=None):
@@ -89,16 +94,7 @@ def write_comparison(comparison, folder, *, title=None, tables=None):
     for name, table in tables.items():
         write_table(folder / f"{name}.csv", table)
     file_writing.write_text(folder / "comparison.txt", comparison_text(comparison, title=title, tables=tables))
-    displays = {
-        "comparison": ComparisonDisplay(scores=tables["scores"], summary=tables["comparison"]),
-        "confusion_matrices": ConfusionMatrixDisplay(scores=tables["scores"]),
-        "calibration": CalibrationCurveDisplay(curves=tables["calibration_curves"], summary=tables["calibration"]),
-        "decision_curves": DecisionCurveDisplay(curves=tables["decision_curves"]),
-    }
-    if "thresholds" in tables:
-        displays["fold_curves"] = FoldCurvesDisplay(scores=tables["scores"])
-        displays["thresholds"] = ThresholdDisplay(thresholds=tables["thresholds"])
-    for name, display in displays.items():
+    for name, display in comparison_displays(tables).items():
         _save(display.plot(title=title), folder / f"{name}.png")
 
 

@@ -1,16 +1,16 @@
 """The report of a study as plain text."""
 
-import math
-import textwrap
-
-import pandas as pd
-
-from sklearn_pspd.formatting import plain_text
+from sklearn_pspd.formatting import plain_text, wrapped_text
 from sklearn_pspd.model_selection.folds import EXTERNAL
 from sklearn_pspd.model_selection.negative_control import FEWEST_FOR_P_VALUE
 
 from .cohort import cohort_text
 from .comparison import comparison_text
+from .comparison_tables import control_table
+
+EXTERNAL_CONTROL_NOTE = (
+    "External: models trained on permuted outcomes, tested on the true outcomes of the held-out site"
+)
 
 
 def report_text(result, *, cohort=True):
@@ -64,7 +64,7 @@ def computation_text(settings):
         f"The networks were trained in {arithmetic} on {settings['device']}. The same seed gives the same figures on "
         "the same processor, number of threads and versions; elsewhere they vary as from seed to seed."
     )
-    return textwrap.fill(text, 88) + "\n"
+    return wrapped_text(text) + "\n"
 
 
 def search_text(search, *, name=None):
@@ -93,7 +93,8 @@ def search_text(search, *, name=None):
             f"{_plain(value)} {scores.mean():.2f} (SD {scores.std(ddof=1):.2f})"
             for value, scores in zip(rows["value"].iloc[::n_folds], of_values, strict=True)
         )
-        lines.append(f"{_short(parameter)}: {shown}; chosen {_plain(search.best_params_[parameter])}")
+        chosen = f"{_short(parameter)}: {shown}; chosen {_plain(search.best_params_[parameter])}"
+        lines.append(wrapped_text(chosen, indent="  "))
     return "\n".join([*lines, "These scores are optimistic: the values were selected because they scored best.", ""])
 
 
@@ -110,30 +111,42 @@ def negative_control_text(controls):
     str
         One line per model and evaluation.
     """
-    table = pd.concat([control.frame().assign(name=name) for name, control in controls.items()], ignore_index=True)
-    rows = [
-        {
-            "": row.name,
-            "evaluation": row.evaluation,
-            "AUC": f"{row.score:.2f}",
-            "permuted, mean": f"{row.permuted_mean:.2f}",
-            "SD": "-" if math.isnan(row.permuted_std) else f"{row.permuted_std:.2f}",
-            "p": "-" if math.isnan(row.p_value) else f"{row.p_value:.2g}",
-        }
-        for row in table.itertuples(index=False)
-    ]
-    n, resolution = int(table["n_permutations"].iloc[0]), table["resolution"].iloc[0]
-    permutations = "one permutation" if n == 1 else f"{n} permutations"
-    lines = [f"Negative control: the same protocol and folds on permuted outcomes, {permutations}"]
+    frames = [control.frame() for control in controls.values()]
+    table = control_table(controls)
+    lines = [f"Negative control: the same protocol and folds on permuted outcomes, {_permutations(frames[0])}"]
     if (table["evaluation"] == EXTERNAL).any():
-        lines.append("External: models trained on permuted outcomes, tested on the true outcomes of the held-out site")
-    note = f"With {permutations} the smallest possible p-value is {resolution:.2g}."
-    if table["p_value"].isna().any():
-        note = (
-            f"{permutations.capitalize()} {'shows' if n == 1 else 'show'} that the protocol runs, not that it is free "
-            f"of leakage;\na p-value needs at least {FEWEST_FOR_P_VALUE}."
+        lines.append(EXTERNAL_CONTROL_NOTE)
+    laid_out = plain_text(table.rename(columns={"model": ""}))
+    return "\n".join([*lines, laid_out, wrapped_text(control_note(controls)), ""])
+
+
+def control_note(controls):
+    """Say what negative controls can show.
+
+    Parameters
+    ----------
+    controls : dict of str to NegativeControl
+        By model.
+
+    Returns
+    -------
+    str
+        One sentence.
+    """
+    frames = [control.frame() for control in controls.values()]
+    permutations = _permutations(frames[0])
+    if any(frame["p_value"].isna().any() for frame in frames):
+        verb = "shows" if permutations == "one permutation" else "show"
+        return (
+            f"{permutations.capitalize()} {verb} that the protocol runs, not that it is free of leakage; a p-value "
+            f"needs at least {FEWEST_FOR_P_VALUE}."
         )
-    return "\n".join([*lines, plain_text(pd.DataFrame(rows)), note, ""])
+    return f"With {permutations} the smallest possible p-value is {frames[0]['resolution'].iloc[0]:.2g}."
+
+
+def _permutations(frame):
+    n = int(frame["n_permutations"].iloc[0])
+    return "one permutation" if n == 1 else f"{n} permutations"
 
 
 def _short(parameter):

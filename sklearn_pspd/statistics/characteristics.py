@@ -17,7 +17,15 @@ from sklearn_pspd.cohort.columns import (
     allowed_codes,
 )
 from sklearn_pspd.cohort.problems import is_missing, patient_names, raise_problems
-from sklearn_pspd.formatting import escape_latex, escape_markdown, format_p, latex_text, markdown_text, plain_text
+from sklearn_pspd.formatting import (
+    escape_latex,
+    escape_markdown,
+    format_p,
+    latex_text,
+    markdown_text,
+    plain_text,
+    wrapped_text,
+)
 
 from .group_tests import (
     CATEGORY_TESTS,
@@ -96,7 +104,8 @@ class CharacteristicsTable:
 
     def __str__(self):
         """Return the table as plain text, followed by the reason for each test."""
-        return "\n".join([plain_text(self.frame()), "", *self._reasons()])
+        reasons = (wrapped_text(reason, indent="  ") for reason in self._reasons())
+        return "\n".join([plain_text(self.frame()), "", *reasons])
 
     def to_markdown(self):
         """Return the table in Markdown, followed by a list with the reason for each test.
