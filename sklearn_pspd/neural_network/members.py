@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from threading import Event
 
@@ -172,11 +172,12 @@ def train_members(plan, starts, *, tasks=None):
     with ThreadPoolExecutor(n_threads) as threads:
         futures = [threads.submit(train_member, plan, start, [StopWhenOver(is_over)]) for start in starts]
         try:
-            return [future.result() for future in futures]
+            wait(futures, return_when=FIRST_EXCEPTION)
         finally:
             # After an error or an interruption, those that are still training end with their epoch.
             is_over.set()
             threads.shutdown(wait=True, cancel_futures=True)
+        return [future.result() for future in futures]
 
 
 def train_member(plan, start, tasks=()):
