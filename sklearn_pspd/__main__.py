@@ -99,7 +99,7 @@ def _stopped(received):
     return 128 + (received[0] if received else signal.SIGINT)
 
 
-def _study(*, out, table, resume, overwrite, share, **options):
+def _study(*, out, table, resume, overwrite, share, tables, **options):
     from .model_selection.kept_fits import UnfinishedError
     from .neural_network.messages import native_messages_to
     from .study import prepare_study
@@ -109,7 +109,7 @@ def _study(*, out, table, resume, overwrite, share, **options):
         _say(f"reading {table}" if table else f"writing a synthetic cohort of {options['n_patients']} patients")
         study = prepare_study(table, results=out, **options)
         # A folder of another study is refused before the images are read.
-        study.open_folder(out, resume=resume, overwrite=overwrite, command=_command())
+        opened = study.open_folder(out, resume=resume, overwrite=overwrite, command=_command())
         _say(f"reading {len(study.cohort)} images")
         print(study.describe())
         try:
@@ -118,6 +118,13 @@ def _study(*, out, table, resume, overwrite, share, **options):
             print(f"Share {share[0]} of {share[1]} is complete; {error.n_missing} fits of other shares are missing.")
             return
         print(result.report(cohort=False))
+        if tables:
+            from .reporting import write_tables
+
+            with opened.writing() as folder:
+                write_tables(result, folder, formats=tables)
+    if n_identifiers := opened.read()["n_identifiers"]:
+        print(f"{n_identifiers} places in the results may identify patients or folders: {out / 'identifiers.csv'}")
     print(f"{study.summary()}. Results are in {out}{os.sep}")
 
 
@@ -218,6 +225,8 @@ def _add_study_options(add):
         help="cohort table (.csv, .xlsx, .ods); without it, a synthetic cohort",
     )
     add("--out", type=Path, default=Path("pspd-study"), metavar="DIR", help="folder of the results (pspd-study)")
+    tables = "tables of the report for manuscripts, in these formats (none)"
+    add("--tables", nargs="+", choices=("md", "tex", "xlsx", "docx"), default=[], metavar="FORMAT", help=tables)
     add("--resume", action="store_true", help="go on with the study in the folder of the results, which must be there")
     add("--overwrite", action="store_true", help="remove what a study wrote to the folder of the results before")
     shares = "run the I-th of N shares of the fits, for array jobs; run without it afterwards to collect the results"

@@ -143,7 +143,7 @@ def test_report_and_files(written):
     tables |= {"external_uses", "leakage", "missing_values", "negative_control", "sample_size", "single_features"}
     figures = {"comparison", "fold_curves", "confusion_matrices", "calibration", "decision_curves", "thresholds"}
     figures |= {"negative_control"}
-    tables |= {"checklist_tripod_ai", "checklist_claim", "checklist_metrics"}
+    tables |= {"identifiers", "checklist_tripod_ai", "checklist_claim", "checklist_metrics"}
     texts = {"report", "comparison", "characteristics", "methods", "negative_control"}
     assert names == {
         "study.json",

@@ -402,7 +402,7 @@ class Study:
             )
             if opened is not None:
                 with opened.writing() as path:
-                    reporting.write_report(result, path)
+                    reporting.write_report(result, path, **_page_parts(result))
             if self.n_permutations:
                 aucs = result.tables["comparison"].query("metric == 'auc'").set_index(["model", "evaluation"])["value"]
                 result = replace(result, controls=self._run_controls(models, aucs, kept, on_progress))
@@ -410,9 +410,13 @@ class Study:
             with opened.writing() as path:
                 if result.controls:
                     reporting.write_negative_controls(result.controls, path, title=self.title)
-                    reporting.write_text(result, path)
+                    reporting.write_text(result, path, **_page_parts(result))
             computation = {name: result.settings[name] for name in ("device", "arithmetic")}
-            opened.finish(**computation, models=write_models(result, self, opened.folder / MODELS))
+            models = write_models(result, self, opened.folder / MODELS)
+            with opened.writing() as path:
+                identifiers = reporting.find_identifiers(path, self.cohort)
+                write_table(path / "identifiers.csv", identifiers)
+            opened.finish(**computation, models=models, n_identifiers=len(identifiers))
         return result
 
     def write_contact_sheet(self, path):
@@ -702,6 +706,11 @@ def _last_attribute(model, name):
     """Return a learned attribute of the last step of a pipeline, also of one that was tuned; None if it has none."""
     model = getattr(model, "best_estimator_", model)
     return getattr(model[-1] if hasattr(model, "steps") else model, name, None)
+
+
+def _page_parts(result):
+    """Return the parts of the page of a study that depend on whether images were read."""
+    return {} if result.image_findings.empty else {"image_checks": result.image_findings}
 
 
 def _file_columns(cohort):
