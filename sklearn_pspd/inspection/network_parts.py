@@ -35,7 +35,9 @@ class NetworkParts:
             self._combine = keras.Model(combined, image_vector)
             self.n_features_image = int(image_vector.shape[-1])
         parts = [tensor for tensor in (image_vector, inputs.get("clinical")) if tensor is not None]
-        self._fused = keras.Model(parts, self.head.input)
+        # Without clinical columns and dropout, the result of the image branch is what the last layer takes.
+        is_last = len(parts) == 1 and parts[0] is self.head.input
+        self._fused = None if is_last else keras.Model(parts, self.head.input)
 
     def encode_slices(self, stacks):
         """Encode the slices of stacks.
@@ -107,7 +109,9 @@ class NetworkParts:
             Log odds.
         """
         parts = [part for part in (image_vectors, clinical) if part is not None and part.shape[1]]
-        fused = _in_blocks(lambda *block: self._fused(block if len(block) > 1 else block[0], training=False), parts)
+        fused = parts[0]
+        if self._fused is not None:
+            fused = _in_blocks(lambda *block: self._fused(list(block), training=False), parts)
         kernel, bias = (np.asarray(weights, dtype=np.float64) for weights in self.head.get_weights())
         return fused.astype(np.float64) @ kernel[:, 0] + bias[0]
 

@@ -42,7 +42,7 @@ def shortcut_cohort(tmp_path_factory):
 @pytest.fixture(scope="session")
 def shortcut_model(shortcut_cohort):
     X, y = shortcut_cohort
-    network = small_network(epochs=40, pooling="flatten", learning_rate=0.005)
+    network = small_network(epochs=30, pooling="flatten", learning_rate=0.003)
     return make_image_pipeline(network, **IMAGES).fit(X[:N_TRAIN], y[:N_TRAIN])
 
 
