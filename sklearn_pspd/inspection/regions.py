@@ -116,7 +116,8 @@ def brain_region(images, pixel_mm, *, shell_mm=15.0):
         The brain, by distance from the surface of the head; no segmentation.
     """
     depth = [ndimage.distance_transform_edt(np.pad(slice_, 1))[1:-1, 1:-1] for slice_ in head_region(images)]
-    return np.array(depth) * pixel_mm > shell_mm
+    # The distance is that to the next pixel outside, of which half a pixel is outside the head.
+    return (np.array(depth) - 0.5) * pixel_mm > shell_mm
 
 
 def fill_from_surroundings(images, region):
