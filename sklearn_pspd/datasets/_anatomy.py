@@ -117,10 +117,20 @@ def paint_lesion(image, x, y, z, lesion, blur_mm):
     _blend(part, "necrosis", _coverage(inside - np.float32(lesion.rim_mm) * (1 + bumps), blur_mm))
 
 
-def mark_lesion(mask, x, y, z, lesion):
-    """Set the pixels of one slice that the outline of the enhancing ring encloses to 1, in place."""
+def mark_lesion(mask, x, y, z, lesion, n_at_most=None):
+    """Set the pixels of one slice that the outline of the enhancing ring encloses to 1, in place; return their number.
+
+    Of more than `n_at_most` pixels, those nearest to the outline are left out.
+    """
     part, x_near, y_near = _near(mask, x, y, lesion.centre.astype(np.float32)[:2], 1.3 * lesion.radius)
-    part[_inside_mm(x_near, y_near, z, lesion) > 0] = 1
+    inside = _inside_mm(x_near, y_near, z, lesion)
+    n_pixels = int((inside > 0).sum())
+    if n_at_most is not None and n_pixels > n_at_most:
+        n_pixels = n_at_most
+        part.flat[np.argsort(-inside, axis=None, kind="stable")[:n_pixels]] = 1
+    else:
+        part[inside > 0] = 1
+    return n_pixels
 
 
 def _inside_mm(x, y, z, lesion):

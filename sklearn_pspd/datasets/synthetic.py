@@ -345,10 +345,14 @@ def _scan_patient(score, scan, rng, mark_deg=None):
     # Slices, with bias field and Rician noise.
     volume = np.empty((scan.matrix_px, scan.matrix_px, scan.n_slices), dtype=np.int16)
     mask = np.zeros(volume.shape, dtype=np.int16)
+    # The pixels of neighbouring slices may be more by chance; the mask is largest where the lesion is.
+    middle = scan.lesion_slice
+    n_largest = mark_lesion(mask[:, :, middle], x, y, z[middle], lesion)
     for k, height in enumerate(z):
         image = paint_head(x, y, height, head, angles, blur_mm)
         paint_lesion(image, x, y, height, lesion, blur_mm)
-        mark_lesion(mask[:, :, k], x, y, height, lesion)
+        if k != middle:
+            mark_lesion(mask[:, :, k], x, y, height, lesion, n_largest - 1)
         if mark_deg is not None:
             paint_mark(image, x, y, height, head, mark_deg, blur_mm)
         image = image**scanner.gamma * _bias(x / 100, y / 100, height / 100, slopes)

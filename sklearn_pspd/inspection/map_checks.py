@@ -15,6 +15,7 @@ from .regions import head_region
 
 N_RANDOM_WEIGHTS = 5
 N_RANDOM_ORDERS = 5
+COARSE_STEPS = 12
 N_PAIRS = 50
 PATCH_MM = 12.0
 FRACTIONS = np.linspace(0, 1, 11)
@@ -32,9 +33,9 @@ class MapChecks:
     Attributes
     ----------
     randomisation : DataFrame
-        One row per stage of cascading randomisation [1]_, from the output of the network to its input: ``layer`` that
-        was given random weights last, ``similarity`` of the maps before and after with its interval ``low`` to
-        ``high``.
+        One row per stage of cascading randomisation [1]_, from the output of the network to its input: the ``stage``
+        that was given random weights last, and the ``similarity`` of the maps before and after with its interval
+        ``low`` to ``high``. The last stage, in which no weight is a trained one, is drawn five times.
     pairs : float
         Mean similarity of maps of different patients by the trained network, the baseline of all similarities [2]_.
     excess : tuple of float
@@ -206,15 +207,16 @@ def similarity(first, second):
     return float(index.mean())
 
 
-def random_weights(network, n_layers, seed):
+def random_weights(network, n_stages, seed):
     """Return the weights of a network whose last layers are given new initial weights.
 
     Parameters
     ----------
     network : keras.Model
         The trained network.
-    n_layers : int
-        Number of layers with weights, counted from the output, that lose what they learned.
+    n_stages : int
+        Number of stages, counted from the output, that lose what they learned: the output, the dense layers, the
+        sequence layer, and the convolution blocks from the last to the first.
     seed : int
         Seed of the weights.
 
@@ -226,15 +228,27 @@ def random_weights(network, n_layers, seed):
     from sklearn_pspd.neural_network.architecture import initial_weights
 
     fresh = initial_weights(network, seed)
-    lost = {id(weight) for layer in _layers_from_the_output(network)[:n_layers] for weight in layer.weights}
-    return [
-        new if id(weight) in lost else np.asarray(weight) for weight, new in zip(network.weights, fresh, strict=True)
-    ]
+    lost = {name for _, names in _stages(network)[:n_stages] for name in names}
+    owners = {id(weight): layer.name for layer in network.layers for weight in layer.weights}
+    pairs = zip(network.weights, fresh, strict=True)
+    return [new if owners[id(weight)] in lost else np.asarray(weight) for weight, new in pairs]
 
 
-def _layers_from_the_output(network):
-    """Return the layers with weights, from the output to the input; a normalisation goes with its convolution."""
-    return [layer for layer in reversed(network.layers) if layer.weights]
+def _stages(network):
+    """Return (name of the stage, names of its layers with weights) from the output to the input."""
+    stages = {}
+    for layer in reversed(network.layers):
+        if layer.weights:
+            stages.setdefault(_stage_of(layer.name), []).append(layer.name)
+    blocks = sorted((name for name in stages if name.startswith("block")), reverse=True)
+    order = ["output", "dense layers", "sequence", *blocks]
+    return [(name, stages[name]) for name in order if name in stages]
+
+
+def _stage_of(name):
+    if name.startswith(("conv_", "batch_norm_")):
+        return f"block {name.rsplit('_', 1)[1]}"
+    return {"head": "output", "lstm": "sequence", "attention": "sequence"}.get(name, "dense layers")
 
 
 def _randomise(classifier, prepared, settings, trained):
@@ -243,17 +257,21 @@ def _randomise(classifier, prepared, settings, trained):
 
     network = classifier.networks_[0]
     scratch = build_cnn_lstm(classifier._fitted_spec)
-    layers = _layers_from_the_output(network)
+    # Random networks need no fine integrals, and only the last stage decides.
+    coarse = settings._replace(
+        n_steps=min(settings.n_steps, COARSE_STEPS), n_samples=min(settings.n_samples, COARSE_STEPS)
+    )
+    stages = _stages(network)
     rows, of_patients = [], None
-    for n_layers, layer in enumerate(layers, start=1):
+    for n_stages, (name, _) in enumerate(stages, start=1):
         found = []
-        for seed in range(N_RANDOM_WEIGHTS):
-            scratch.set_weights(random_weights(network, n_layers, settings.seed + seed))
-            maps, _ = compute_maps(scratch, prepared, settings)
+        for seed in range(N_RANDOM_WEIGHTS if n_stages == len(stages) else 1):
+            scratch.set_weights(random_weights(network, n_stages, settings.seed + seed))
+            maps, _ = compute_maps(scratch, prepared, coarse)
             found.append([similarity(before, after) for before, after in zip(trained, maps, strict=True)])
         of_patients = np.mean(found, axis=0)
         value, low, high = _mean_and_interval(of_patients)
-        rows.append({"layer": layer.name, "similarity": value, "low": low, "high": high})
+        rows.append({"stage": name, "similarity": value, "low": low, "high": high})
     return pd.DataFrame(rows), of_patients
 
 

@@ -131,7 +131,7 @@ def slice_maps(
     patch_mm=20.0,
     stride_mm=10.0,
     check=True,
-    n_checked=20,
+    n_checked=10,
     random_state=0,
 ):
     """Compute maps of what a network's prediction depends on.
@@ -170,7 +170,7 @@ def slice_maps(
     check : bool, default=True
         Whether to test the method on this network (:class:`MapChecks`), on up to `n_checked` of the patients. At least
         three are needed.
-    n_checked : int, default=20
+    n_checked : int, default=10
         Largest number of patients for the checks, the first of the table.
     random_state : int, default=0
         Seed of noise, random weights and random orders.

@@ -35,15 +35,10 @@ class SourceGrid:
     """
 
     def __init__(self, stack, fov):
-        source = Path(stack.source)
-        with reading(source):
-            files = folder_entries(source) if source.is_dir() else pair_files(source)
-            volume = open_volume(stack.source, [str(file) for file in files])
+        volume = open_source(stack)
         self.affine, self.shape = volume.affine, tuple(int(side) for side in volume.shape)
         self._canonical = canonical_affine(volume.affine, volume.shape)
         self._sides = canonical_shape(volume)
-        if self._sides[1:] != stack.pixels.shape[1:]:
-            raise InputError(f"{source}: the image has changed since it was read; read it again")
         self._slice_indices = np.asarray(stack.slice_indices, dtype=np.float64)
         spacings = (stack.spacing_mm[0],) * 2 if fov.method == "released" else stack.spacing_mm
         self._size_px = int(fov.size_px)
@@ -108,6 +103,33 @@ class SourceGrid:
         image.header.set_xyzt_units("mm")
         with replaced_when_whole(path) as file:
             file.write(gzip.compress(image.to_bytes(), compresslevel=6, mtime=0))
+
+
+def open_source(stack):
+    """Open the image from which a stack was read.
+
+    Parameters
+    ----------
+    stack : SliceStack
+        The stack; its pixels are not needed.
+
+    Returns
+    -------
+    Volume
+        The image, of which nothing is read yet.
+
+    Raises
+    ------
+    InputError
+        If the image cannot be read any more, or has another matrix than it had.
+    """
+    source = Path(stack.source)
+    with reading(source):
+        files = folder_entries(source) if source.is_dir() else pair_files(source)
+        volume = open_volume(stack.source, [str(file) for file in files])
+    if canonical_shape(volume)[1:] != stack.pixels.shape[1:]:
+        raise InputError(f"{source}: the image has changed since it was read; read it again")
+    return volume
 
 
 def _linear_weights(places, n_px):

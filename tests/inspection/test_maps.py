@@ -210,8 +210,8 @@ def test_checks_of_a_trained_network(fusion, held_out):
     X, _ = held_out
     maps = slice_maps(fusion, X[:10], "hires_cam", check=True)
     checks = maps.checks
-    assert checks.randomisation["layer"].tolist()[0] == "head"
-    assert checks.randomisation["layer"].tolist()[-1] in ("batch_norm_1", "conv_1")
+    stages = ["output", "dense layers", "sequence", "block 2", "block 1"]
+    assert checks.randomisation["stage"].tolist() == stages
     assert set(checks.frame()["test"].str.split().str[0]) == {"similarity", "deletion", "insertion"}
     curves = checks.curves.pivot_table(index="fraction", columns=["curve", "order"], values="log_odds")
     # Nothing deleted is the patient, and all deleted is the same in every order; insertion is the other way round.
