@@ -20,6 +20,8 @@ N_PAIRS = 50
 PATCH_MM = 12.0
 FRACTIONS = np.linspace(0, 1, 11)
 WINDOW_PX = 7
+SCALE_PERCENTILE = 99.0
+EMPTY = 0.02
 LEVEL = 0.95
 NO_DEPENDENCE = "does not depend on the trained weights"
 NO_FAITHFULNESS = "points at nothing that moves the prediction"
@@ -53,7 +55,8 @@ class MapChecks:
 
     Notes
     -----
-    Similarity is the structural similarity of the absolute maps, each scaled to its largest value. A map fails if it
+    Similarity is the structural similarity of the absolute maps where either is not empty, each scaled to its 99th
+    percentile. A map fails if it
     resembles the maps of untrained networks more than the maps of other patients, with the whole interval; if maps by
     other members resemble it no more than those of other patients; or if neither deletion nor insertion in its order is
     better than in random order.
@@ -171,12 +174,12 @@ def similarity(first, second):
     Parameters
     ----------
     first, second : ndarray of shape (n_slices, height, width)
-        Maps; their absolute values are scaled to the largest.
+        Maps; their absolute values are scaled to the 99th percentile.
 
     Returns
     -------
     float
-        1 for equal maps; 0 if both are zero nowhere in common.
+        1 for equal maps; near 0 for unrelated ones. Places where both are empty do not count.
 
     References
     ----------
@@ -204,7 +207,9 @@ def similarity(first, second):
     c1, c2 = 0.01**2, 0.03**2
     index = (2 * mean_a * mean_b + c1) * (2 * covariance + c2)
     index /= (mean_a**2 + mean_b**2 + c1) * (variance_a + variance_b + c2)
-    return float(index.mean())
+    # Where both maps are empty, as outside the head, they agree about nothing.
+    matters = mean_a + mean_b > EMPTY
+    return float(index[matters].mean()) if matters.any() else 1.0
 
 
 def random_weights(network, n_stages, seed):
@@ -362,5 +367,6 @@ def _mean_and_interval(values):
 
 
 def _scaled(values):
-    largest = values.max()
-    return values / largest if largest > 0 else values
+    """Return a map between 0 and 1; few extreme pixels would otherwise make any two maps look alike, and empty."""
+    largest = np.percentile(values, SCALE_PERCENTILE) or values.max()
+    return np.clip(values / largest, 0, 1) if largest > 0 else values

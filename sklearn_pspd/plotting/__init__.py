@@ -5,6 +5,7 @@ from .comparison import ComparisonDisplay
 from .confusion_matrix import ConfusionMatrixDisplay
 from .contributions import ContributionDisplay, ShapleyDisplay
 from .decision_curves import DecisionCurveDisplay
+from .failures import FailureDisplay
 from .flow import FlowDisplay
 from .fold_curves import FoldCurvesDisplay
 from .negative_control import NegativeControlDisplay
@@ -22,6 +23,7 @@ __all__ = [
     "ConfusionMatrixDisplay",
     "ContributionDisplay",
     "DecisionCurveDisplay",
+    "FailureDisplay",
     "FlowDisplay",
     "FoldCurvesDisplay",
     "NegativeControlDisplay",

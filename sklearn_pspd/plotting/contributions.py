@@ -216,7 +216,9 @@ class ShapleyDisplay(PanelDisplay):
         names = ["reference patients", *(readable(self.values.players[k]) for k in order), "this patient"]
         ax.set_yticks(range(last + 1), [wrapped(name, 24) for name in names])
         ax.set_ylim(last + 0.6, -0.6)
-        ax.margins(x=0.08)
+        places = np.append(starts, ends)
+        pad = 0.06 * (np.ptp(places) or 1.0)
+        ax.set_xlim(places.min() - pad, places.max() + pad)
         ax.set_xlabel(f"{TOWARDS[self.values.scale].capitalize()} of PsPD (orange: towards PsPD, blue: towards PD)")
 
 
@@ -243,5 +245,5 @@ def readable(name):
     if name in known:
         return known[name]
     stem, _, unit = str(name).rpartition("_")
-    units = {"years": "years", "days": "days", "gy": "Gy", "mm": "mm"}
+    units = {"years": "years", "days": "days", "gy": "Gy", "mm": "mm", "deg": "degrees"}
     return f"{stem.replace('_', ' ')} ({units[unit]})" if stem and unit in units else str(name).replace("_", " ")

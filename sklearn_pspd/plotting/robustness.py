@@ -25,7 +25,8 @@ class RobustnessDisplay(GridDisplay):
     figure_ : matplotlib.figure.Figure
         The figure, after :meth:`plot`.
     axes_ : ndarray of matplotlib.axes.Axes of shape (n_panels,)
-        One panel per perturbation of images, and one for the clinical columns.
+        One panel per perturbation of images, and one for the clinical columns; in rows of four, the last of which may
+        have empty panels.
 
     Examples
     --------
@@ -52,7 +53,7 @@ class RobustnessDisplay(GridDisplay):
         robustness : Robustness
             Result of :func:`~sklearn_pspd.inspection.robustness`.
         axes : array-like of matplotlib.axes.Axes, default=None
-            Where to draw, one per perturbation of images and one for the clinical columns; None makes a figure.
+            Where to draw, as many as ``axes_`` has; None makes a figure.
         title : str, default=None
             Heading of the figure.
 
@@ -87,17 +88,18 @@ class RobustnessDisplay(GridDisplay):
 
     def _grid(self):
         panels = self._panels()
-        n_columns = max(n for n in range(1, MAX_COLUMNS + 1) if len(panels) % n == 0)
-        if n_columns == 1 and len(panels) > MAX_COLUMNS:
-            n_columns = None if len(panels) < 8 else 1
-        has_clinical = bool(len(panels)) and panels[-1]["kind"].iloc[0] == "clinical"
-        height = 2.4 if not (has_clinical and len(panels) == 1) else 1.0 + 0.28 * len(panels[0])
-        width = 5.5 if len(panels) == 1 else 2.6
-        return Grid((len(panels),), (width, height), n_columns)
+        if len(panels) == 1:
+            is_clinical = panels[0]["kind"].iloc[0] == "clinical"
+            return Grid((1,), (5.5, 1.2 + 0.28 * len(panels[0]) if is_clinical else 3.2))
+        n_columns = min(len(panels), MAX_COLUMNS)
+        n_rows = -(-len(panels) // n_columns)
+        return Grid((n_rows * n_columns,), (2.7, 2.6), n_columns)
 
     def _draw(self, axes):
-        original = self.frame().iloc[0]
-        for ax, rows in zip(axes, self._panels(), strict=True):
+        original, panels = self.frame().iloc[0], self._panels()
+        for ax in axes[len(panels) :]:
+            ax.set_axis_off()
+        for ax, rows in zip(axes[: len(panels)], panels, strict=True):
             if rows["kind"].iloc[0] == "clinical":
                 _draw_clinical(ax, rows)
             else:
@@ -137,7 +139,7 @@ def _draw_clinical(ax, rows):
     ):
         ax.hlines(places + height, rows[low], rows[high], color=colour, linewidth=1.2)
         ax.plot(rows[name], places + height, marker, color=colour, markersize=3.5)
-    ax.set_yticks(places, labels, fontsize=6 if len(rows) > 8 and ax.get_figure().axes[1:] else 8)
+    ax.set_yticks(places, labels, fontsize=6 if len(ax.figure.axes) > 1 else 8)
     ax.set(xlim=(-0.03, 1.03), ylim=(len(rows) - 0.5, -0.5), title="Clinical columns")
     ax.title.set_fontsize(10)
     ax.tick_params(axis="x", labelsize=8)
@@ -147,6 +149,6 @@ def _clinical_label(row):
     name = readable(row.perturbation).split(" (")[0]
     if row.unit in ("another code", "unknown"):
         return f"{name}: {row.unit}"
-    sign = "+" if row.strength > 0 else "\u2212"
+    sign = "+" if row.strength > 0 else "\N{MINUS SIGN}"
     unit = "" if row.unit == "1" else f" {row.unit}"
     return f"{name} {sign}{math.fabs(row.strength):g}{unit}"

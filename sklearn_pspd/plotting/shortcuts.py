@@ -94,6 +94,7 @@ class ShortcutDisplay(PanelDisplay):
             _draw_example(ax, self.tests.examples[row.test], place)
             if place:
                 difference = f"{row.difference:+.2f} ({row.difference_low:+.2f} to {row.difference_high:+.2f})"
+                difference = difference.replace("-", "\N{MINUS SIGN}")
                 beside = blended_transform_factory(ax.transAxes, ax.transData)
                 ax.text(1.02, place, difference, transform=beside, va="center", fontsize="small")
         ax.set_yticks(places, [wrapped(name, 16) for name in table["test"]])
@@ -108,8 +109,6 @@ class ShortcutDisplay(PanelDisplay):
 
 def _draw_example(ax, image, place):
     """Draw a small slice between the name of a test and the panel."""
-    width_in, height_in = ax.figure.get_size_inches() * [ax.get_position().width, 1]
-    del width_in, height_in
     low, high = np.percentile(image, GREY_PERCENTILES)
     beside = blended_transform_factory(ax.transAxes, ax.transData)
     inset = ax.inset_axes((-0.17, place - 0.44, 0.16, 0.88), transform=beside)

@@ -118,12 +118,17 @@ class SliceMapDisplay(GridDisplay):
     def _set_title(self, title):
         maps, failures = self.maps, () if self.maps.checks is None else self.maps.checks.failures
         name, probability = NAMES.get(maps.method, maps.method), 1 / (1 + np.exp(-maps.log_odds[self.row]))
-        text = title or f"{maps.patient_id[self.row]}: {name}, probability of PsPD {probability:.2f}"
+        text = title or f"{maps.patient_id[self.row]}\n{name}, probability of PsPD {probability:.2f}"
         if maps.checks is None:
             text += "\nThis map was not checked."
-        self.figure_.suptitle(text + "".join(f"\n{name} {words}." for words in failures))
+        heading = self.figure_.suptitle(text + "".join(f"\n{name} {words}." for words in failures), fontsize="medium")
         if failures:
-            self.figure_._suptitle.set_color(WARNING)
+            heading.set_color(WARNING)
+
+    def _add_legend(self, handles, is_ours):
+        # On axes of others, it would hide a slice.
+        if is_ours:
+            super()._add_legend(handles, is_ours)
 
     def _draw(self, axes):
         slices = self._slices()

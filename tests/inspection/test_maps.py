@@ -263,6 +263,10 @@ def test_similarity_is_one_for_equal_maps_and_low_for_others():
     assert similarity(first, second) == pytest.approx(similarity(second, first))
     assert similarity(first, second) < 0.2
     assert similarity(np.zeros_like(first), np.zeros_like(first)) == pytest.approx(1)
+    # Two dots in an empty field are not similar because most of the field is empty in both.
+    dots = np.zeros((2, 1, 64, 64))
+    dots[0, 0, 10, 10] = dots[1, 0, 50, 50] = 1.0
+    assert similarity(*dots) < 0.1
 
 
 def test_maps_are_written_in_the_space_of_the_patients_own_image(fusion, held_out, tmp_path):
