@@ -52,7 +52,7 @@ def confounder_aucs(model, X, y=None, *, targets=("site", "sex", "age_years"), c
         ``auc`` from the image features with its interval ``low`` to ``high``; ``auc_header`` from the facts of the file
         header alone (matrix, spacing, field of view, thickness, tilt, orientation) with ``header_low`` to
         ``header_high``; and ``difference`` of the two with ``difference_low`` to ``difference_high``. NaN where a group
-        has fewer than two patients, or there is nothing to predict from.
+        has fewer than four patients, or there is nothing to predict from.
 
     Raises
     ------
@@ -123,7 +123,8 @@ def _split(column):
 
 def _row(name, is_positive, words, image_features, header, confidence_level, random_state):
     row = {"target": name, "positive": words, "n_positive": int(is_positive.sum()), "n_patients": len(is_positive)}
-    n_folds = min(N_FOLDS, int(is_positive.sum()), int((~is_positive).sum()))
+    # At least two patients of each group per fold, without which there is no variance within folds.
+    n_folds = min(N_FOLDS, int(is_positive.sum()) // 2, int((~is_positive).sum()) // 2)
     scores = {}
     if n_folds > 1:
         splits = list(StratifiedKFold(n_folds, shuffle=True, random_state=random_state).split(header, is_positive))

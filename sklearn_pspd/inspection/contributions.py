@@ -10,12 +10,14 @@ from sklearn_pspd.exceptions import InputError
 from sklearn_pspd.statistics import Estimate, roc_auc
 from sklearn_pspd.statistics.bootstrap import Resampling, bootstrap
 from sklearn_pspd.statistics.checks import check_scores
+from sklearn_pspd.statistics.intervals import normal_quantile, wilson_interval
 
 from .mixing import IMAGE, make_mixer, predictions
 from .opened import check_outcomes
 
 CLINICAL = "all clinical columns"
 RESAMPLES_AT_ONCE = 50
+SMALL_CLASS = "Wilson, smaller class"
 # Differences of probabilities below this are rounding errors.
 SAME = 1e-9
 
@@ -114,7 +116,8 @@ def permutation_contribution(
 
     The interval is a stratified bootstrap of the patients, who are resampled as recipients and as donors at once; both
     AUCs are computed on the same resample, so that it is paired. It holds the model fixed: another training would give
-    other contributions. A group on which no prediction depends has the drop 0, without an interval.
+    other contributions. A group on which no prediction depends has the drop 0, without an interval; one that changes
+    predictions but no ranks has Wilson's upper limit for 0 of the patients of the smaller class, on both sides.
 
     A drop near zero does not mean that a column is unrelated to the outcome, only that this model's ranking of patients
     does without it; two columns that say the same can both have a drop near zero. The exchanged patients are mixtures,
@@ -178,6 +181,11 @@ def _drop(is_positive, original, scores, donors, resampling):
         of_original = _mixture_auc(is_positive, original[:, np.newaxis], None)
         of_exchanged = _mixture_auc(is_positive, scores, donors)
         estimate = bootstrap(lambda weights: of_original(weights) - of_exchanged(weights), is_positive, resampling)
+        if estimate.method == SMALL_CLASS and abs(estimate.value) < SAME:
+            # No resample can show a change of ranks; at most this part of the smaller class may have one.
+            smallest = int(min(is_positive.sum(), (~is_positive).sum()))
+            limit = wilson_interval(0.0, smallest, normal_quantile(resampling.confidence_level))[1]
+            estimate = Estimate(0.0, -limit, limit, "Wilson, no rank changes")
         auc = float(of_exchanged(np.ones((1, len(original))))[0])
     return {
         "drop": estimate.value,

@@ -187,6 +187,23 @@ def test_a_column_that_the_model_ignores_has_no_drop_and_no_interval():
     assert table.loc["other", "method"] == "no prediction depends on it"
 
 
+def test_a_column_that_changes_no_ranks_has_a_narrow_interval_around_zero():
+    X, _ = toy()
+    y = (X["a"] > 0).astype(int).to_numpy()
+
+    class AlmostIgnoring:
+        def predict_proba(self, table):
+            score = 1 / (1 + np.exp(-5 * np.sign(table["a"]) - 0.01 * table["b"]))
+            return np.column_stack([1 - score, score])
+
+    groups = {"a": "a", "b": "b", "rest": ["c", "patient_id"]}
+    table = permutation_contribution(AlmostIgnoring(), X, y, groups=groups, random_state=0).frame().set_index("group")
+    assert table.loc["b", "drop"] == 0
+    assert table.loc["b", "mean_change"] > 0
+    assert 0 < table.loc["b", "high"] < 0.3
+    assert table.loc["b", "low"] == -table.loc["b", "high"]
+
+
 def test_the_auc_of_mixtures_is_that_of_repeated_patients():
     rng = np.random.default_rng(0)
     is_positive = np.array([True, False, True, False, False])

@@ -104,6 +104,8 @@ def test_a_fact_that_is_the_outcome_is_in_the_features_and_one_of_the_header_is_
     assert table.loc["age_years", "low"] < 0.5
     assert table.loc["outcome", "auc"] == table.loc["site", "auc"]
     assert table.loc["outcome", "header_low"] < 0.5
+    few = confounder_aucs(image_model, X.assign(site=["A"] * 3 + ["B"] * (len(X) - 3)), targets=["site"])
+    assert few[["auc", "low", "auc_header"]].isna().all(axis=None)
     # Two scanners with other matrices.
     X, y = draw(tmp_path_factory, "matrices", 24, matrix_px=(128, 160))
     facts = OpenedModel(image_model).images_of["load"].inspect(X)
