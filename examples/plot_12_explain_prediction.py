@@ -52,12 +52,12 @@ print(contribution.frame()[["group", "drop", "low", "high"]].round(2).to_string(
 # One patient
 # -----------
 # Exact Shapley values: all 256 coalitions of the image and seven columns, for each of 20 reference patients. Then a
-# map, which is tested on ten of the new patients.
+# map: integrated gradients from the mean of the training patients, which is tested on ten of the new patients.
 
 from sklearn_pspd.inspection import shapley_values, slice_maps
 
 values = shapley_values(model, X_new, X[:20])
-maps = slice_maps(model, X_new, "hires_cam")
+maps = slice_maps(model, X_new, "integrated_gradients", reference=X[:60], n_steps=16)
 print(maps.checks.frame().round(2).to_string(index=False))
 print("Failed:", ", ".join(maps.checks.failures) or "none")
 
@@ -66,7 +66,7 @@ import matplotlib.pyplot as plt
 
 from sklearn_pspd.plotting import ShapleyDisplay, SliceMapDisplay
 
-patient = values.patient_id[int(values.prediction.argmax())]
+patient = values.patient_id[int(values.prediction.argmin())]
 figure = plt.figure(figsize=(7.5, 6.4), layout="constrained")
 top, bottom = figure.subfigures(2, 1, height_ratios=(1, 1.25))
 panels = top.subplots(1, 3)
@@ -77,5 +77,5 @@ ShapleyDisplay.from_values(
 folder.cleanup()
 
 # %%
-# Orange speaks for PsPD, blue for PD. The parts describe the network, not the disease: another training of the same
-# network may weigh the inputs differently, which is why its members are averaged.
+# Orange speaks for PsPD, blue for PD: here the thick, bright rim of the lesion. The parts describe the network, not the
+# disease: another training of the same network may weigh the inputs differently, which is why its members are averaged.

@@ -6,6 +6,7 @@ from .contributions import PermutationContribution, permutation_contribution
 from .failures import FailureCases, failure_cases
 from .map_checks import MapChecks
 from .maps import SliceMaps, slice_maps
+from .overview import ModelInspection, inspect_model
 from .robustness import Robustness, robustness
 from .shapley import ShapleyValues, shapley_values
 from .shortcuts import ShortcutTests, shortcut_tests
@@ -14,6 +15,7 @@ __all__ = [
     "AdversarialAttack",
     "FailureCases",
     "MapChecks",
+    "ModelInspection",
     "PermutationContribution",
     "Robustness",
     "ShapleyValues",
@@ -22,6 +24,7 @@ __all__ = [
     "adversarial_attack",
     "confounder_aucs",
     "failure_cases",
+    "inspect_model",
     "permutation_contribution",
     "robustness",
     "shapley_values",

@@ -24,8 +24,8 @@ SCALE_PERCENTILE = 99.0
 EMPTY = 0.02
 LEVEL = 0.95
 NO_DEPENDENCE = "does not depend on the trained weights"
-NO_FAITHFULNESS = "points at nothing that moves the prediction"
-NO_REPEATABILITY = "does not repeat from training to training"
+NO_FAITHFULNESS = "is not shown to point at what moves the prediction"
+NO_REPEATABILITY = "is not shown to repeat from training to training"
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,10 +56,9 @@ class MapChecks:
     Notes
     -----
     Similarity is the structural similarity of the absolute maps where either is not empty, each scaled to its 99th
-    percentile. A map fails if it
-    resembles the maps of untrained networks more than the maps of other patients, with the whole interval; if maps by
-    other members resemble it no more than those of other patients; or if neither deletion nor insertion in its order is
-    better than in random order.
+    percentile. A map fails if it resembles the maps of untrained networks more than the maps of other patients, with
+    the whole interval. It is not shown to repeat, or to point at what moves the prediction, unless the whole interval
+    says so; with few patients that may be for want of patients.
 
     References
     ----------
