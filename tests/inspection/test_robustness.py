@@ -112,7 +112,7 @@ def test_a_strength_of_zero_changes_nothing_and_a_larger_one_something(subject, 
 
 def test_the_table_says_what_changed_for_whom(fusion, held_out):
     X, y = held_out
-    result = robustness(fusion, X, y, {"slice offset": (-3, 1), "noise": (0.0, 3.0), "clinical columns": ()})
+    result = robustness(fusion, X, y, {"slice offset": (-4, 1), "noise": (0.0, 3.0), "clinical columns": ()})
     table = result.frame()
     probability = fusion.predict_proba(X)[:, 1]
     assert table["perturbation"].tolist()[:5] == ["none", "slice offset", "slice offset", "noise", "noise"]
@@ -120,7 +120,7 @@ def test_the_table_says_what_changed_for_whom(fusion, held_out):
     assert noise_rows.loc[0.0, "changed"] == 0
     assert noise_rows.loc[0.0, "mean_change"] == pytest.approx(0, abs=1e-4)
     assert noise_rows.loc[3.0, "mean_change"] > 0.05
-    offset = table[(table["perturbation"] == "slice offset") & (table["strength"] == -3)]
+    offset = table[(table["perturbation"] == "slice offset") & (table["strength"] == -4)]
     assert offset["n_patients"].item() < len(X)  # slabs of ten slices end near the lesion
     # One clinical error by hand: the sex of everybody.
     other = X.assign(sex=X["sex"].map({"female": "male", "male": "female"}))
