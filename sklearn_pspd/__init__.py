@@ -42,6 +42,8 @@ _ROOMS = {
     ),
     # What networks must be compared with, from the prevalence to radiomics.
     "baselines": ("baseline_models",),
+    # What a fitted model looks at.
+    "inspection": ("permutation_contribution", "robustness", "shapley_values", "shortcut_tests", "slice_maps"),
     # The paper's study as one object.
     "study": ("Study", "StudyResult"),
     # Fitted pipelines in files.

@@ -99,7 +99,7 @@ def _stopped(received):
     return 128 + (received[0] if received else signal.SIGINT)
 
 
-def _study(*, out, table, resume, overwrite, share, tables, **options):
+def _study(*, out, table, resume, overwrite, share, tables, inspect, **options):
     from .model_selection.kept_fits import UnfinishedError
     from .neural_network.messages import native_messages_to
     from .study import prepare_study
@@ -118,14 +118,28 @@ def _study(*, out, table, resume, overwrite, share, tables, **options):
             print(f"Share {share[0]} of {share[1]} is complete; {error.n_missing} fits of other shares are missing.")
             return
         print(result.report(cohort=False))
-        if tables:
-            from .reporting import write_tables
+        with opened.writing() as folder:
+            if tables:
+                from .reporting import write_tables
 
-            with opened.writing() as folder:
                 write_tables(result, folder, formats=tables)
+            if inspect:
+                _write_inspection(study, result, folder)
     if n_identifiers := opened.read()["n_identifiers"]:
         print(f"{n_identifiers} places in the results may identify patients or folders: {out / 'identifiers.csv'}")
     print(f"{study.summary()}. Results are in {out}{os.sep}")
+
+
+def _write_inspection(study, result, folder):
+    """Inspect the released model on the patients who trained it, and print and save what it depends on."""
+    from .inspection import inspect_model
+    from .reporting import inspection_text, write_inspection
+
+    name, model = next(iter(result.models_.items()))
+    _say(f"inspecting {name}")
+    inspection = inspect_model(model, study.X, study.y, random_state=study.random_state)
+    print(f"Inspection of {name}\n\n{inspection_text(inspection)}")
+    write_inspection(inspection, folder, title=result.title)
 
 
 def _command():
@@ -225,6 +239,10 @@ def _add_study_options(add):
         help="cohort table (.csv, .xlsx, .ods); without it, a synthetic cohort",
     )
     add("--out", type=Path, default=Path("pspd-study"), metavar="DIR", help="folder of the results (pspd-study)")
+    inspect = (
+        "contributions, shortcut tests and worst-predicted patients of the released model, on its training patients"
+    )
+    add("--inspect", action="store_true", help=inspect)
     tables = "tables of the report for manuscripts, in these formats (none)"
     add("--tables", nargs="+", choices=("md", "tex", "xlsx", "docx"), default=[], metavar="FORMAT", help=tables)
     add("--resume", action="store_true", help="go on with the study in the folder of the results, which must be there")

@@ -14,7 +14,9 @@ TISSUE = {  # relative intensity on post-contrast T1
     "oedema": 0.58,
     "necrosis": 0.30,
     "enhancement": 1.35,
+    "mark": 2.0,
 }
+MARK_DEPTH_MM, MARK_RADIUS_MM = 8.0, 7.0
 
 
 def draw_head(rng):
@@ -107,13 +109,52 @@ def paint_lesion(image, x, y, z, lesion, blur_mm):
     if level <= 0:
         return
     part, x_near, y_near = _near(image, x, y, (u, v), 1.3 * lesion.radius + 10 + blur_mm)
-    angle = np.arctan2(y_near - v, x_near - u) + np.float32(lesion.twist * (z - w))
-    outline = 1 + _waves(angle, lesion.lobes, lesion.phases[:3])
-    inside = np.float32(lesion.radius * np.sqrt(level)) * outline - np.hypot(x_near - u, y_near - v)
+    inside = _inside_mm(x_near, y_near, z, lesion)
+    angle = _lesion_angle(x_near, y_near, z, lesion)
     bumps = np.clip(_waves(angle, lesion.nodules, lesion.phases[2:]), 0, None)
     _blend(part, "oedema", 0.8 * _coverage(inside + 5, 8) * _coverage(part - 0.4, 0.1))
     _blend(part, "enhancement", _coverage(inside, blur_mm))
     _blend(part, "necrosis", _coverage(inside - np.float32(lesion.rim_mm) * (1 + bumps), blur_mm))
+
+
+def mark_lesion(mask, x, y, z, lesion, n_at_most=None):
+    """Set the pixels of one slice that the outline of the enhancing ring encloses to 1, in place; return their number.
+
+    Of more than `n_at_most` pixels, those nearest to the outline are left out.
+    """
+    part, x_near, y_near = _near(mask, x, y, lesion.centre.astype(np.float32)[:2], 1.3 * lesion.radius)
+    inside = _inside_mm(x_near, y_near, z, lesion)
+    n_pixels = int((inside > 0).sum())
+    if n_at_most is not None and n_pixels > n_at_most:
+        n_pixels = n_at_most
+        part.flat[np.argsort(-inside, axis=None, kind="stable")[:n_pixels]] = 1
+    else:
+        part[inside > 0] = 1
+    return n_pixels
+
+
+def _inside_mm(x, y, z, lesion):
+    """Return for each pixel how far it lies inside the outline of the enhancing ring, in mm; negative outside."""
+    u, v, w = lesion.centre.astype(np.float32)
+    level = max(1 - ((z - w) / lesion.height) ** 2, 0.0)
+    outline = 1 + _waves(_lesion_angle(x, y, z, lesion), lesion.lobes, lesion.phases[:3])
+    return np.float32(lesion.radius * np.sqrt(level)) * outline - np.hypot(x - u, y - v)
+
+
+def paint_mark(image, x, y, z, head, direction_deg, blur_mm):
+    """Paint a bright mark within the skull in one direction from the centre of the head, in place, in every slice."""
+    a, b, c = head.semi_axes
+    cosine, sine = np.cos(np.radians(direction_deg)), np.sin(np.radians(direction_deg))
+    level = max((1 - MARK_DEPTH_MM / a) ** 2 - (z / c) ** 2, 0.0)
+    distance = np.sqrt(level / ((cosine / a) ** 2 + (sine / b) ** 2))
+    u, v = np.float32(distance * cosine), np.float32(distance * sine)
+    _blend(image, "mark", _coverage(MARK_RADIUS_MM - np.hypot(x - u, y - v), blur_mm))
+
+
+def _lesion_angle(x, y, z, lesion):
+    """Return the direction of each pixel from the lesion's centre; the outline rotates with height."""
+    u, v, w = lesion.centre.astype(np.float32)
+    return np.arctan2(y - v, x - u) + np.float32(lesion.twist * (z - w))
 
 
 def _near(image, x, y, centre, reach_mm):

@@ -12,18 +12,19 @@ from sklearn_pspd.cohort.columns import CLINICAL_COLUMNS, IDENTITY_COLUMNS
 from sklearn_pspd.exceptions import InputError
 from sklearn_pspd.file_writing import write_table
 
-from ._anatomy import draw_head, draw_lesion, fold_angles, paint_head, paint_lesion
+from ._anatomy import draw_head, draw_lesion, fold_angles, mark_lesion, paint_head, paint_lesion, paint_mark
 from ._writing import ORIENTATIONS, write_dicom, write_nifti
 from .export import write_export
 
 IMAGE_FORMATS = ("nifti", "dicom")
 LAYOUTS = ("cohort", "export")
+POSITIONS = ("slice", "mask")
 MIN_PATIENTS = 6
 MIN_NATIVE_SLICES = 10
 MIN_MATRIX_PX = 32
 SLICES_EACH_SIDE = 4
 
-COLUMNS = (*IDENTITY_COLUMNS, "lesion_slice", *CLINICAL_COLUMNS, "outcome")
+COLUMNS = (*IDENTITY_COLUMNS, "lesion_slice", "lesion_mask", *CLINICAL_COLUMNS, "outcome")
 
 # Numbers of patients in table 1 in the cells (PD, A), (PD, B), (PsPD, A), (PsPD, B). The paper states only the margins
 # by outcome and by site; given these, the counts here are those nearest to no interaction between outcome and site.
@@ -52,6 +53,8 @@ SITE_SHIFT = {  # differences between the scanners of the sites
     "A": SimpleNamespace(gain=600.0, gamma=1.0, noise=1.0),
     "B": SimpleNamespace(gain=1000.0, gamma=0.85, noise=1.3),
 }
+# Direction of the skull mark from the centre of the head, in degrees from the left (x) towards the front (y).
+MARK_DEG = {"A": 55.0, "B": 215.0}
 
 
 def make_cohort(
@@ -62,6 +65,8 @@ def make_cohort(
     image_format="nifti",
     matrix_px=(256, 320, 512, 1024),
     n_native_slices=25,
+    shortcut=0.0,
+    lesion_position="slice",
     layout="cohort",
     random_state=None,
 ):
@@ -90,6 +95,13 @@ def make_cohort(
         :class:`~sklearn_pspd.loading.SliceStackLoader` refuses unless its ``max_spacing_mm`` is increased.
     n_native_slices : int, default=25
         Axial slices per volume, at least 10. They form a slab around the lesion, which is never exactly in the middle.
+    shortcut : float, default=0.0
+        Strength of a planted shortcut, from 0 to 1: a bright mark in the skull, far from the lesion and at a place that
+        depends on the site, which a patient with PsPD has with probability (1 + shortcut) / 2, one with PD with (1 -
+        shortcut) / 2. With 1 the mark gives the outcome away. With 0 nobody has it, and all else is as it was.
+    lesion_position : {"slice", "mask"}, default="slice"
+        Whether the table gives the lesion's position by ``lesion_slice``, or by ``lesion_mask``: a NIfTI file on the
+        grid of the image that marks the enhancing ring and what it encloses.
     layout : {"cohort", "export"}, default="cohort"
         "cohort" writes one volume per patient and the finished table. "export" writes what a hospital may have
         exported, in DICOM files, for :mod:`sklearn_pspd.intake`; see Notes.
@@ -101,7 +113,8 @@ def make_cohort(
     cohort : DataFrame of shape (n_patients, 12)
         Columns ``patient_id``, ``site`` ("A", the larger one, or "B"), ``image`` (absolute path; in ``cohort.csv`` it
         is relative to that file), ``lesion_slice`` (the slice in which the lesion is largest, counted from 0 at the
-        feet), the seven clinical columns and ``outcome`` ("PD" or "PsPD"). Rows are in random order.
+        feet) or ``lesion_mask`` (a path), the seven clinical columns and ``outcome`` ("PD" or "PsPD"). Rows are in
+        random order.
 
         With ``layout="export"`` the truth about the series instead, one row per series: ``patient_id`` (as in the
         files), ``study_date``, ``kind`` ("t1_post", "t1_pre", "t2", "flair", "adc", "localizer", "reformat",
@@ -112,7 +125,7 @@ def make_cohort(
     Raises
     ------
     InputError
-        If a number is too small, or ``image_format`` or ``layout`` is unknown.
+        If a number is out of range, or ``image_format``, ``layout`` or ``lesion_position`` is unknown.
     FileExistsError
         If ``folder`` already contains a cohort or an export.
 
@@ -182,32 +195,39 @@ def make_cohort(
             random_state=random_state,
         )
     _check_parameters(n_patients, effect_size, image_format, matrix_px, n_native_slices)
+    _check_inspection_parameters(shortcut, lesion_position)
     folder = _prepare_folder(folder)
-    # One random stream for the table, one for the scan parameters and one per patient for the images.
+    # One random stream for the table, one for the scan parameters, one per patient for the images, one for the marks.
     entropy = check_random_state(random_state).randint(2**31 - 1, size=4).tolist()
-    patient_seed, scan_seed, *image_seeds = np.random.SeedSequence(entropy).spawn(n_patients + 2)
+    patient_seed, scan_seed, *image_seeds, mark_seed = np.random.SeedSequence(entropy).spawn(n_patients + 3)
     # The table.
     table, scores = _draw_patients(n_patients, effect_size, np.random.default_rng(patient_seed))
     scans = _draw_scans(table["site"], matrix_px, n_native_slices, np.random.default_rng(scan_seed))
+    marks = _draw_marks(table, shortcut, np.random.default_rng(mark_seed))
     width = max(3, len(str(n_patients)))
     # Ids contain the seed, because patients of cohorts with different seeds are different.
     table["patient_id"] = [f"synthetic-{entropy[0]:08x}-{number:0{width}d}" for number in range(1, n_patients + 1)]
     table["lesion_slice"] = [scan.lesion_slice for scan in scans]
     suffix = ".nii.gz" if image_format == "nifti" else ""
     table["image"] = [f"images/{patient_id}{suffix}" for patient_id in table["patient_id"]]
-    # The images.
-    for patient_id, image, score, scan, seed in zip(
-        table["patient_id"], table["image"], scores["image"], scans, image_seeds, strict=True
+    table["lesion_mask"] = [f"images/{patient_id}_lesion.nii.gz" for patient_id in table["patient_id"]]
+    # The images, and the masks of the lesions.
+    for row, score, scan, mark_deg, seed in zip(
+        table.itertuples(), scores["image"], scans, marks, image_seeds, strict=True
     ):
         rng = np.random.default_rng(seed)
-        volume, affine = _scan_patient(score, scan, rng)
+        volume, mask, affine = _scan_patient(score, scan, rng, mark_deg)
         if image_format == "nifti":
-            write_nifti(folder / image, volume, affine, scan.orientation)
+            write_nifti(folder / row.image, volume, affine, scan.orientation)
         else:
-            write_dicom(folder / image, volume, affine, scan, patient_id, entropy, rng)
-    table = table[list(COLUMNS)]
+            write_dicom(folder / row.image, volume, affine, scan, row.patient_id, entropy, rng)
+        if lesion_position == "mask":
+            write_nifti(folder / row.lesion_mask, mask, affine, scan.orientation)
+    unused = {"slice": "lesion_mask", "mask": "lesion_slice"}[lesion_position]
+    table = table[[name for name in COLUMNS if name != unused]]
     write_table(folder / "cohort.csv", table)
-    return table.assign(image=[str(folder / image) for image in table["image"]])
+    paths = [name for name in ("image", "lesion_mask") if name in table]
+    return table.assign(**{name: [str(folder / path) for path in table[name]] for name in paths})
 
 
 def _make_export(folder, n_patients, **settings):
@@ -235,6 +255,13 @@ def _check_parameters(n_patients, effect_size, image_format, matrix_px, n_native
             f"n_native_slices={n_native_slices}; at least {MIN_NATIVE_SLICES} are required for "
             f"{SLICES_EACH_SIDE} slices on each side of the lesion slice"
         )
+
+
+def _check_inspection_parameters(shortcut, lesion_position):
+    if not 0 <= shortcut <= 1:
+        raise InputError(f"shortcut={shortcut}; a number from 0 to 1 is required")
+    if lesion_position not in POSITIONS:
+        raise InputError(f"lesion_position={lesion_position!r}; it must be one of {', '.join(map(repr, POSITIONS))}")
 
 
 def _prepare_folder(folder):
@@ -345,8 +372,15 @@ def _draw_scans(sites, matrix_px, n_native_slices, rng):
     ]
 
 
-def _scan_patient(score, scan, rng):
-    """Return an int16 volume in RAS+ order, shape (matrix, matrix, n_slices), and its affine."""
+def _draw_marks(table, shortcut, rng):
+    """Return the direction of each patient's mark in the skull, None without one."""
+    probability = 0.5 + np.where(table["outcome"] == "PsPD", 0.5, -0.5) * shortcut
+    has_mark = (rng.random(len(table)) < probability) & (shortcut > 0)
+    return [MARK_DEG[site] if is_marked else None for site, is_marked in zip(table["site"], has_mark, strict=True)]
+
+
+def _scan_patient(score, scan, rng, mark_deg=None):
+    """Return an int16 volume in RAS+ order, shape (matrix, matrix, n_slices), the lesion's mask, and their affine."""
     # Anatomy, and the coordinates of the voxels in mm.
     head = draw_head(rng)
     lesion = draw_lesion(score, head, rng)
@@ -364,15 +398,23 @@ def _scan_patient(score, scan, rng):
     angles = fold_angles(x, y, head)
     # Slices, with bias field and Rician noise.
     volume = np.empty((scan.matrix_px, scan.matrix_px, scan.n_slices), dtype=np.int16)
+    mask = np.zeros(volume.shape, dtype=np.int16)
+    # The pixels of neighbouring slices may be more by chance; the mask is largest where the lesion is.
+    middle = scan.lesion_slice
+    n_largest = mark_lesion(mask[:, :, middle], x, y, z[middle], lesion)
     for k, height in enumerate(z):
         image = paint_head(x, y, height, head, angles, blur_mm)
         paint_lesion(image, x, y, height, lesion, blur_mm)
+        if k != middle:
+            mark_lesion(mask[:, :, k], x, y, height, lesion, n_largest - 1)
+        if mark_deg is not None:
+            paint_mark(image, x, y, height, head, mark_deg, blur_mm)
         image = image**scanner.gamma * _bias(x / 100, y / 100, height / 100, slopes)
         real, imaginary = noise * rng.standard_normal((2, *image.shape), dtype=np.float32)
         volume[:, :, k] = np.rint(np.clip(gain * np.hypot(image + real, imaginary), 0, 8000))
     affine = np.diag([spacing_mm, spacing_mm, scan.thickness_mm, 1.0])
     affine[:3, 3] = (*corner, z[0])
-    return volume, affine
+    return volume, mask, affine
 
 
 def _bias(x, y, z, slopes):

@@ -130,13 +130,18 @@ class SliceLSTM(keras.layers.Layer):
 
     def call(self, inputs):
         """Process slices of shape (n_patients, n_slices, n_features) in order."""
-        # The part of all gates that depends on the inputs, for all slices at once.
+        return self.recur(self.project(inputs))
+
+    def project(self, inputs):
+        """Return the part of all gates that depends on the inputs alone, (n_patients, n_slices, 4 * units)."""
         _, n_slices, n_features = inputs.shape
         projected = ops.matmul(ops.reshape(inputs, (-1, n_features)), self.kernel)
-        projected = ops.reshape(ops.cast(projected, self.variable_dtype), (-1, n_slices, 4 * self.units)) + self.bias
-        # The recurrence, slice by slice.
+        return ops.reshape(ops.cast(projected, self.variable_dtype), (-1, n_slices, 4 * self.units)) + self.bias
+
+    def recur(self, projected):
+        """Return the last output from projected slices, slice by slice."""
         output = cell = ops.zeros_like(projected[:, 0, : self.units])
-        for step in range(n_slices):
+        for step in range(projected.shape[1]):
             gates = projected[:, step] + ops.matmul(output, self.recurrent_kernel)
             enter, forget, candidate, leave = ops.split(gates, 4, axis=-1)
             cell = self.recurrent_activation(forget) * cell + self.recurrent_activation(enter) * self.activation(

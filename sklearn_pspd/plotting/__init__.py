@@ -3,12 +3,17 @@
 from .calibration import CalibrationCurveDisplay
 from .comparison import ComparisonDisplay
 from .confusion_matrix import ConfusionMatrixDisplay
+from .contributions import ContributionDisplay, ShapleyDisplay
 from .decision_curves import DecisionCurveDisplay
+from .failures import FailureDisplay
 from .flow import FlowDisplay
 from .fold_curves import FoldCurvesDisplay
 from .negative_control import NegativeControlDisplay
 from .network import NetworkDisplay
+from .robustness import RobustnessDisplay
 from .search import SequentialSearchDisplay
+from .shortcuts import ShortcutDisplay
+from .slice_maps import SliceMapDisplay
 from .slices import SliceStackDisplay
 from .thresholds import ThresholdDisplay
 
@@ -16,12 +21,18 @@ __all__ = [
     "CalibrationCurveDisplay",
     "ComparisonDisplay",
     "ConfusionMatrixDisplay",
+    "ContributionDisplay",
     "DecisionCurveDisplay",
+    "FailureDisplay",
     "FlowDisplay",
     "FoldCurvesDisplay",
     "NegativeControlDisplay",
     "NetworkDisplay",
+    "RobustnessDisplay",
     "SequentialSearchDisplay",
+    "ShapleyDisplay",
+    "ShortcutDisplay",
+    "SliceMapDisplay",
     "SliceStackDisplay",
     "ThresholdDisplay",
 ]

@@ -65,6 +65,42 @@ def resample_stack(
     return images
 
 
+def positions_on_grid(n_px, spacing_mm, *, fov_mm=200.0, size_px=256, method="bicubic"):
+    """Return where the pixels of an image lie on the grid to which :func:`resample_stack` resamples it, along one axis.
+
+    Parameters
+    ----------
+    n_px : int
+        Number of pixels of the image along the axis.
+    spacing_mm : float
+        Distance in mm between adjacent pixels; with "released", that between adjacent rows for both axes.
+    fov_mm : float, default=200.0
+        Side length of the field of view in mm.
+    size_px : int, default=256
+        Number of pixels of the result.
+    method : {"bicubic", "bilinear", "released"}, default="bicubic"
+        See :class:`~sklearn_pspd.preprocessing.FOVNormalizer`.
+
+    Returns
+    -------
+    ndarray of shape (n_px,)
+        Positions in pixels of the result, 0 at the centre of the first one; outside -0.5 to size_px - 0.5 the image is
+        cropped.
+
+    Examples
+    --------
+    >>> from sklearn_pspd.preprocessing.interpolation import positions_on_grid
+    >>> positions_on_grid(4, 1.0, fov_mm=8.0, size_px=4).tolist()
+    [0.75, 1.25, 1.75, 2.25]
+    """
+    places = np.arange(n_px, dtype=np.float64)
+    if method != "released":
+        return (places - (n_px - 1) / 2) * (spacing_mm * size_px / fov_mm) + (size_px - 1) / 2
+    n_cropped = max(round(fov_mm / spacing_mm), 1)
+    first = max((n_px - n_cropped) // 2, 0) - max((n_cropped - n_px) // 2, 0)
+    return (places - first) * size_px / n_cropped
+
+
 @lru_cache(maxsize=128)
 def _axis_map(n_px, spacing_mm, fov_mm, size_px, method, antialias):
     """Return the weights of one axis in blocks (first result pixel, first source pixel, weights).

@@ -6,6 +6,7 @@ from .comparison import comparison_text
 from .contact_sheet import write_contact_sheet
 from .folder import write_comparison, write_negative_controls, write_report, write_search, write_text
 from .identifiers import find_identifiers
+from .inspection import inspection_text, write_inspection
 from .methods import methods_text
 from .page import html_report, write_html_report
 from .table_files import write_tables
@@ -17,6 +18,7 @@ __all__ = [
     "comparison_text",
     "find_identifiers",
     "html_report",
+    "inspection_text",
     "methods_text",
     "negative_control_text",
     "report_text",
@@ -25,6 +27,7 @@ __all__ = [
     "write_comparison",
     "write_contact_sheet",
     "write_html_report",
+    "write_inspection",
     "write_negative_controls",
     "write_report",
     "write_search",

@@ -1,7 +1,9 @@
 """The figures of a study, before they are drawn."""
 
+import matplotlib.pyplot as plt
 import pandas as pd
 
+from sklearn_pspd.file_writing import replaced_when_whole
 from sklearn_pspd.plotting import (
     CalibrationCurveDisplay,
     ComparisonDisplay,
@@ -11,6 +13,8 @@ from sklearn_pspd.plotting import (
     FoldCurvesDisplay,
     ThresholdDisplay,
 )
+
+FIGURE_DPI = 120
 
 CAPTIONS = {
     "flow": "Flow of the patients.",
@@ -79,3 +83,19 @@ def flow_display(sample_size, flow=None):
         n_patients = int(sample_size["n_patients"].sum())
         flow = pd.DataFrame([{"stage": "Cohort table", "rule": "", "excluded": 0, "left": n_patients}])
     return FlowDisplay.from_flow(flow, groups=groups)
+
+
+def save_figure(display, path):
+    """Save the figure of a display as PNG, and close it.
+
+    Parameters
+    ----------
+    display : Display
+        Drawn.
+    path : path-like
+        The file; its folder exists.
+    """
+    with replaced_when_whole(path) as file:
+        display.figure_.savefig(file, format="png", dpi=FIGURE_DPI)
+    # pyplot keeps every figure that it made.
+    plt.close(display.figure_)

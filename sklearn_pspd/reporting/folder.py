@@ -1,19 +1,15 @@
 """The report of a study as files: text, tables and figures."""
 
-import matplotlib.pyplot as plt
-
 from sklearn_pspd import file_writing
 from sklearn_pspd.file_writing import write_table
 from sklearn_pspd.plotting import NegativeControlDisplay, SequentialSearchDisplay
 
 from .checklists import write_checklists
 from .comparison import comparison_text
-from .figures import comparison_displays
+from .figures import comparison_displays, save_figure
 from .methods import methods_text
 from .page import write_html_report
 from .text import negative_control_text, report_text, search_text
-
-FIGURE_DPI = 120
 
 
 def write_report(result, folder, **parts):
@@ -95,7 +91,7 @@ def write_comparison(comparison, folder, *, title=None, tables=None):
         write_table(folder / f"{name}.csv", table)
     file_writing.write_text(folder / "comparison.txt", comparison_text(comparison, title=title, tables=tables))
     for name, display in comparison_displays(tables).items():
-        _save(display.plot(title=title), folder / f"{name}.png")
+        save_figure(display.plot(title=title), folder / f"{name}.png")
 
 
 def write_search(search, folder, *, name=None, title=None, suffix=""):
@@ -120,7 +116,7 @@ def write_search(search, folder, *, name=None, title=None, suffix=""):
         write_table(folder / f"{stem}_losses.csv", search.losses_)
     write_table(folder / f"{stem}_scores.csv", search.scores_)
     heading = ": ".join(part for part in (title, name) if part)
-    _save(SequentialSearchDisplay.from_estimator(search, title=heading or None), folder / f"{stem}.png")
+    save_figure(SequentialSearchDisplay.from_estimator(search, title=heading or None), folder / f"{stem}.png")
 
 
 def write_negative_controls(controls, folder, *, title=None):
@@ -138,15 +134,8 @@ def write_negative_controls(controls, folder, *, title=None):
     _write_text(negative_control_text(controls).rstrip("\n"), folder / "negative_control.txt", title)
     display = NegativeControlDisplay.from_controls(controls, title=title)
     write_table(folder / "negative_control.csv", display.frame())
-    _save(display, folder / "negative_control.png")
+    save_figure(display, folder / "negative_control.png")
 
 
 def _write_text(text, path, title):
     file_writing.write_text(path, f"{title}\n\n{text}\n" if title else f"{text}\n")
-
-
-def _save(display, path):
-    with file_writing.replaced_when_whole(path) as file:
-        display.figure_.savefig(file, format="png", dpi=FIGURE_DPI)
-    # pyplot keeps every figure that it made.
-    plt.close(display.figure_)

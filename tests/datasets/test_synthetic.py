@@ -237,10 +237,45 @@ def test_lesion_is_centred_on_the_slice_asked_for(seed):
     scan.lesion_slice, scan.thickness_mm, scan.field_t = 33, 1.2, 3.0
     rng = np.random.default_rng(seed)
     lesion = draw_lesion(0.0, draw_head(rng), rng)
-    volume, affine = _scan_patient(0.0, scan, np.random.default_rng(seed))
+    volume, mask, affine = _scan_patient(0.0, scan, np.random.default_rng(seed))
     lit = np.flatnonzero(bright_pixels(volume, affine, lesion.centre) >= 3)
     assert (lit[0] + lit[-1]) / 2 == pytest.approx(33, abs=1.5)
     assert (lit[-1] - lit[0]) * 1.2 == pytest.approx(2 * lesion.height, abs=6)
+    voxel_mm3 = abs(np.linalg.det(affine[:3, :3]))
+    ellipsoid_mm3 = 4 / 3 * np.pi * lesion.radius**2 * lesion.height
+    assert mask.sum() * voxel_mm3 == pytest.approx(ellipsoid_mm3, rel=0.1)
+
+
+def test_masks_mark_the_slices_and_nothing_else_changes(tmp_path):
+    options = {"n_patients": 12, "matrix_px": (64,), "n_native_slices": 11, "random_state": 1}
+    by_slice = make_cohort(tmp_path / "slice", **options)
+    by_mask = make_cohort(tmp_path / "mask", lesion_position="mask", image_format="nifti", **options)
+    assert "lesion_slice" not in by_mask
+    read_cohort(tmp_path / "mask" / "cohort.csv")
+    loader = SliceStackLoader(max_spacing_mm=5)
+    for stack, other in zip(loader.fit_transform(by_slice), loader.fit_transform(by_mask), strict=True):
+        assert stack.slice_indices == other.slice_indices
+    for image, other in zip(by_slice["image"], by_mask["image"], strict=True):
+        assert Path(image).read_bytes() == Path(other).read_bytes()
+
+
+def test_a_planted_shortcut_is_a_mark_in_the_skull_that_depends_on_outcome_and_site(tmp_path):
+    options = {"n_patients": 12, "effect_size": 0.0, "matrix_px": (64,), "random_state": 1}
+    plain, marked = (make_cohort(tmp_path / str(k), shortcut=k, **options) for k in (0.0, 1.0))
+    places = {}
+    for row, image in zip(marked.itertuples(), plain["image"], strict=True):
+        (before, affine), (after, _) = canonical(image), canonical(row.image)
+        changed = np.argwhere(np.abs(after.astype(float) - before) > 100)
+        assert bool(len(changed)) == (row.outcome == "PsPD")
+        if len(changed):
+            assert set(changed[:, 2]) == set(range(25))
+            x, y = (affine @ [*changed.mean(axis=0), 1])[:2]
+            assert np.hypot(x / 73, y / 92) > 0.7  # in the skull
+            places.setdefault(row.site, []).append((x, y))
+    assert {site: np.sign(np.mean(found, axis=0)).tolist() for site, found in places.items()} == {
+        "A": [1, 1],
+        "B": [-1, -1],
+    }
 
 
 def test_lesion_is_largest_at_its_centre():
@@ -320,6 +355,8 @@ def test_a_random_state_instance_is_accepted(tmp_path):
         ({"matrix_px": ()}, r"matrix_px=\(\)"),
         ({"matrix_px": (16, 64)}, "none below 32 px"),
         ({"n_native_slices": 9}, "n_native_slices=9; at least 10"),
+        ({"shortcut": 1.5}, "shortcut=1.5; a number from 0 to 1"),
+        ({"lesion_position": "centre"}, "lesion_position='centre'; it must be one of 'slice', 'mask'"),
     ],
 )
 def test_bad_parameters_are_refused_before_anything_is_written(tmp_path, options, message):

@@ -1,0 +1,65 @@
+"""
+A shortcut, exposed
+===================
+
+*My network has a high AUC. Does it look at the lesion?*
+
+In this **synthetic** cohort the lesion says nothing about the outcome. Patients with PsPD have a bright mark in the
+skull, as if they came from a surgeon who fixes the bone flap in another way. A network learns the mark and reaches a
+perfect AUC, also on new patients of the same hospitals. Cross-validation cannot tell; the images without lesion, brain
+or skull can.
+"""
+
+# %%
+# A model that is right for the wrong reason
+# ------------------------------------------
+# :func:`~sklearn_pspd.datasets.make_cohort` plants the shortcut; ``lesion_position="mask"`` writes the masks that are
+# needed to remove the lesion.
+
+from tempfile import TemporaryDirectory
+
+from sklearn_pspd import CNNLSTMClassifier, make_cohort, make_image_pipeline, split_xy
+
+folder = TemporaryDirectory()
+options = {"matrix_px": (128,), "n_native_slices": 10, "lesion_position": "mask", "random_state": 0}
+cohort = make_cohort(f"{folder.name}/cohort", 90, effect_size=0.0, shortcut=1.0, **options)
+X, y = split_xy(cohort)
+network = CNNLSTMClassifier(
+    filters=(4, 8), optimizer="adam", learning_rate=0.003, lstm_units=6, dense_units=(8,), epochs=25, random_state=0
+)
+model = make_image_pipeline(network, n_slices=3, size_px=32, memory=f"{folder.name}/cache").fit(X[:55], y[:55])
+X_new, y_new = X[55:], y[55:]
+
+# %%
+# The tests
+# ---------
+# Without the lesion the AUC stays; the skull alone is enough; without the skull it falls.
+
+from sklearn_pspd.inspection import shortcut_tests, slice_maps
+
+tests = shortcut_tests(model, X_new, y_new)
+print(tests.frame()[["test", "auc", "low", "high", "p_value"]].round(2).to_string(index=False))
+
+# %%
+# A map of a patient with the mark points at it. Integrated gradients start from the mean of the patients without mark.
+
+maps = slice_maps(
+    model, X_new[y_new == 1], "integrated_gradients", reference=X[:55][y[:55] == 0], n_steps=24, n_checked=5
+)
+
+# sphinx_gallery_thumbnail_number = 1
+import matplotlib.pyplot as plt
+
+from sklearn_pspd.plotting import ShortcutDisplay
+from sklearn_pspd.plotting.slice_maps import draw_map
+
+figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 5.4), layout="constrained", width_ratios=(1, 1))
+values = maps.values[0, 1]
+draw_map(left, maps.images[0, 1], values, abs(values).max())
+left.set_title("Where the network looks\n(synthetic patient with PsPD)")
+ShortcutDisplay.from_tests(tests, ax=right, title="AUC with altered images")
+folder.cleanup()
+
+# %%
+# The dashed line is the original AUC, the grey one that of guessing. "Another patient's head" fails as well: the mark
+# stays with the head. With a model that needs the lesion, the pattern is the opposite.
