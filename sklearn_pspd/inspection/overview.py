@@ -4,12 +4,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from sklearn_pspd.cohort.problems import is_missing
-
 from .confounders import confounder_aucs
 from .contributions import PermutationContribution, permutation_contribution
 from .failures import FailureCases, failure_cases
 from .opened import OpenedModel
+from .regions import has_region
 from .shortcuts import HEAD_TESTS, TESTS, ShortcutTests, shortcut_tests
 
 CONFOUNDERS = ("site", "sex", "age_years")
@@ -107,12 +106,11 @@ def inspect_model(
     shortcuts = confounders = None
     if opened.has_images:
         tests = TESTS
-        masks = X["lesion_mask"] if "lesion_mask" in X else [None] * len(X)
-        if centres is None and any(map(is_missing, masks)):
+        if centres is None and not all(map(has_region, X.to_dict("records"))):
             tests = HEAD_TESTS
             notes.append(
-                "The lesion was neither removed nor shown alone: not every patient has a lesion_mask, and no centres "
-                "were given."
+                "The lesion was neither removed nor shown alone: not every patient has a lesion_mask or a point of "
+                "the lesion, and no centres were given."
             )
         shortcuts = shortcut_tests(
             model, X, y, tests=tests, centres=centres, random_state=random_state, pos_label=pos_label

@@ -3,10 +3,11 @@
 import numpy as np
 from scipy import ndimage
 
+from sklearn_pspd.cohort.columns import POINT_COLUMNS
 from sklearn_pspd.cohort.problems import is_missing
 from sklearn_pspd.exceptions import InputError
 from sklearn_pspd.loading.geometry import read_slices
-from sklearn_pspd.loading.position import open_mask
+from sklearn_pspd.loading.marks import open_mask
 from sklearn_pspd.preprocessing.interpolation import resample_stack
 
 from .native_space import SourceGrid
@@ -24,12 +25,12 @@ def lesion_regions(opened, X, stacks, *, centres=None, radius_mm=25.0, margin_mm
     opened : OpenedModel
         The model, with images.
     X : DataFrame of shape (n_patients, n_columns)
-        Cohort table, with masks in ``lesion_mask`` unless `centres` are given.
+        Cohort table, with NIfTI masks in ``lesion_mask`` or points of the lesions, unless `centres` are given.
     stacks : sequence of SliceStack
         Their stacks.
     centres : DataFrame, default=None
         One row per patient, indexed by ``patient_id``, with ``x_mm``, ``y_mm`` and ``z_mm``: scanner coordinates (RAS)
-        of the lesion's centre, as viewers show them. Takes precedence over masks.
+        of the lesion's centre. None takes the points of the table, and the masks of patients without one.
     radius_mm : float, default=25.0
         Radius of the spheres in mm.
     margin_mm : float, default=5.0
@@ -163,23 +164,41 @@ def fill_from_surroundings(images, region):
 
 
 def _lesion_region(opened, row, stack, centres, radius_mm, margin_mm):
-    if centres is not None:
-        if row["patient_id"] not in centres.index:
-            raise InputError("centres has no row for this patient_id")
-        centre = np.asarray(centres.loc[row["patient_id"], ["x_mm", "y_mm", "z_mm"]], dtype=np.float64)
+    centre = _centre(row, centres)
+    if centre is not None:
         world = SourceGrid(stack, opened.images_of["fov"]).world_mm()
         return np.linalg.norm(world - centre, axis=-1) <= radius_mm
     path = row.get("lesion_mask")
     if is_missing(path):
-        raise InputError("it has no lesion_mask; give one, or centres with x_mm, y_mm and z_mm of each patient")
-    labels = read_slices(open_mask(path), np.asarray(stack.slice_indices))
-    is_lesion = (np.rint(labels) == opened.images_of["load"].lesion_label).astype(np.float32)
+        raise InputError(
+            f"it has neither lesion_mask nor a point ({', '.join(POINT_COLUMNS)}); give one of them, or centres with "
+            "x_mm, y_mm and z_mm of each patient"
+        )
+    label = opened.images_of["load"].lesion_label
+    labels = read_slices(open_mask(path, label), np.asarray(stack.slice_indices))
+    is_lesion = (np.rint(labels) == label).astype(np.float32)
     options = {"fov_mm": opened.fov_mm, "size_px": opened.size_px, "method": "bilinear", "pad_value": 0.0}
     region = resample_stack(is_lesion, stack.spacing_mm, **options) >= PARTIAL
     distance = [
         ndimage.distance_transform_edt(~slice_) if slice_.any() else np.full(slice_.shape, np.inf) for slice_ in region
     ]
     return np.array(distance) * opened.pixel_mm <= margin_mm
+
+
+def has_region(row):
+    """Return whether the table says where a lesion is in the plane of the slices: by a NIfTI mask or a point."""
+    return _centre(row, None) is not None or not is_missing(row.get("lesion_mask"))
+
+
+def _centre(row, centres):
+    """Return the point of a lesion from the table of centres, or else from the cohort table; None without a point."""
+    if centres is None:
+        point = [row.get(column) for column in POINT_COLUMNS]
+    elif row["patient_id"] in centres.index:
+        point = centres.loc[row["patient_id"], ["x_mm", "y_mm", "z_mm"]]
+    else:
+        raise InputError("centres has no row for this patient_id")
+    return None if any(map(is_missing, point)) else np.asarray(point, dtype=np.float64)
 
 
 def _otsu(images):

@@ -53,6 +53,14 @@ def slice_of_mark(path, volume, mark_path, settings):
     return int(np.argmax(areas))
 
 
+def open_mask(path, label):
+    """Open the NIfTI mask of a lesion; other files that mark one say nothing about the plane of the slices."""
+    mark = _open_mark(path, label)
+    if not isinstance(mark, Volume):
+        raise FileError(path, "is no NIfTI mask")
+    return mark
+
+
 def _open_mark(path, label):
     """Return a NIfTI mask as a volume, a DICOM object with its areas, or a point in RAS mm."""
     if problem := path_problem(path):
