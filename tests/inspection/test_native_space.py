@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from head_files import tilt_about_x, write_dicom, write_nifti
 
+from sklearn_pspd.cohort.columns import POINT_COLUMNS
 from sklearn_pspd.inspection.native_space import SourceGrid
 from sklearn_pspd.loading import SliceStackLoader
 from sklearn_pspd.preprocessing import FOVNormalizer
@@ -52,7 +53,8 @@ SOURCES = {
 def test_a_blob_lands_where_it_was_in_the_scanner(tmp_path, source, method, spacing_mm):
     image, affine = SOURCES[source](tmp_path)
     expected = (affine @ [*BLOB, 1])[:3]
-    X = pd.DataFrame({"patient_id": ["P"], "image": [image], "lesion_z_mm": [(affine @ [6, 21.5, 17.5, 1])[2]]})
+    point = dict(zip(POINT_COLUMNS, (affine @ [6, 21.5, 17.5, 1])[:3], strict=True))
+    X = pd.DataFrame({"patient_id": ["P"], "image": [image], **{name: [value] for name, value in point.items()}})
     (stack,) = SliceStackLoader(n_slices=7, slice_spacing_mm=spacing_mm).fit_transform(X)
     fov = FOVNormalizer(fov_mm=60.0, size_px=48, method=method)
     pixels = fov.fit_transform([stack])[0]
