@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn_pspd._sklearn import Interval, _fit_context
 from sklearn_pspd.cohort.columns import POSITION_COLUMNS
 from sklearn_pspd.cohort.image_files import folder_entries, pair_files, path_problem
-from sklearn_pspd.cohort.problems import is_missing
+from sklearn_pspd.cohort.problems import check_frame, is_missing
 from sklearn_pspd.exceptions import InputError
 
 from .cache import open_cache
@@ -245,8 +245,7 @@ class SliceStackLoader(TransformerMixin, BaseEstimator):
 
 def _table_rows(X):
     """Return (patient_id, image, {position column: value}) for each row."""
-    if not isinstance(X, pd.DataFrame):
-        raise TypeError(f"X must be the cohort DataFrame with one row per patient; got {type(X).__name__}")
+    check_frame(X, "X")
     missing = [name for name in ("patient_id", "image") if name not in X.columns]
     if missing:
         raise InputError(f"X lacks the column(s) {', '.join(missing)}; it has {', '.join(map(str, X.columns))}")

@@ -17,6 +17,7 @@ from sklearn.base import clone
 from sklearn.model_selection import RepeatedStratifiedKFold
 
 from sklearn_pspd.cohort import absent_columns, clinical_columns, missing_counts, split_xy
+from sklearn_pspd.cohort.problems import check_frame
 from sklearn_pspd.exceptions import InputError
 from sklearn_pspd.file_writing import write_table
 from sklearn_pspd.loading import SliceStackLoader
@@ -139,6 +140,7 @@ class Study:
     title: str | None = None
 
     def __post_init__(self):
+        check_frame(self.cohort)
         if hasattr(self.cv, "__next__"):
             # A generator gives its splits once; validation and negative control both need them.
             object.__setattr__(self, "cv", list(self.cv))

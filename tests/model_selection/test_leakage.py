@@ -54,7 +54,7 @@ def test_external_patients_are_compared_without_their_outcomes(patients):
     assert duplicates == ["same patient", "same image file", "same clinical values"]
     assert told["finding"].tolist() == ["too few patients to tell"]
     assert "interval_days" not in told["column"].tolist()
-    with pytest.raises(ValueError, match="X_test must be a DataFrame with a column patient_id"):
+    with pytest.raises(ValueError, match="X_test must have a column patient_id"):
         audit_leaks(X, y, X_test=again.drop(columns="patient_id"))
 
 
