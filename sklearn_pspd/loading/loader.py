@@ -272,7 +272,7 @@ def _attempt(row, settings, cache):
         problems.raise_any()
         with reading(path):
             identity = _identity(path), _identity(position[1]) if position[0] == "lesion_mask" else ()
-        stack, found = _cached(cache, patient_id, path, position, settings, identity)
+            stack, found = _cached(cache, patient_id, path, position, settings, identity)
     except ImageError as error:
         return patient_id, None, {**facts, **(error.facts or {})}, error.problems
     return patient_id, stack, {**facts, **found}, ()
