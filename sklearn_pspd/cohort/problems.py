@@ -147,6 +147,8 @@ def check_frame(table, name="the cohort table"):
     if not isinstance(table, pd.DataFrame):
         kind = f"{type(table).__module__.partition('.')[0]}.{type(table).__name__}"
         advice = "convert it by to_pandas()" if hasattr(table, "to_pandas") else "it needs named columns"
+        if isinstance(table, np.ndarray):
+            advice += "; an estimator that passes arrays, such as BaggingClassifier, goes inside the pipeline"
         raise InputError(f"{name} must be a DataFrame of pandas; got {kind}; {advice}")
     if table.columns.nlevels > 1:
         raise InputError(f"{name} has {table.columns.nlevels} levels of column names; it must have one")

@@ -14,7 +14,7 @@ from sklearn_pspd._sklearn import Interval, _fit_context
 from sklearn_pspd.cohort.cells import point_problem
 from sklearn_pspd.cohort.columns import POINT_COLUMNS, POSITION_COLUMNS, lesion_positions
 from sklearn_pspd.cohort.image_files import folder_entries, pair_files, path_problem, sidecar_of
-from sklearn_pspd.cohort.problems import is_missing
+from sklearn_pspd.cohort.problems import check_frame, is_missing
 from sklearn_pspd.exceptions import InputError
 
 from .cache import open_cache
@@ -283,8 +283,7 @@ class SliceStackLoader(TransformerMixin, BaseEstimator):
 
 def _table_rows(X):
     """Return (patient_id, image, {position column: value}) for each row."""
-    if not isinstance(X, pd.DataFrame):
-        raise TypeError(f"X must be the cohort DataFrame with one row per patient; got {type(X).__name__}")
+    check_frame(X, "X")
     missing = [name for name in ("patient_id", "image") if name not in X.columns]
     if missing:
         raise InputError(f"X lacks the column(s) {', '.join(missing)}; it has {', '.join(map(str, X.columns))}")

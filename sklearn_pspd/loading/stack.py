@@ -155,10 +155,14 @@ def stack_of_entry(description, pixels, n_slices):
 def _has_types(values, types):
     if not isinstance(values, dict) or values.keys() != types.keys():
         return False
-    flat = [(item, types[name][0]) for name, value in values.items() if isinstance(value, list) for item in value]
-    flat += [(value, types[name]) for name, value in values.items() if not isinstance(value, list)]
-    kinds = [(value, kind if isinstance(kind, tuple) else (kind,)) for value, kind in flat]
-    return all(type(value) in kind or (float in kind and type(value) is int) for value, kind in kinds)
+    return all(_has_type(value, types[name]) for name, value in values.items())
+
+
+def _has_type(value, kind):
+    if isinstance(kind, list):
+        return isinstance(value, list) and all(_has_type(item, kind[0]) for item in value)
+    kinds = kind if isinstance(kind, tuple) else (kind,)
+    return type(value) in kinds or (float in kinds and type(value) is int)
 
 
 def _open_checked(path, position, settings, files, facts):

@@ -10,7 +10,7 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.utils.parallel import Parallel, delayed
 
 from sklearn_pspd.cohort.columns import CLINICAL_COLUMNS
-from sklearn_pspd.cohort.problems import normalise_ids
+from sklearn_pspd.cohort.problems import check_frame, normalise_ids
 from sklearn_pspd.exceptions import InputError
 from sklearn_pspd.loading import SliceStackLoader
 from sklearn_pspd.statistics import Estimate, expected_auc_interval, roc_auc
@@ -99,8 +99,11 @@ def audit_leaks(X, y, *, X_test=None, others=None, loader=None, feature_names=No
     y = check_outcomes(y, "y")
     others = dict(others or {})
     for name, table in {"X": X, "X_test": X_test, **others}.items():
-        if table is not None and "patient_id" not in getattr(table, "columns", ()):
-            raise InputError(f"{name} must be a DataFrame with a column patient_id")
+        if table is None:
+            continue
+        check_frame(table, name)
+        if "patient_id" not in table:
+            raise InputError(f"{name} must have a column patient_id; it has {', '.join(map(str, table.columns))}")
     if len(X) != len(y):
         raise InputError(f"X must have one row per outcome ({len(y)}); got {len(X)} rows")
     names = [name for name in CLINICAL_COLUMNS if name in X] if feature_names is None else list(feature_names)

@@ -20,7 +20,7 @@ class BatchTrainer(KerasClassifier):
     @property
     def feature_encoder(self):
         """Leave X unchanged; the batches split it into the inputs of the network."""
-        return FunctionTransformer()
+        return FunctionTransformer().set_output(transform="default")
 
     def _validate_data(self, X=None, y=None, reset=False, y_numeric=False):  # noqa: ARG002
         # The classifier has validated X and y; a second pass over all pixels would take as long again.

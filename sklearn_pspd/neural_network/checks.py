@@ -1,10 +1,36 @@
 """Checks of rows, classes and weights of patients before a fit."""
 
 import numpy as np
+import pandas as pd
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import type_of_target
 
 from sklearn_pspd.exceptions import InputError
+
+
+def as_plain_labels(y):
+    """Return labels in a type that scikit-learn keeps: whole numbers stay whole numbers.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_patients,)
+        Labels.
+
+    Returns
+    -------
+    array-like
+        An array of integers or Python strings if `y` is nullable in pandas (``Int64``, ``boolean``, pyarrow) or has
+        NumPy's ``StringDType``; otherwise `y`. Missing labels are left to scikit-learn, which refuses them.
+    """
+    kind = getattr(getattr(y, "dtype", None), "kind", None)
+    if kind == "T":
+        return np.array(y.tolist(), dtype=object)
+    if isinstance(y, pd.Series) and pd.api.types.is_extension_array_dtype(y.dtype) and not y.isna().any():
+        if pd.api.types.is_bool_dtype(y.dtype):
+            return y.to_numpy(dtype=bool)
+        if pd.api.types.is_integer_dtype(y.dtype):
+            return y.to_numpy(dtype=np.int64)
+    return y
 
 
 def check_classes(y, classes, estimator_name):

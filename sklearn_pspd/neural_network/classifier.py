@@ -26,7 +26,7 @@ from sklearn_pspd.exceptions import InputError
 from .architecture import ATTENTION, build_cnn_lstm
 from .batches import split_inputs
 from .callbacks import EpochTasks
-from .checks import check_classes, check_same, weigh_rows
+from .checks import as_plain_labels, check_classes, check_same, weigh_rows
 from .devices import TURNS, check_precision, choose_precision
 from .members import Start, TrainingPlan, member_seeds, train_members
 from .model_file import read_classifier, write_classifier
@@ -674,7 +674,7 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             raise
 
     def _check_rows(self, X, y, sample_weight, *, reset=True):
-        X, y = validate_data(self, X, y, dtype=self._dtype(), reset=reset)
+        X, y = validate_data(self, X, as_plain_labels(y), dtype=self._dtype(), reset=reset)
         check_classification_targets(y)
         weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True, copy=True)
         # Newer versions of scikit-learn raise this error themselves, with the same message.

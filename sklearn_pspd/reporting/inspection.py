@@ -3,7 +3,7 @@
 import pandas as pd
 
 from sklearn_pspd.file_writing import write_table, write_text
-from sklearn_pspd.formatting import plain_text
+from sklearn_pspd.formatting import plain_text, wrapped_text
 from sklearn_pspd.plotting import ContributionDisplay, FailureDisplay, ShortcutDisplay
 
 from .figures import save_figure
@@ -22,7 +22,7 @@ def inspection_text(inspection):
     str
         Notes, contributions and, for a model with images, shortcut tests and confounders.
     """
-    blocks = ["\n".join(inspection.notes)] if inspection.notes else []
+    blocks = ["\n".join(map(wrapped_text, inspection.notes))] if inspection.notes else []
     auc = inspection.contribution.auc
     blocks.append(
         f"Drop of the AUC of {auc.value:.2f} (95 % interval {auc.low:.2f} to {auc.high:.2f}) if a group of columns is "

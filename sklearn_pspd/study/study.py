@@ -16,6 +16,7 @@ from sklearn.base import clone
 from sklearn.model_selection import RepeatedStratifiedKFold
 
 from sklearn_pspd.cohort import absent_columns, clinical_columns, missing_counts, split_xy
+from sklearn_pspd.cohort.problems import check_frame
 from sklearn_pspd.exceptions import InputError
 from sklearn_pspd.file_writing import write_table
 from sklearn_pspd.loading import SliceStackLoader, image_findings
@@ -147,6 +148,7 @@ class Study:
     title: str | None = None
 
     def __post_init__(self):
+        check_frame(self.cohort)
         if hasattr(self.cv, "__next__"):
             # A generator gives its splits once; validation and negative control both need them.
             object.__setattr__(self, "cv", list(self.cv))
@@ -729,6 +731,9 @@ def _size_row(name, y):
 def _image_table(inspected, sites, found):
     """Return the table of images with the site of each patient, and with what is odd."""
     table = inspected.reset_index(drop=True)
+    # Not the folders above, which name machines and people.
+    folder = os.path.commonpath([os.path.dirname(path) for path in table["source"]])  # noqa: PTH120
+    table["source"] = [os.path.relpath(path, folder) for path in table["source"]]
     texts = found["finding"] + [f" ({detail})" if detail else "" for detail in found["detail"]]
     by_patient = texts.groupby(found["patient_id"]).agg("; ".join)
     table.insert(1, "site", sites.to_numpy())

@@ -717,7 +717,7 @@ def test_parameters_are_checked(options, match):
 
 
 def test_the_table_is_checked():
-    with pytest.raises(TypeError, match="must be the cohort DataFrame"):
+    with pytest.raises(ValueError, match=r"X must be a DataFrame of pandas; got numpy\.ndarray; it needs"):
         SliceStackLoader().fit(np.zeros((2, 2)))
     with pytest.raises(ValueError, match=r"lacks the column\(s\) image"):
         SliceStackLoader().fit(pd.DataFrame({"patient_id": ["P00"]}))

@@ -47,7 +47,7 @@ def test_a_patient_of_another_cohort_is_found_although_mirrored(patients, tmp_pa
     assert found["finding"] == "same pixels"
     assert found["patients"] == f"{X['patient_id'].iloc[3]}, P1"
     assert "public" in found["sites"]
-    with pytest.raises(ValueError, match="public must be a DataFrame with a column patient_id"):
+    with pytest.raises(ValueError, match="public must have a column patient_id"):
         audit_leaks(X, y, others={"public": public.drop(columns="patient_id")})
 
 
@@ -78,7 +78,7 @@ def test_external_patients_are_compared_without_their_outcomes(patients):
     assert duplicates == ["same patient", "same image file", "same clinical values"]
     assert told["finding"].tolist() == ["too few patients to tell"]
     assert "interval_days" not in told["column"].tolist()
-    with pytest.raises(ValueError, match="X_test must be a DataFrame with a column patient_id"):
+    with pytest.raises(ValueError, match="X_test must have a column patient_id"):
         audit_leaks(X, y, X_test=again.drop(columns="patient_id"))
 
 
