@@ -583,6 +583,7 @@ class Study:
             if loader is None:
                 return leaks, pd.DataFrame(), pd.DataFrame()
             inspected = loader.inspect(self.cohort)
+        inspected["source"] = _below_common_folder(inspected["source"])
         found = image_findings(inspected, cohort=self.cohort, allow_sequence=loader.allow_sequence)
         return leaks, _image_table(inspected, self.cohort["site"], found), found
 
@@ -731,14 +732,18 @@ def _size_row(name, y):
 def _image_table(inspected, sites, found):
     """Return the table of images with the site of each patient, and with what is odd."""
     table = inspected.reset_index(drop=True)
-    # Not the folders above, which name machines and people.
-    folder = os.path.commonpath([os.path.dirname(path) for path in table["source"]])  # noqa: PTH120
-    table["source"] = [os.path.relpath(path, folder) for path in table["source"]]
     texts = found["finding"] + [f" ({detail})" if detail else "" for detail in found["detail"]]
     by_patient = texts.groupby(found["patient_id"]).agg("; ".join)
     table.insert(1, "site", sites.to_numpy())
     table["findings"] = table["patient_id"].map(by_patient).fillna("")
     return table
+
+
+def _below_common_folder(paths):
+    """Return paths without the folders that all have in common, which may name machines and people."""
+    folders = {os.path.dirname(path) for path in paths}  # noqa: PTH120
+    common = os.path.commonpath(folders) if folders else ""
+    return [os.path.relpath(path, common) for path in paths]
 
 
 def _find_loader(models):
