@@ -38,6 +38,9 @@ _TELLING = (
     "acquisition_contrast", "tr_ms", "te_ms", "ti_ms",
 )  # fmt: skip
 
+# The finding of an image without header, such as a plain NIfTI file.
+NOTHING_KNOWN = "nothing is known about the sequence"
+
 FEWEST_OF_SITE = 3
 MAJORITY = 0.5
 SPACING_RATIO = 1.5
@@ -183,7 +186,7 @@ def _findings_of_one(facts, allow_sequence):
     if facts["modality"] not in ("", "MR"):
         found.append(("not MR", f"modality {facts['modality']}", REFUSED))
     if not facts["is_known"]:
-        return [*found, ("nothing is known about the sequence", "", NOTE)]
+        return [*found, (NOTHING_KNOWN, "", NOTE)]
     return found + _contrast_findings(facts) + _sequence_findings(facts, allow_sequence)
 
 

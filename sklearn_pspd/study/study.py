@@ -20,6 +20,7 @@ from sklearn_pspd.cohort.problems import check_frame
 from sklearn_pspd.exceptions import InputError
 from sklearn_pspd.file_writing import write_table
 from sklearn_pspd.loading import SliceStackLoader, image_findings
+from sklearn_pspd.loading.findings import NOTHING_KNOWN
 from sklearn_pspd.model_selection import (
     SequentialSearchCV,
     audit_leaks,
@@ -388,7 +389,7 @@ class Study:
                 self._run_share(models, kept, on_progress)
             if opened is not None and (loader := _find_loader(models)):
                 with opened.writing() as path:
-                    findings = {"findings": self._image_checks[1], "title": self.title}
+                    findings = {"findings": _odd(self._image_checks[1]), "title": self.title}
                     reporting.write_contact_sheet(path / CONTACT_SHEET, self.cohort, loader=loader, **findings)
             comparison = self._compare(models, kept, on_progress)
             if opened is not None:
@@ -444,7 +445,7 @@ class Study:
                 raise InputError("no model of the study reads images, so that there are no slices to show")
             inspected = loader.inspect(self.cohort)
             found = image_findings(inspected, cohort=self.cohort, allow_sequence=loader.allow_sequence)
-            reporting.write_contact_sheet(path, self.cohort, loader=loader, findings=found, title=self.title)
+            reporting.write_contact_sheet(path, self.cohort, loader=loader, findings=_odd(found), title=self.title)
 
     def summary(self):
         """Say in one line who trains the models and who is held out.
@@ -713,7 +714,13 @@ def _last_attribute(model, name):
 
 def _page_parts(result):
     """Return the parts of the page of a study that depend on whether images were read."""
-    return {} if result.image_findings.empty else {"image_checks": result.image_findings}
+    findings = _odd(result.image_findings)
+    return {} if findings.empty else {"image_checks": findings}
+
+
+def _odd(findings):
+    """Return the findings without that of images without header, which concerns all patients of a NIfTI cohort."""
+    return findings if findings.empty else findings[findings["finding"] != NOTHING_KNOWN]
 
 
 def _file_columns(cohort):
