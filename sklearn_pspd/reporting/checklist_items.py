@@ -163,8 +163,8 @@ NOTES = {
         "items with other numbers."
     ),
     "metrics": (
-        "Topics are in our words. Items 1 to 24 and weights 1 to 23 were compared with the published table, the others with public code that "
-        "implements the score. Items 8 to 10 and 12 to 17 "
-        "count only under its conditions; compute the score with the authors' tool."
+        "Topics are in our words. Items 1 to 24 and weights 1 to 23 were compared with the published table, the others "
+        "with public code that computes the score. Items 8 to 10 and 12 to 17 count only under its conditions; compute "
+        "the score with the authors' tool."
     ),
 }
