@@ -124,6 +124,23 @@ def test_shares_give_together_what_one_run_gives(cohort, undisturbed, tmp_path):
         assert (tmp_path / name).read_bytes() == (undisturbed / name).read_bytes()
 
 
+def test_two_processes_in_one_folder_do_no_harm(cohort, undisturbed, tmp_path):
+    table = tmp_path / "table.pkl"
+    cohort.to_pickle(table)
+    code = f"""
+import sys
+import pandas as pd
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from sklearn_pspd import Study
+from test_study_folder import SETTINGS, models
+Study(pd.read_pickle({str(table)!r}), models(), **SETTINGS).run({str(tmp_path / "results")!r})
+"""
+    both = [subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    errors = [process.communicate()[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], errors
+    assert tables(tmp_path / "results") == tables(undisturbed)
+
+
 def test_a_folder_holds_one_study(cohort, tmp_path):
     of_other_people = tmp_path / "notes.txt"
     of_other_people.write_text("mine")
