@@ -21,6 +21,7 @@ from sklearn_pspd.preprocessing import (
     SliceStandardizer,
     StackAugmenter,
     StackFlattener,
+    StackPipeline,
 )
 
 __all__ = [
@@ -660,7 +661,7 @@ def n_encoded_columns(model, X):
 
 
 def _mri_branch(n_slices, size_px, fov_mm, memory, n_jobs):
-    return Pipeline(
+    return StackPipeline(
         [
             ("load", SliceStackLoader(n_slices=n_slices, memory=memory, n_jobs=n_jobs)),
             ("fov", FOVNormalizer(fov_mm=fov_mm, size_px=size_px)),

@@ -60,12 +60,14 @@ def study(n_patients):
         alone = CNNLSTMClassifier(**{**network.get_params(), "stack_shape": (N_SLICES, SIZE_PX, SIZE_PX)})
         step("fit and predict from disk (memmap)", lambda: _fit_and_predict(alone, on_disk, y))
         design = step("design matrix in memory", lambda: features.fit_transform(X))
-        print(
-            f"{'':8}  design matrix: {design.nbytes / 1e6:.1f} MB, {design.nbytes / 1e6 / n_patients:.3f} per patient"
-        )
-        step("fit and predict from memory", lambda: alone.fit(design, y).predict_proba(design))
-        del design
-        step("the pipeline: fit and predict", lambda: model.fit(X, y).predict_proba(X))
+        megabytes = design.nbytes / 1e6
+        print(f"{'':8}  size of the design matrix: {megabytes:.1f} MB, {megabytes / n_patients:.3f} per patient")
+        step("fit and predict from memory", lambda: _fit_and_predict(alone, design, y))
+        step("the pipeline: fit and predict", lambda: _fit_and_predict(model, X, y))
+
+
+def _fit_and_predict(model, X, y):
+    return model.fit(X, y).predict_proba(X)
 
 
 def _design_on_disk(features, X, folder, n_rows=64):
