@@ -3,6 +3,7 @@
 from sklearn.base import _fit_context
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.model_selection._split import GroupsConsumerMixin
+from sklearn.tree._tree import Tree
 from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import _check_method_params, _check_sample_weight
@@ -39,6 +40,7 @@ __all__ = [
     "Interval",
     "NoCallbackContext",
     "StrOptions",
+    "Tree",
     "_check_method_params",
     "_check_sample_weight",
     "_fit_context",

@@ -11,8 +11,8 @@ from inspect import isclass
 from pathlib import Path
 
 import numpy as np
-from sklearn.tree._tree import Tree
 
+from sklearn_pspd._sklearn import Tree
 from sklearn_pspd.exceptions import InputError
 from sklearn_pspd.file_writing import write_bytes
 

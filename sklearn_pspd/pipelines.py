@@ -21,6 +21,7 @@ from sklearn_pspd.preprocessing import (
     SliceStandardizer,
     StackAugmenter,
     StackFlattener,
+    StackPipeline,
 )
 
 __all__ = [
@@ -682,7 +683,7 @@ def n_encoded_columns(model, X):
 
 def _mri_branch(n_slices, size_px, fov_mm, slice_spacing_mm, allow_sequence, memory, n_jobs):
     reading = {"n_slices": n_slices, "slice_spacing_mm": slice_spacing_mm, "allow_sequence": allow_sequence}
-    return Pipeline(
+    return StackPipeline(
         [
             ("load", SliceStackLoader(**reading, memory=memory, n_jobs=n_jobs)),
             ("fov", FOVNormalizer(fov_mm=fov_mm, size_px=size_px)),

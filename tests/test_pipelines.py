@@ -396,7 +396,7 @@ def test_a_second_image_branch_is_no_clinical_branch(patients):
             model.fit(X, y)
     # A classifier that makes no difference between pixels and others takes what it gets.
     model["features"].transformers, model["features"].remainder = [mri, clinical, ("flair", stacks, mri[2])], "drop"
-    both = CohortPipeline([("features", model["features"]), ("classifier", LogisticRegression())]).fit(X, y)
+    both = CohortPipeline([("features", model["features"]), ("classifier", LogisticRegression(C=1e-3))]).fit(X, y)
     assert both["classifier"].n_features_in_ == 2 * 3 * 8**2 + 7
 
 

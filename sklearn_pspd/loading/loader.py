@@ -212,11 +212,7 @@ class SliceStackLoader(TransformerMixin, BaseEstimator):
         outcomes = self._attempt_all(X)
         failed = [(patient_id, problems) for patient_id, _, _, problems in outcomes if problems]
         if failed:
-            lines = [f"  patient {patient_id}: {text}" for patient_id, problems in failed for text in problems]
-            raise InputError(
-                f"The images of {len(failed)} of {len(outcomes)} patients cannot be loaded "
-                "(SliceStackLoader.inspect(X) tabulates all):\n" + "\n".join(lines)
-            )
+            raise unreadable_images(failed, len(outcomes))
         stacks = np.empty(len(outcomes), dtype=object)
         stacks[:] = [stack for _, stack, _, _ in outcomes]
         return stacks
@@ -279,6 +275,28 @@ class SliceStackLoader(TransformerMixin, BaseEstimator):
         limits = float(self.max_tilt_deg), float(self.max_spacing_mm)
         label = self.lesion_label if isinstance(self.lesion_label, str) else int(self.lesion_label)
         return Settings(int(self.n_slices), spacing, *limits, label, checked_kinds(self.allow_sequence))
+
+
+def unreadable_images(failed, n_patients):
+    """Return the error that lists the patients whose images cannot be used.
+
+    Parameters
+    ----------
+    failed : list of (str, sequence of str)
+        Patient and problems.
+    n_patients : int
+        Number of all patients.
+
+    Returns
+    -------
+    InputError
+        To be raised.
+    """
+    lines = [f"  patient {patient_id}: {text}" for patient_id, problems in failed for text in problems]
+    return InputError(
+        f"The images of {len(failed)} of {n_patients} patients cannot be loaded "
+        "(SliceStackLoader.inspect(X) tabulates all):\n" + "\n".join(lines)
+    )
 
 
 def _table_rows(X):

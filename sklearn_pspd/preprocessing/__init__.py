@@ -1,6 +1,7 @@
 """Preparation of slice stacks and clinical columns for a model."""
 
 from .augmentation import StackAugmenter
+from .blocks import StackPipeline
 from .clinical import ClinicalMinMaxScaler, scale_from_unit, scale_to_unit
 from .images import FOVNormalizer, SliceStandardizer, StackFlattener, check_stacks, standardize_images
 
@@ -10,6 +11,7 @@ __all__ = [
     "SliceStandardizer",
     "StackAugmenter",
     "StackFlattener",
+    "StackPipeline",
     "check_stacks",
     "scale_from_unit",
     "scale_to_unit",

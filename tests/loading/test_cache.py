@@ -119,9 +119,7 @@ FORGED = {
     "other types": {"change_text": lambda text: text.replace(b'"orientation": "', b'"orientation": 3, "x": "')},
     "text for a number": {"change_text": lambda text: text.replace(b'"tilt_deg": 0.0', b'"tilt_deg": "0"')},
     "list for a number": {"change_text": lambda text: text.replace(b'"tilt_deg": 0.0', b'"tilt_deg": [0.0]')},
-    "number for a list": {
-        "change_text": lambda text: text.replace(b'"slice_indices": [', b'"slice_indices": 1, "x": [')
-    },
+    "number for a list": {"change_text": lambda text: text.replace(b'slice_indices": [', b'slice_indices": 1, "": [')},
     "deep": {"change_text": lambda text: b"[" * 60_000},
     "another key": {"change_text": lambda text: text.replace(b'"key": "', b'"key": "0')},
     "fewer slices": {"change_array": lambda stored: stored.replace(b"(5, ", b"(1, ")},

@@ -153,6 +153,23 @@ assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"filters": ("a",)}, r"filters must contain positive whole numbers, .*\('a',\)"),
+        ({"filters": [(2, 2)]}, r"filters must contain positive whole numbers, .*\(2, 2\)"),
+        ({"filters": (2.0, 4.0)}, "filters must contain positive whole numbers"),
+        ({"filters": (True,)}, "filters must contain positive whole numbers"),
+        ({"stack_shape": (2**31,) * 3}, r"requires 9903520314283042199192993792 pixel columns"),
+        ({"stack_shape": (3.7, 8, 8)}, "stack_shape must contain positive whole numbers"),
+        ({"stack_shape": (3, 8)}, "three positive numbers"),
+    ],
+)
+def test_sizes_are_checked_before_a_network_is_built(data, network, changes, message):
+    with pytest.raises(InputError, match=message):
+        network.set_params(**changes).fit(*data)
+
+
 # Files
 
 
