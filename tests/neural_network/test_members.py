@@ -79,7 +79,9 @@ def test_one_member_in_blocks_has_the_weights_of_training_step_by_step(data, net
             batch = order[start : start + 8]
             targets = y[batch, np.newaxis].astype(np.float32)
             plain.train_on_batch(split_inputs(X[batch], network._fitted_spec), targets, sample_weight=ones[batch])
-    assert equal(network.weights_, plain.get_weights())
+    # On some processors another compiled function gives other last digits.
+    for ours, stock in zip(network.weights_, plain.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, stock, rtol=1e-5, atol=1e-7)
     by_step = clone(network).set_params(callbacks=[EachStep()]).fit(X, y)
     assert equal(network.weights_, by_step.weights_)
     assert network.history_ == by_step.history_
