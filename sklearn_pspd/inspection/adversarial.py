@@ -11,6 +11,7 @@ from sklearn_pspd.exceptions import InputError
 from sklearn_pspd.statistics.checks import check_classes
 
 from .network_gradients import DifferentiableNetwork
+from .network_parts import network_parts
 from .opened import OpenedModel, check_outcomes
 from .perturbations import column_of
 from .shortcuts import compare_scores
@@ -184,13 +185,23 @@ class _Attack:
         self.opened, self.X, self.direction, self.change_codes = opened, X, direction, change_codes
         self.networks = [DifferentiableNetwork(network) for network in opened.classifier.networks_]
         self.images = opened.images(opened.stacks(X)) if opened.has_images else None
-        self.original = self.log_odds(None, opened.encode(X))
+        # The clinical columns are changed behind the convolutions, which are computed once.
+        self._parts = network_parts(opened.classifier)
+        stacks = None if self.images is None else opened.standardise(self.images)
+        self._vectors = [None if stacks is None else part.encode_images(stacks) for part in self._parts]
+        self.original = self._with_clinical(opened.encode(X))
 
     def log_odds(self, images, clinical):
         """Return the mean log odds of the members; without images, for the original ones."""
-        images = self.images if images is None else images
-        stacks = None if images is None else self.opened.standardise(images)
+        if images is None:
+            return self._with_clinical(clinical)
+        stacks = self.opened.standardise(images)
         return np.mean([network.log_odds(stacks, clinical) for network in self.networks], axis=0)
+
+    def _with_clinical(self, clinical):
+        """Return the mean log odds of the members for the original images."""
+        pairs = zip(self._parts, self._vectors, strict=True)
+        return np.mean([part.log_odds(vectors, clinical) for part, vectors in pairs], axis=0)
 
     def change_images(self, strength, clinical, n_steps, networks=None):
         """Return images that differ by at most so many grey steps, as far as possible in the direction."""
@@ -221,7 +232,7 @@ class _Attack:
             for column in declared:
                 for candidate in _candidates(self.X[column.name], column, strength, self.change_codes):
                     tried = table.assign(**{column.name: candidate})
-                    found = self.direction * self.log_odds(None, self.opened.encode(tried))
+                    found = self.direction * self._with_clinical(self.opened.encode(tried))
                     better = found > best + 1e-9
                     table.loc[better, column.name] = candidate[better]
                     best = np.where(better, found, best)
