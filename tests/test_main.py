@@ -15,8 +15,15 @@ import pytest
 import sklearn_pspd
 from sklearn_pspd import __main__ as command
 from sklearn_pspd import make_cohort
+from sklearn_pspd.model_selection import external_uses
 
 QUICK = ["--folds", "2", "--epochs", "1", "--size-px", "8", "--filters", "2", "--slices", "3", "--members", "2"]
+
+
+@pytest.fixture(autouse=True)
+def no_earlier_uses(monkeypatch):
+    """Commands that are called as functions share a process, but not the record of uses of external patients."""
+    monkeypatch.setattr(external_uses, "_USES", [])
 
 
 def run(*arguments, cwd):

@@ -17,6 +17,21 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason=
 LONG = ["--patients", "24", "--folds", "2", "--epochs", "5000", "--size-px", "8", "--filters", "2", "--slices", "3"]
 
 
+def default_signals():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@pytest.fixture(autouse=True)
+def default_handlers():
+    earlier = {number: signal.getsignal(number) for number in command.SIGNALS}
+    default_signals()
+    yield
+    for number, handler in earlier.items():
+        signal.signal(number, handler)
+
+
 class RunningStudy:
     """A study in its own process group, with folders of its own for temporary files."""
 
@@ -31,6 +46,8 @@ class RunningStudy:
             cwd=folder,
             env={**os.environ, **places},
             start_new_session=True,
+            # Signals that this process ignores, as after nohup, would be ignored there too.
+            preexec_fn=default_signals,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,

@@ -37,7 +37,9 @@ def cohort(tmp_path_factory):
 @pytest.fixture(scope="module")
 def undisturbed(cohort, tmp_path_factory):
     folder = tmp_path_factory.mktemp("undisturbed")
-    Study(cohort, models(), **SETTINGS).run(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(external_uses, "_USES", [])
+        Study(cohort, models(), **SETTINGS).run(folder)
     return folder
 
 

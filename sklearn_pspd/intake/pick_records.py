@@ -82,7 +82,7 @@ def append_pick(path, pick):
     if not lines.endswith(b"\n"):
         lines += b"\n"
     line = pd.DataFrame([pick], columns=PICK_COLUMNS, dtype=object).to_csv(
-        index=False, header=False, lineterminator="\n"
+        None, index=False, header=False, lineterminator="\n"
     )
     with replaced_when_whole(path) as file:
         file.write(lines + line.encode())

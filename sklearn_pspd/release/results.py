@@ -94,8 +94,8 @@ def write_predictions(released, patients, folder, *, notes=(), **reading):
         )
         _write(folder / name, page)
     predictions = predictions.assign(page=names)
-    _write(folder / DISTANCE, distance.to_csv(index=False, lineterminator="\n"))
-    _write(folder / PREDICTIONS, predictions.to_csv(index=False, lineterminator="\n"))
+    _write(folder / DISTANCE, distance.to_csv(None, index=False, lineterminator="\n"))
+    _write(folder / PREDICTIONS, predictions.to_csv(None, index=False, lineterminator="\n"))
     return predictions
 
 

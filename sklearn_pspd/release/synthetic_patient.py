@@ -6,6 +6,7 @@ from tempfile import TemporaryDirectory
 
 import pandas as pd
 
+from sklearn_pspd import file_writing
 from sklearn_pspd.datasets import make_cohort
 from sklearn_pspd.exceptions import InputError
 from sklearn_pspd.loading import SliceStackLoader
@@ -63,7 +64,7 @@ def draw_synthetic_patient(model, schema, ranges, folder):
         patient[column.name] = _value(column, cohort, ranges["clinical"][column.name])
     if loader is not None:
         patient["lesion_slice"] = int(cohort["lesion_slice"])
-        (folder / IMAGE_NAME).write_bytes(image)
+        file_writing.write_bytes(folder / IMAGE_NAME, image)
     return patient
 
 

@@ -84,7 +84,7 @@ def write_checklists(result, folder):
         table = checklist(result, name)
         note = {"item": "note", "topic": table.attrs["title"], "status": "", "text": table.attrs["note"], "where": ""}
         with replaced_when_whole(folder / f"checklist_{name}.csv") as file:
-            file.write(pd.concat([table, pd.DataFrame([note])]).to_csv(index=False).encode())
+            file.write(pd.concat([table, pd.DataFrame([note])]).to_csv(None, index=False).encode())
 
 
 def _filled(item, topic, status, text, where, facts):

@@ -39,12 +39,12 @@ def inline_svg(display, *, name, description):
     >>> inline_svg(display, name="roc", description="ROC curve")[:35]
     '<svg id="roc" role="img" aria-label'
     """
-    buffer = io.StringIO()
+    file = io.StringIO()
     with mpl.rc_context(SETTINGS):
-        display.figure_.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+        display.figure_.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
     # pyplot keeps every figure that it made.
     plt.close(display.figure_)
-    return _prefixed(buffer.getvalue(), name, description)
+    return _prefixed(file.getvalue(), name, description)
 
 
 def _prefixed(svg, name, description):

@@ -10,11 +10,11 @@ from .checks import check_scores
 
 
 def venn_abers(y_true, y_score, new_score, *, pos_label=1):
-    """Calibrate new scores by the inductive Venn-Abers predictor [1]_.
+    """Calibrate new scores by the inductive Venn-Abers predictor.
 
-    For each new score, an isotonic regression of the outcomes on the scores is fitted twice: once with the new score as
-    a patient of the negative class, once as one of the positive class. The two fitted values at the new score are the
-    limits of the interval.
+    As in [1]_, for each new score an isotonic regression of the outcomes on the scores is fitted twice: once with the
+    new score as a patient of the negative class, once as one of the positive class. The two fitted values at the new
+    score are the limits of the interval.
 
     Parameters
     ----------

@@ -77,9 +77,9 @@ def prepare_study(
         As in :func:`~sklearn_pspd.cohort.read_cohort`.
     encoding : str, default=None
         As in :func:`~sklearn_pspd.cohort.read_cohort`.
-    image_root : str or Path, default=None
-        As in :func:`~sklearn_pspd.cohort.read_cohort`.
     sheet : str, default=None
+        As in :func:`~sklearn_pspd.cohort.read_cohort`.
+    image_root : str or Path, default=None
         As in :func:`~sklearn_pspd.cohort.read_cohort`.
     n_slices : int, default=9
         Axial slices per patient, odd.
