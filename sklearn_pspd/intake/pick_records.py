@@ -81,9 +81,8 @@ def append_pick(path, pick):
     lines = path.read_bytes() if path.exists() else (",".join(PICK_COLUMNS) + "\n").encode()
     if not lines.endswith(b"\n"):
         lines += b"\n"
-    line = pd.DataFrame([pick], columns=PICK_COLUMNS, dtype=object).to_csv(
-        None, index=False, header=False, lineterminator="\n"
-    )
+    table = pd.DataFrame([pick], columns=PICK_COLUMNS, dtype=object)
+    line = table.to_csv(None, index=False, header=False, lineterminator="\n")
     with replaced_when_whole(path) as file:
         file.write(lines + line.encode())
 

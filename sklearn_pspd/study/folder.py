@@ -159,8 +159,13 @@ class StudyFolder:
             file.write((json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode())
 
     def _stamps(self):
-        files = [path for path in self.folder.iterdir() if path.is_file() and path.name != RECORD]
-        return {path.name: path.stat().st_mtime_ns for path in files if not path.name.endswith(".part")}
+        stamps = {}
+        for path in self.folder.iterdir():
+            if path.is_file() and path.name != RECORD and path.suffix != ".part":
+                # Another process may replace it at this moment.
+                with contextlib.suppress(FileNotFoundError):
+                    stamps[path.name] = path.stat().st_mtime_ns
+        return stamps
 
     def _remove(self, record):
         """Remove what the study wrote, and nothing else; the record goes last."""

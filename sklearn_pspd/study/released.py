@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import tempfile
 from pathlib import Path
 
 from sklearn_pspd.exceptions import InputError
@@ -9,6 +10,8 @@ from sklearn_pspd.persistence import save_pipeline
 from sklearn_pspd.release import export_model
 
 RELEASED = "released"
+# Another process can put its folder there between removing and replacing.
+ATTEMPTS = 10
 
 
 def write_models(result, study, folder):
@@ -31,9 +34,7 @@ def write_models(result, study, folder):
     """
     # Written beside the folder first, so that an interruption leaves the earlier one.
     folder = Path(folder)
-    partial = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
+    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))
     written, names = {}, set()
     for name, model in result.models_.items():
         file = _file_name(name, names)
@@ -52,9 +53,22 @@ def write_models(result, study, folder):
     written[RELEASED] = failed or f"{folder.name}/{RELEASED}"
     if failed:
         shutil.rmtree(partial / RELEASED, ignore_errors=True)
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.replace(folder)
+    _replace_folder(partial, folder)
     return written
+
+
+def _replace_folder(partial, folder):
+    """Put a whole folder in the place of another one, also if another process does the same."""
+    # mkdtemp makes a folder for its owner alone.
+    partial.chmod(folder.parent.stat().st_mode)
+    for attempt in range(ATTEMPTS):
+        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            partial.replace(folder)
+            return
+        except OSError:
+            if attempt == ATTEMPTS - 1:
+                raise
 
 
 def _tried(write, *arguments, **settings):
