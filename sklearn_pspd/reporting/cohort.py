@@ -1,6 +1,9 @@
 """What a cohort is, as text: leakage checks, patients, and what their number allows."""
 
-from sklearn_pspd.formatting import plain_text, wrapped_text
+import textwrap
+
+from sklearn_pspd.formatting import TEXT_WIDTH, plain_text, wrapped_text
+from sklearn_pspd.loading.findings import NOTHING_KNOWN
 
 # Findings of the leakage checks that say how much they could have found, rather than that they found something.
 LIMITS = ("too few patients to tell",)
@@ -101,12 +104,19 @@ def _image_lines(images):
         n = of_kind["patient_id"].nunique()
         lines.append(f"  {finding}: {n} patient{'' if n == 1 else 's'}")
         groups = sorted(of_kind.groupby("detail", sort=False), key=lambda group: -len(group[1]))
+        if finding == NOTHING_KNOWN:
+            # Of most cohorts of NIfTI files: a list of all patients would say no more.
+            continue
         for detail, rows in groups[:SHOWN_DETAILS]:
-            lines.append(f"    {f'{detail}: ' if detail else ''}{_patients(rows['patient_id'])}")
+            lines.append(_indented(f"{f'{detail}: ' if detail else ''}{_patients(rows['patient_id'])}"))
         if rest := groups[SHOWN_DETAILS:]:
             others = [patient for _, rows in rest for patient in rows["patient_id"]]
-            lines.append(f"    {len(rest)} other values: {_patients(others)}")
+            lines.append(_indented(f"{len(rest)} other values: {_patients(others)}"))
     return lines
+
+
+def _indented(text):
+    return textwrap.fill(text, TEXT_WIDTH, initial_indent="    ", subsequent_indent="      ")
 
 
 def _patients(names):
