@@ -106,6 +106,11 @@ def reading(path) -> Iterator[None]:
         ) from error
 
 
+def printable(text):
+    """Return a text in one line: values of a header and names of files may hold line breaks and control characters."""
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
+
+
 def _join(text, paths):
     """Return the problem of the first file, and the names of the other files that have it, too."""
     names = [Path(path).name for path in paths[1:]]

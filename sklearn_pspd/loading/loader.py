@@ -18,7 +18,7 @@ from sklearn_pspd.cohort.problems import check_frame, is_missing
 from sklearn_pspd.exceptions import InputError
 
 from .cache import open_cache
-from .errors import FileProblems, ImageError, reading
+from .errors import FileProblems, ImageError, printable, reading
 from .findings import FACT_NUMBERS, FACT_TEXTS, checked_kinds
 from .geometry import Settings
 from .stack import decode, entry_of_stack, facts_of_stack, stack_of_entry
@@ -332,7 +332,7 @@ def _attempt(row, settings, cache):
             identity = _identity(path), mask, () if sidecar is None else _identity(sidecar)
             stack, found = _cached(cache, patient_id, path, position, settings, identity)
     except ImageError as error:
-        return patient_id, None, {**facts, **(error.facts or {})}, error.problems
+        return patient_id, None, {**facts, **(error.facts or {})}, tuple(map(printable, error.problems))
     return patient_id, stack, {**facts, **found}, ()
 
 

@@ -595,3 +595,17 @@ def test_a_dicom_header_that_states_more_than_its_file_holds_is_refused(tmp_path
     tracemalloc.stop()
     assert "states 65535 x 65535 pixels" in found or "has 2000000000 frames but positions for 0" in found
     assert peak < 20e6
+
+
+def test_a_problem_is_one_line_whatever_a_header_holds(tmp_path):
+    folder = write_dicom(tmp_path / "series", order=range(12))
+    damaged = tmp_path / "series" / "0001.dcm"
+    content = damaged.read_bytes()
+    assert content.count(b"MONOCHROME2 ") == 1
+    damaged.write_bytes(content.replace(b"MONOCHROME2 ", b"MONOCHROME2\n"))
+    found = problem(folder)
+    assert "MONOCHROME2\\n;" in found
+    assert found.isprintable()
+    with pytest.raises(InputError, match="cannot be loaded") as error:
+        load(folder, lesion_slice=MIDDLE)
+    assert all(line.startswith("  patient") for line in str(error.value).splitlines()[1:])
