@@ -6,7 +6,7 @@ import io
 import json
 import zipfile
 from importlib import import_module
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from inspect import isclass
 from pathlib import Path
 
@@ -245,3 +245,25 @@ def _is_trusted(name):
         return False
     value = getattr(home, public)
     return f"{value.__module__}.{value.__qualname__}" == name and (isclass(value) or public == "select_mri_columns")
+
+
+def installed_versions(packages):
+    """Return the versions of packages by name; those that are not installed are left out.
+
+    Parameters
+    ----------
+    packages : iterable of str
+        Names of distributions.
+
+    Returns
+    -------
+    dict of str to str
+        In the order of `packages`.
+    """
+    found = {}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from sklearn_pspd.exceptions import InputError
-from sklearn_pspd.file_writing import replaced_when_whole
+from sklearn_pspd.file_writing import write_bytes
 
 from .table_files import SEPARATOR_LINE, byte_order_mark, find_header, read_rows, split_header
 
@@ -95,8 +95,7 @@ class EditableTable:
     def save(self):
         """Replace the file, in one step, by one with the cells that were set."""
         text = self._start + "".join(self._sep.join(fields) + end for fields, end in self._rows)
-        with replaced_when_whole(self.path) as file:
-            file.write(self._mark + text.encode(self._codec))
+        write_bytes(self.path, self._mark + text.encode(self._codec))
 
     def _read_raw(self, found):
         """Keep each field with its quotes, and each line with its end, so that what is not set can be written back."""

@@ -9,7 +9,7 @@ from nibabel import orientations
 
 from sklearn_pspd.cohort.image_files import folder_entries, pair_files
 from sklearn_pspd.exceptions import InputError
-from sklearn_pspd.file_writing import replaced_when_whole
+from sklearn_pspd.file_writing import write_bytes
 from sklearn_pspd.loading.errors import reading
 from sklearn_pspd.loading.geometry import STACK_AXES, canonical_affine, canonical_shape
 from sklearn_pspd.loading.position import open_volume
@@ -101,8 +101,7 @@ class SourceGrid:
         image.set_sform(self.affine, code=1)
         image.set_qform(self.affine, code=1)
         image.header.set_xyzt_units("mm")
-        with replaced_when_whole(path) as file:
-            file.write(gzip.compress(image.to_bytes(), compresslevel=6, mtime=0))
+        write_bytes(path, gzip.compress(image.to_bytes(), compresslevel=6, mtime=0))
 
 
 def open_source(stack):

@@ -7,7 +7,7 @@ import pandas as pd
 from sklearn_pspd.cohort.columns import POSITION_COLUMNS
 from sklearn_pspd.cohort.problems import is_missing, missing_columns, normalise_ids, raise_problems, to_number
 from sklearn_pspd.exceptions import InputError
-from sklearn_pspd.file_writing import replaced_when_whole
+from sklearn_pspd.file_writing import write_bytes
 
 PICK_COLUMNS = (
     "patient_id", "lesion_slice", "slice_spacing_mm", "lesion_z_mm", "cannot_tell", "reader", "time_utc",
@@ -83,8 +83,7 @@ def append_pick(path, pick):
         lines += b"\n"
     table = pd.DataFrame([pick], columns=PICK_COLUMNS, dtype=object)
     line = table.to_csv(None, index=False, header=False, lineterminator="\n")
-    with replaced_when_whole(path) as file:
-        file.write(lines + line.encode())
+    write_bytes(path, lines + line.encode())
 
 
 def position_of(row):

@@ -4,7 +4,6 @@ import hashlib
 import inspect
 import json
 import os
-from importlib.metadata import PackageNotFoundError, version
 from numbers import Integral
 from pathlib import Path
 
@@ -13,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from sklearn_pspd.exceptions import InputError
-from sklearn_pspd.file_writing import replaced_when_whole
-from sklearn_pspd.persistence import load_pipeline, save_pipeline
+from sklearn_pspd.file_writing import write_bytes
+from sklearn_pspd.persistence import installed_versions, load_pipeline, save_pipeline
 
 # Parameters that change where and how a fit runs, not what it finds.
 WITHOUT_EFFECT = ("memory", "n_jobs", "verbose", "pre_dispatch", "on_progress")
@@ -104,7 +103,9 @@ class KeptFits:
         str
             Name of the fit's file.
         """
-        parts = [f"{function.__module__}.{function.__qualname__}", *_versions(), fingerprint(call, self.contents)]
+        installed = installed_versions(PACKAGES)
+        versions = [f"{package} {installed.get(package, '-')}" for package in PACKAGES]
+        parts = [_home(function), *versions, fingerprint(call, self.contents)]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
     def is_own(self, number):
@@ -166,8 +167,7 @@ class KeptFits:
         except (InputError, TypeError):
             # Of a kind that cannot be kept without pickle.
             return result
-        with replaced_when_whole(self.folder / f"{key}.json") as file:
-            file.write(json.dumps({"result": encoded, "sha256": _digest(encoded)}).encode())
+        write_bytes(self.folder / f"{key}.json", json.dumps({"result": encoded, "sha256": _digest(encoded)}).encode())
         return result
 
     def _model_path(self, key):
@@ -232,16 +232,6 @@ def _home(value):
 
 def _digest(described):
     return hashlib.sha256(json.dumps(described).encode()).hexdigest()
-
-
-def _versions():
-    versions = []
-    for package in PACKAGES:
-        try:
-            versions.append(f"{package} {version(package)}")
-        except PackageNotFoundError:
-            versions.append(f"{package} -")
-    return versions
 
 
 def _encoded(value, model_path):

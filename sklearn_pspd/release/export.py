@@ -3,7 +3,6 @@
 import platform
 import re
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,7 +11,7 @@ from sklearn_pspd.cohort.problems import check_frame
 from sklearn_pspd.exceptions import InputError
 from sklearn_pspd.loading import SliceStackLoader
 from sklearn_pspd.model_selection.folds import check_outcomes
-from sklearn_pspd.persistence import save_pipeline
+from sklearn_pspd.persistence import installed_versions, save_pipeline
 
 from .calibration import PREVALENCE, make_calibration
 from .files import CALIBRATION, CARD, MODEL, PATIENT, RANGES, SCHEMA, as_json, write_files
@@ -147,7 +146,8 @@ def export_model(
             files[IMAGE_NAME] = image.read_bytes()
     # The card and the manifest.
     arithmetic = arithmetic_of(model)
-    about = {"versions": _versions(PACKAGES if arithmetic is None else PACKAGES + NETWORK_PACKAGES)}
+    installed = installed_versions(PACKAGES if arithmetic is None else PACKAGES + NETWORK_PACKAGES)
+    about = {"versions": {"python": platform.python_version(), **installed}}
     about |= {"arithmetic": arithmetic}
     card = make_card(
         name,
@@ -215,13 +215,3 @@ def _is_named(text, name, content):
     if name == CARD and not (text.isdigit() and len(text) <= SHORTEST_ID):
         return re.search(rf"(?<!\w){re.escape(text)}(?!\w)", content.decode("utf-8")) is not None
     return f'"{text}"'.encode() in content
-
-
-def _versions(packages):
-    found = {"python": platform.python_version()}
-    for package in packages:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found

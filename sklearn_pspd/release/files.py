@@ -6,7 +6,7 @@ import stat
 from pathlib import Path
 
 from sklearn_pspd.exceptions import InputError
-from sklearn_pspd.file_writing import replaced_when_whole
+from sklearn_pspd.file_writing import write_bytes
 
 from .synthetic_patient import IMAGE_NAME
 
@@ -36,10 +36,10 @@ def write_files(folder, files, manifest):
         Other entries of the manifest.
     """
     for name, content in files.items():
-        _write(folder / name, content)
+        write_bytes(folder / name, content)
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     whole = {"format": FORMAT, **manifest, "sha256": digests}
-    _write(folder / MANIFEST, as_json({**whole, "digest": _digest(whole)}))
+    write_bytes(folder / MANIFEST, as_json({**whole, "digest": _digest(whole)}))
 
 
 def read_files(folder):
@@ -128,8 +128,3 @@ def _digest(manifest):
 def _refuse(folder, what, names):
     if names:
         raise InputError(f"{folder} is refused; it has {what}: {', '.join(sorted(map(repr, names)))}")
-
-
-def _write(path, content):
-    with replaced_when_whole(Path(path)) as file:
-        file.write(content)

@@ -2,14 +2,13 @@
 
 import json
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from sklearn_pspd.exceptions import InputError
-from sklearn_pspd.persistence import load_pipeline
+from sklearn_pspd.persistence import installed_versions, load_pipeline
 
 from .files import CALIBRATION, CARD, MODEL, PATIENT, RANGES, SCHEMA, read_files
 from .schema import read_columns
@@ -187,14 +186,9 @@ def _check_reproduced(folder, model, expected, computed, tolerance, other_versio
 
 
 def _other_versions(versions):
-    others = []
-    for package, exported in versions.items():
-        if package == "python":
-            continue
-        try:
-            here = version(package)
-        except PackageNotFoundError:
-            here = "absent"
-        if here != exported:
-            others.append(f"{package} {exported} (here {here})")
-    return tuple(others)
+    exported = {package: number for package, number in versions.items() if package != "python"}
+    installed = installed_versions(exported)
+    here = {package: installed.get(package, "absent") for package in exported}
+    return tuple(
+        f"{package} {number} (here {here[package]})" for package, number in exported.items() if here[package] != number
+    )

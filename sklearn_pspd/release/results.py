@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from sklearn_pspd.exceptions import InputError
-from sklearn_pspd.file_writing import replaced_when_whole
+from sklearn_pspd.file_writing import write_table, write_text
 from sklearn_pspd.loading import SliceStackLoader
 from sklearn_pspd.model_selection.fits import score_patients
 from sklearn_pspd.preprocessing import FOVNormalizer
@@ -92,10 +92,10 @@ def write_predictions(released, patients, folder, *, notes=(), **reading):
             images=_shown(released, patient),
             notes=notes,
         )
-        _write(folder / name, page)
+        write_text(folder / name, page)
     predictions = predictions.assign(page=names)
-    _write(folder / DISTANCE, distance.to_csv(None, index=False, lineterminator="\n"))
-    _write(folder / PREDICTIONS, predictions.to_csv(None, index=False, lineterminator="\n"))
+    write_table(folder / DISTANCE, distance)
+    write_table(folder / PREDICTIONS, predictions)
     return predictions
 
 
@@ -112,8 +112,3 @@ def _shown(released, patient):
 
 def _safe(name):
     return re.sub(r"[^A-Za-z0-9-]", "_", str(name))[:60]
-
-
-def _write(path, text):
-    with replaced_when_whole(path) as file:
-        file.write(text.encode("utf-8"))

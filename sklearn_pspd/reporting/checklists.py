@@ -6,7 +6,7 @@ import string
 import pandas as pd
 
 from sklearn_pspd.exceptions import InputError
-from sklearn_pspd.file_writing import replaced_when_whole
+from sklearn_pspd.file_writing import write_bytes
 from sklearn_pspd.model_selection.folds import CROSS_VALIDATION, EXTERNAL
 
 from .checklist_items import CHECKLISTS, NOTES, TITLES
@@ -83,8 +83,8 @@ def write_checklists(result, folder):
     for name in CHECKLISTS:
         table = checklist(result, name)
         note = {"item": "note", "topic": table.attrs["title"], "status": "", "text": table.attrs["note"], "where": ""}
-        with replaced_when_whole(folder / f"checklist_{name}.csv") as file:
-            file.write(pd.concat([table, pd.DataFrame([note])]).to_csv(None, index=False).encode())
+        sheet = pd.concat([table, pd.DataFrame([note])]).to_csv(None, index=False)
+        write_bytes(folder / f"checklist_{name}.csv", sheet.encode())
 
 
 def _filled(item, topic, status, text, where, facts):

@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from sklearn_pspd.exceptions import InputError
-from sklearn_pspd.file_writing import replaced_when_whole
+from sklearn_pspd.file_writing import write_bytes
 from sklearn_pspd.plotting import NegativeControlDisplay, SequentialSearchDisplay
 
 from .checklist_items import CHECKLISTS
@@ -95,8 +95,7 @@ def write_html_report(result, folder, **parts):
     **parts : dict
         Other parameters of :func:`html_report`.
     """
-    with replaced_when_whole(Path(folder, "report.html")) as file:
-        file.write(html_report(result, **parts).encode())
+    write_bytes(Path(folder, "report.html"), html_report(result, **parts).encode())
 
 
 @dataclass

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from sklearn_pspd.exceptions import InputError
-from sklearn_pspd.file_writing import replaced_when_whole
+from sklearn_pspd.file_writing import write_bytes
 from sklearn_pspd.formatting import escape_latex, escape_markdown, latex_text, markdown_text
 
 from .tables import report_tables
@@ -77,8 +77,7 @@ def write_tables(result, folder, *, formats=None, image_checks=None):
     for name in formats:
         content = writers[name](tables, result.title)
         paths.append(Path(folder, f"tables.{name}"))
-        with replaced_when_whole(paths[-1]) as file:
-            file.write(content)
+        write_bytes(paths[-1], content)
     return paths
 
 

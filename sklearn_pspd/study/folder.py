@@ -11,7 +11,7 @@ from pathlib import Path
 from sklearn_pspd.cohort.image_files import folder_entries, pair_files
 from sklearn_pspd.cohort.problems import is_missing
 from sklearn_pspd.exceptions import InputError
-from sklearn_pspd.file_writing import replaced_when_whole
+from sklearn_pspd.file_writing import write_bytes
 from sklearn_pspd.model_selection import KeptFits
 
 RECORD, FITS, MODELS = "study.json", "fits", "models"
@@ -155,8 +155,7 @@ class StudyFolder:
             ) from error
 
     def _write(self, record):
-        with replaced_when_whole(self.folder / RECORD) as file:
-            file.write((json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode())
+        write_bytes(self.folder / RECORD, (json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode())
 
     def _stamps(self):
         stamps = {}

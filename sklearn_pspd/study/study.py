@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from importlib.metadata import version
 from numbers import Integral
 
 import pandas as pd
@@ -30,6 +29,7 @@ from sklearn_pspd.model_selection import (
 )
 from sklearn_pspd.model_selection.folds import CROSS_VALIDATION, EXTERNAL
 from sklearn_pspd.model_selection.kept_fits import UnfinishedError, fingerprint
+from sklearn_pspd.persistence import installed_versions
 from sklearn_pspd.pipelines import make_clinical_pipeline, n_encoded_columns
 from sklearn_pspd.statistics import (
     characteristics_table,
@@ -678,10 +678,6 @@ class Study:
                     )
 
     def _settings(self, models):
-        installed = {}
-        for package in PACKAGES:
-            with contextlib.suppress(ModuleNotFoundError):
-                installed[package] = version(package)
         return {
             "held_out_site": self.held_out_site,
             "cv": self.cv if isinstance(self.cv, Integral) else type(self.cv).__name__,
@@ -692,7 +688,7 @@ class Study:
             "n_jobs": self.n_jobs,
             "models": {name: clone(model) for name, model in models.items()},
             "python": platform.python_version(),
-            "packages": installed,
+            "packages": installed_versions(PACKAGES),
         }
 
 
