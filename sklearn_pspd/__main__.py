@@ -147,13 +147,14 @@ def _command():
     return shlex.join(["pspd", *(Path(word).name if Path(word).is_absolute() else word for word in sys.argv[1:])])
 
 
-def _check(*, table, contact_sheet, workspace, n_slices, fov_mm, slice_spacing_mm, allow_sequence, **options):
+def _check(*, table, contact_sheet, workspace, n_slices, fov_mm, slice_spacing_mm, **options):
     from .baselines import COMPONENTS, baseline_models
     from .study import Study, read_study_table
 
-    cohort, columns = read_study_table(table, **options)
     images = {"n_slices": n_slices, "fov_mm": fov_mm, "slice_spacing_mm": slice_spacing_mm}
-    images |= {"allow_sequence": allow_sequence, "memory": str(workspace / "stacks")}
+    images |= {"allow_sequence": options.pop("allow_sequence"), "memory": str(workspace / "stacks")}
+    images["further_images"] = options["further_images"]
+    cohort, columns = read_study_table(table, **options)
     # A model that reads images without a network; nothing is trained.
     study = Study(cohort, baseline_models([COMPONENTS], **columns, **images), cv=2, **columns)
     if contact_sheet is not None:
@@ -281,6 +282,8 @@ def _add_image_options(add):
     fov = "side of the square field of view (200)"
     add("--fov-mm", type=_above_zero, default=200.0, metavar="MM", help=fov)
     allowed = "kinds of sequence that are read though they are not T1-weighted, for example FLAIR; all for any"
+    further = "columns of further images of each patient, on the grid of the image; they become channels"
+    add("--further-images", nargs="+", default=(), metavar="COLUMN", help=further)
     add("--allow-sequence", nargs="+", action=_Kinds, default=False, metavar="KIND", help=allowed)
 
 

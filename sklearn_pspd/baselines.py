@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 from joblib import Memory, Parallel, delayed
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
 from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA
 from sklearn.dummy import DummyClassifier
@@ -23,6 +23,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_pspd._sklearn import HasMethods, Interval, StrOptions, _fit_context
+from sklearn_pspd.cohort.columns import checked_further_images
 from sklearn_pspd.cohort.image_files import NIFTI, image_format
 from sklearn_pspd.cohort.problems import is_missing
 from sklearn_pspd.exceptions import InputError
@@ -32,10 +33,10 @@ from sklearn_pspd.loading.geometry import read_slices
 from sklearn_pspd.loading.nifti import open_nifti
 from sklearn_pspd.pipelines import (
     CohortPipeline,
+    ImageSelector,
     _clinical_branch,
     _mri_branch,
     make_clinical_pipeline,
-    select_mri_columns,
 )
 from sklearn_pspd.preprocessing import FOVNormalizer, SliceStandardizer, check_stacks
 from sklearn_pspd.preprocessing.interpolation import resample_stack
@@ -68,6 +69,7 @@ def baseline_models(
     size_px=256,
     fov_mm=200.0,
     slice_spacing_mm=None,
+    further_images=(),
     allow_sequence=False,
     encoder=None,
     memory=None,
@@ -97,6 +99,8 @@ def baseline_models(
         Side of the square field of view in mm.
     slice_spacing_mm : float, default=None
         As in :class:`~sklearn_pspd.loading.SliceStackLoader`.
+    further_images : sequence of str, default=()
+        As in :class:`~sklearn_pspd.loading.SliceStackLoader`. The image models then have the features of every image.
     allow_sequence : bool or collection of str, default=False
         As in :class:`~sklearn_pspd.loading.SliceStackLoader`.
     encoder : SliceEncoder, default=None
@@ -142,7 +146,8 @@ def baseline_models(
         listed = ", ".join(map(repr, NAMES))
         raise InputError(f"no baseline is named {', '.join(map(repr, unknown))}; the names are {listed}")
     images = {"n_slices": n_slices, "size_px": size_px, "fov_mm": fov_mm, "slice_spacing_mm": slice_spacing_mm}
-    images |= {"allow_sequence": allow_sequence, "memory": memory, "n_jobs": n_jobs}
+    images |= {"further_images": checked_further_images(further_images), "allow_sequence": allow_sequence}
+    images |= {"memory": memory, "n_jobs": n_jobs}
     columns = {"clinical": clinical, "missing": missing}
     makers = {
         PREVALENCE: lambda: make_clinical_pipeline(DummyClassifier(strategy="prior"), **columns),
@@ -232,6 +237,9 @@ class RadiomicsExtractor(TransformerMixin, BaseEstimator):
         Side of the square field of view in mm.
     slice_spacing_mm : float, default=None
         As in :class:`~sklearn_pspd.loading.SliceStackLoader`.
+    further_images : sequence of str, default=()
+        As in :class:`~sklearn_pspd.loading.SliceStackLoader`. The names of their features begin with that of the
+        column.
     allow_sequence : bool or collection of str, default=False
         As in :class:`~sklearn_pspd.loading.SliceStackLoader`.
     memory : str, path or joblib.Memory, default=None
@@ -275,6 +283,7 @@ class RadiomicsExtractor(TransformerMixin, BaseEstimator):
         "size_px": [Interval(Integral, 1, None, closed="left")],
         "fov_mm": [Interval(Real, 0, None, closed="neither")],
         "slice_spacing_mm": [Interval(Real, 0, None, closed="neither"), None],
+        "further_images": [tuple, list],
         "allow_sequence": ["boolean", str, tuple, list, set, frozenset],
         "memory": [str, Path, Memory, None],
         "n_jobs": [Integral, None],
@@ -292,6 +301,7 @@ class RadiomicsExtractor(TransformerMixin, BaseEstimator):
         size_px=256,
         fov_mm=200.0,
         slice_spacing_mm=None,
+        further_images=(),
         allow_sequence=False,
         memory=None,
         n_jobs=None,
@@ -305,6 +315,7 @@ class RadiomicsExtractor(TransformerMixin, BaseEstimator):
         self.size_px = size_px
         self.fov_mm = fov_mm
         self.slice_spacing_mm = slice_spacing_mm
+        self.further_images = further_images
         self.allow_sequence = allow_sequence
         self.memory = memory
         self.n_jobs = n_jobs
@@ -402,7 +413,8 @@ class RadiomicsExtractor(TransformerMixin, BaseEstimator):
     def _loader(self):
         settings = {"n_slices": self.n_slices, "lesion_label": self.lesion_label}
         settings |= {"slice_spacing_mm": self.slice_spacing_mm, "allow_sequence": self.allow_sequence}
-        return SliceStackLoader(**settings, memory=self.memory, n_jobs=self.n_jobs)
+        settings |= {"further_images": self.further_images, "memory": self.memory, "n_jobs": self.n_jobs}
+        return SliceStackLoader(**settings)
 
     def _check_masks(self, X):
         without = _patients_without_mask(X)
@@ -416,14 +428,29 @@ class RadiomicsExtractor(TransformerMixin, BaseEstimator):
         stacks = self._loader().transform(X)
         images = FOVNormalizer(fov_mm=self.fov_mm, size_px=self.size_px).transform(stacks)
         images = SliceStandardizer().transform(images)
+        regions = self._regions(X, stacks)
+        found = self._features_of_image(stacks, images[:, : self.n_slices], regions, self._families())
+        for number, name in enumerate(self.further_images, start=1):
+            own = images[:, number * self.n_slices :][:, : self.n_slices]
+            further = self._features_of_image(stacks, own, regions, tuple(self.families))
+            for row, features in zip(found, further, strict=True):
+                row |= {f"{name}_{feature}": value for feature, value in features.items()}
+        return found
+
+    def _families(self):
+        return (*self.families, "shape") if self.region_ == "mask" else tuple(self.families)
+
+    def _regions(self, X, stacks):
         masks = X["lesion_mask"] if self.region_ == "mask" else [None] * len(stacks)
+        return [self._region(stack, mask) for stack, mask in zip(stacks, masks, strict=True)]
+
+    def _features_of_image(self, stacks, images, regions, families):
         cache = open_cache(self.memory)
-        families = (*self.families, "shape") if self.region_ == "mask" else tuple(self.families)
         return Parallel(n_jobs=self.n_jobs)(
             delayed(_cached_features)(
-                cache, image, self._region(stack, mask), self._spacing_mm(stack), families=families, n_bins=self.n_bins
+                cache, image, region, self._spacing_mm(stack), families=families, n_bins=self.n_bins
             )
-            for stack, image, mask in zip(stacks, images, masks, strict=True)
+            for stack, image, region in zip(stacks, images, regions, strict=True)
         )
 
     def _region(self, stack, mask):
@@ -538,6 +565,8 @@ class SliceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         How feature maps are reduced to one vector.
     batch_size : int, default=64
         Number of slices per call of the network.
+    n_images : int, default=1
+        Number of images of each patient, whose slices follow each other in a stack; each is reduced by itself.
     random_state : int, RandomState instance or None, default=None
         Seed of the random network.
 
@@ -566,14 +595,16 @@ class SliceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         "scale": [Interval(Real, 0, None, closed="neither")],
         "pooling": [StrOptions({"average", "max"})],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "n_images": [Interval(Integral, 1, None, closed="left")],
         "random_state": ["random_state"],
     }
 
-    def __init__(self, network=None, *, scale=1.0, pooling="average", batch_size=64, random_state=None):
+    def __init__(self, network=None, *, scale=1.0, pooling="average", batch_size=64, n_images=1, random_state=None):
         self.network = network
         self.scale = scale
         self.pooling = pooling
         self.batch_size = batch_size
+        self.n_images = n_images
         self.random_state = random_state
 
     # The network is a model, not an estimator whose parameters are checked.
@@ -599,6 +630,8 @@ class SliceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             If the network does not take such slices, or returns neither maps nor vectors.
         """
         X = check_stacks(X)
+        if X.shape[1] % self.n_images:
+            raise InputError(f"X has {X.shape[1]} slices per patient, which are not those of n_images={self.n_images}")
         self.stack_shape_ = X.shape[1:]
         self.seed_ = None
         if self.network is None:
@@ -617,7 +650,7 @@ class SliceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         Returns
         -------
         features : ndarray of shape (n_patients, n_features), dtype float32
-            Mean over the slices, then maximum over the slices.
+            Of each image the mean over its slices, then the maximum over its slices.
 
         Raises
         ------
@@ -645,8 +678,8 @@ class SliceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             batch = np.repeat(slices[first : first + self.batch_size], n_channels, axis=-1)
             output = network(keras.ops.convert_to_tensor(batch), training=False)
             vectors.append(_pool(np.asarray(keras.ops.convert_to_numpy(output), dtype=np.float32), self.pooling))
-        vectors = np.concatenate(vectors).reshape(len(X), X.shape[1], -1)
-        return np.concatenate([vectors.mean(axis=1), vectors.max(axis=1)], axis=1)
+        vectors = np.concatenate(vectors).reshape(len(X), self.n_images, X.shape[1] // self.n_images, -1)
+        return np.concatenate([vectors.mean(axis=2), vectors.max(axis=2)], axis=2).reshape(len(X), -1)
 
     def _network(self):
         if self.network is None:
@@ -698,19 +731,21 @@ def _make_components(images, random_state):
     mri = _mri_branch(**images)
     # A tenth of the components has most of the variance; scaled to unit variance they share one penalty.
     mri.steps.append(("components", PCA(0.7, whiten=True, svd_solver="full")))
-    return _make_image_model([("mri", mri, select_mri_columns)], random_state)
+    return _make_image_model([("mri", mri, ImageSelector(images["further_images"]))], random_state)
 
 
 def _make_encoded(images, encoder, random_state):
     encoder = SliceEncoder(random_state=random_state) if encoder is None else encoder
+    if images["further_images"]:
+        encoder = clone(encoder).set_params(n_images=1 + len(images["further_images"]))
     mri = _mri_branch(**images)
     mri.steps[-1:] = [("encode", encoder), ("scale", StandardScaler())]
-    return _make_image_model([("mri", mri, select_mri_columns)], random_state)
+    return _make_image_model([("mri", mri, ImageSelector(images["further_images"]))], random_state)
 
 
 def _radiomics_branch(images):
     steps = [("extract", RadiomicsExtractor(**images)), ("scale", StandardScaler())]
-    return "radiomics", Pipeline(steps), select_mri_columns
+    return "radiomics", Pipeline(steps), ImageSelector(images["further_images"])
 
 
 def _scaled_clinical_branch(clinical, missing):

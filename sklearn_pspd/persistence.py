@@ -244,7 +244,7 @@ def _is_trusted(name):
     if public not in home.__all__:
         return False
     value = getattr(home, public)
-    return f"{value.__module__}.{value.__qualname__}" == name and (isclass(value) or public == "select_mri_columns")
+    return f"{value.__module__}.{value.__qualname__}" == name and isclass(value)
 
 
 def installed_versions(packages):

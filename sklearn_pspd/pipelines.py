@@ -11,10 +11,11 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.pipeline import Pipeline
 
 from sklearn_pspd.cohort.cells import did_you_mean
-from sklearn_pspd.cohort.columns import CLINICAL_COLUMNS, POSITION_COLUMNS, clinical_columns
+from sklearn_pspd.cohort.columns import CLINICAL_COLUMNS, checked_further_images, clinical_columns
 from sklearn_pspd.cohort.problems import check_frame, is_missing
 from sklearn_pspd.exceptions import InputError
 from sklearn_pspd.loading import SliceStackLoader
+from sklearn_pspd.loading.loader import image_columns
 from sklearn_pspd.preprocessing import (
     ClinicalMinMaxScaler,
     FOVNormalizer,
@@ -27,6 +28,7 @@ from sklearn_pspd.preprocessing import (
 __all__ = [
     "ClinicalSelector",
     "CohortPipeline",
+    "ImageSelector",
     "SamplingCohortPipeline",
     "jang2018",
     "make_clinical_pipeline",
@@ -34,10 +36,8 @@ __all__ = [
     "make_image_pipeline",
     "n_encoded_columns",
     "paper_models",
-    "select_mri_columns",
 ]
 
-MRI_COLUMNS = ("patient_id", "image", *POSITION_COLUMNS)
 # Names of the paper's models 1, 2 and 3 in tables and figures, and what each is called by `jang2018`.
 FUSION, IMAGE, CLINICAL = "MRI + clinical", "MRI alone", "clinical alone"
 MODELS = {FUSION: "fusion", IMAGE: "image", CLINICAL: "clinical"}
@@ -89,8 +89,8 @@ class _CohortSteps:
             if not _are_equal(given, value):
                 raise InputError(
                     f"{step}__{name}={given!r} contradicts the features, which give {value!r}; set "
-                    "features__mri__load__n_slices, features__mri__fov__size_px or features__mri__fov__fov_mm instead, "
-                    "which the network follows"
+                    "features__mri__load__n_slices, features__mri__load__further_images, features__mri__fov__size_px "
+                    "or features__mri__fov__fov_mm instead, which the network follows"
                 )
         return self
 
@@ -129,6 +129,8 @@ class _CohortSteps:
         """Set the network's parameters that the features determine, and return those that do not depend on X."""
         network = self.steps[-1][1]
         features = _features_of(self)
+        if features is not None:
+            _follow_further_images(features)
         if (
             features is None
             or not hasattr(network, "get_params")
@@ -147,8 +149,8 @@ class CohortPipeline(_CohortSteps, Pipeline):
     """Pipeline of a cohort table, whose network follows the stacks and clinical columns that its features produce.
 
     The functions that make the paper's models return it. It differs from :class:`sklearn.pipeline.Pipeline` in this:
-    the parameters ``stack_shape``, ``n_clinical`` and ``augment__fov_mm`` of a network that is its last step are set
-    from the steps before, whenever parameters are set and before a fit. So a search over
+    the parameters ``stack_shape``, ``n_images``, ``n_clinical`` and ``augment__fov_mm`` of a network that is its last
+    step are set from the steps before, whenever parameters are set and before a fit. So a search over
     ``features__mri__fov__size_px`` or ``features__mri__load__n_slices`` is a search over one parameter, and pixels are
     never taken for clinical columns.
 
@@ -272,6 +274,43 @@ class ClinicalSelector:
         return list(self.names)
 
 
+@dataclass(frozen=True)
+class ImageSelector:
+    """Selects the columns of a cohort table that the image branch reads, when a pipeline is fitted.
+
+    Parameters
+    ----------
+    further_images : tuple of str, default=()
+        Columns of further images.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sklearn_pspd.pipelines import ImageSelector
+    >>> table = pd.DataFrame(columns=["patient_id", "site", "image", "flair", "lesion_slice", "age_years"])
+    >>> ImageSelector(("flair",))(table)
+    ['patient_id', 'image', 'flair', 'lesion_slice']
+    """
+
+    further_images: tuple = ()
+
+    def __call__(self, X):
+        """Return the names of the columns in a table.
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n_patients, n_columns)
+            Cohort table.
+
+        Returns
+        -------
+        list of str
+            "patient_id", "image", the further images, and the columns of the lesion's position, as far as X has them:
+            what is missing is the loader's to say.
+        """
+        return [name for name in image_columns(self.further_images) if name in X.columns]
+
+
 def make_fusion_pipeline(
     classifier=None,
     *,
@@ -282,6 +321,7 @@ def make_fusion_pipeline(
     size_px=256,
     fov_mm=200.0,
     slice_spacing_mm=None,
+    further_images=(),
     allow_sequence=False,
     sampler=None,
     memory=None,
@@ -314,6 +354,9 @@ def make_fusion_pipeline(
     slice_spacing_mm : float, default=None
         Distance in mm between adjacent slices of a stack, to which slices are interpolated; None takes those of the
         image, as in the paper. Set it if slice spacings differ between patients, so that stacks span the same length.
+    further_images : sequence of str, default=()
+        Columns with the paths of further images of each patient, such as FLAIR, registered with ``image`` and on its
+        grid, as in :class:`~sklearn_pspd.loading.SliceStackLoader`. They become channels of the network.
     allow_sequence : bool or collection of str, default=False
         Kinds of sequence that are read though they are not T1-weighted, as in
         :class:`~sklearn_pspd.loading.SliceStackLoader`.
@@ -348,8 +391,9 @@ def make_fusion_pipeline(
     >>> model.get_params()["classifier__stack_shape"]
     (9, 64, 64)
     """
-    mri = _mri_branch(n_slices, size_px, fov_mm, slice_spacing_mm, allow_sequence, memory, n_jobs)
-    features = ColumnTransformer([("mri", mri, select_mri_columns), _clinical_branch(clinical, missing)])
+    further = checked_further_images(further_images)
+    mri = _mri_branch(n_slices, size_px, fov_mm, slice_spacing_mm, further, allow_sequence, memory, n_jobs)
+    features = ColumnTransformer([("mri", mri, ImageSelector(further)), _clinical_branch(clinical, missing)])
     return _assemble(features, _network(classifier), sampler, recipe)
 
 
@@ -361,6 +405,7 @@ def make_image_pipeline(
     size_px=256,
     fov_mm=200.0,
     slice_spacing_mm=None,
+    further_images=(),
     allow_sequence=False,
     sampler=None,
     memory=None,
@@ -382,6 +427,8 @@ def make_image_pipeline(
         As in :func:`make_fusion_pipeline`.
     slice_spacing_mm : float, default=None
         As in :func:`make_fusion_pipeline`.
+    further_images : sequence of str, default=()
+        As in :func:`make_fusion_pipeline`.
     allow_sequence : bool or collection of str, default=False
         As in :func:`make_fusion_pipeline`.
     sampler : imbalanced-learn sampler, default=None
@@ -402,8 +449,9 @@ def make_image_pipeline(
     >>> [name for name, step in make_image_pipeline().steps]
     ['features', 'classifier']
     """
-    mri = _mri_branch(n_slices, size_px, fov_mm, slice_spacing_mm, allow_sequence, memory, n_jobs)
-    features = ColumnTransformer([("mri", mri, select_mri_columns)])
+    further = checked_further_images(further_images)
+    mri = _mri_branch(n_slices, size_px, fov_mm, slice_spacing_mm, further, allow_sequence, memory, n_jobs)
+    features = ColumnTransformer([("mri", mri, ImageSelector(further))])
     return _assemble(features, _network(classifier), sampler, recipe)
 
 
@@ -472,6 +520,7 @@ def paper_models(
     size_px=256,
     fov_mm=200.0,
     slice_spacing_mm=None,
+    further_images=(),
     allow_sequence=False,
     memory=None,
     random_state=None,
@@ -497,6 +546,8 @@ def paper_models(
     fov_mm : float, default=200.0
         As in :func:`make_fusion_pipeline`.
     slice_spacing_mm : float, default=None
+        As in :func:`make_fusion_pipeline`.
+    further_images : sequence of str, default=()
         As in :func:`make_fusion_pipeline`.
     allow_sequence : bool or collection of str, default=False
         As in :func:`make_fusion_pipeline`.
@@ -537,7 +588,7 @@ def paper_models(
 
         network = CNNLSTMClassifier(random_state=random_state)
     images = {"n_slices": n_slices, "size_px": size_px, "fov_mm": fov_mm, "slice_spacing_mm": slice_spacing_mm}
-    images |= {"allow_sequence": allow_sequence, "memory": memory, "n_jobs": n_jobs}
+    images |= {"further_images": further_images, "allow_sequence": allow_sequence, "memory": memory, "n_jobs": n_jobs}
     columns = {"clinical": clinical, "missing": missing}
     models = {
         FUSION: make_fusion_pipeline(network, recipe=recipe, **columns, **images),
@@ -616,29 +667,6 @@ def jang2018(variant, model="fusion"):
     }
 
 
-def select_mri_columns(X):
-    """Return the columns that the image branch reads, whichever form of the lesion's position the table has.
-
-    Parameters
-    ----------
-    X : DataFrame of shape (n_patients, n_columns)
-        Cohort table.
-
-    Returns
-    -------
-    list of str
-        "patient_id", "image" and the columns of the lesion's position that X has.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> from sklearn_pspd.pipelines import select_mri_columns
-    >>> select_mri_columns(pd.DataFrame(columns=["patient_id", "site", "image", "lesion_slice", "age_years"]))
-    ['patient_id', 'image', 'lesion_slice']
-    """
-    return [column for column in MRI_COLUMNS if column in X.columns]
-
-
 def n_encoded_columns(model, X):
     """Return how many clinical columns a pipeline gives its classifier, without fitting.
 
@@ -681,13 +709,14 @@ def n_encoded_columns(model, X):
     return len(scaler.encoded_names(columns(X) if callable(columns) else columns))
 
 
-def _mri_branch(n_slices, size_px, fov_mm, slice_spacing_mm, allow_sequence, memory, n_jobs):
+def _mri_branch(n_slices, size_px, fov_mm, slice_spacing_mm, further_images, allow_sequence, memory, n_jobs):
     reading = {"n_slices": n_slices, "slice_spacing_mm": slice_spacing_mm, "allow_sequence": allow_sequence}
+    reading["further_images"] = further_images
     return StackPipeline(
         [
             ("load", SliceStackLoader(**reading, memory=memory, n_jobs=n_jobs)),
             ("fov", FOVNormalizer(fov_mm=fov_mm, size_px=size_px)),
-            ("standardize", SliceStandardizer()),
+            ("standardize", SliceStandardizer(n_images=1 + len(further_images))),
             ("flatten", StackFlattener()),
         ]
     )
@@ -729,14 +758,31 @@ def _stack_settings(features):
     """Return the parameters of a network that the steps of the image branch, or its absence, determine."""
     branches = {name: branch for name, branch, _ in features.transformers}
     if "mri" not in branches:
-        return {"stack_shape": None}
+        return {"stack_shape": None, "n_images": 1}
     mri = branches["mri"]
     steps = [step for _, step in getattr(mri, "steps", [])]
     load = next((step for step in steps if isinstance(step, SliceStackLoader)), None)
     fov = next((step for step in steps if isinstance(step, FOVNormalizer)), None)
     if load is None or fov is None:
         return {}
-    return {"stack_shape": (load.n_slices, fov.size_px, fov.size_px), "augment__fov_mm": fov.fov_mm}
+    return {
+        "stack_shape": (load.n_slices, fov.size_px, fov.size_px),
+        "n_images": 1 + len(load.further_images),
+        "augment__fov_mm": fov.fov_mm,
+    }
+
+
+def _follow_further_images(features):
+    """Let the columns of the image branch, and its later steps, follow the further images that its first step reads."""
+    for number, (name, branch, columns) in enumerate(features.transformers):
+        steps = [step for _, step in getattr(branch, "steps", [])]
+        if not isinstance(columns, ImageSelector) or not hasattr(steps[0], "further_images"):
+            continue
+        further = checked_further_images(steps[0].further_images)
+        features.transformers[number] = name, branch, ImageSelector(further)
+        for step in steps[1:]:
+            if hasattr(step, "n_images"):
+                step.set_params(n_images=1 + len(further))
 
 
 def _check_branches(features):

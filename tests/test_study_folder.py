@@ -15,6 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from sklearn_pspd import CNNLSTMClassifier, SequentialSearchCV, Study, load_pipeline, make_cohort, save_pipeline
+from sklearn_pspd.baselines import baseline_models
 from sklearn_pspd.exceptions import InputError
 from sklearn_pspd.model_selection import KeptFits, compare_models, external_uses
 from sklearn_pspd.model_selection.kept_fits import UnfinishedError, fingerprint
@@ -280,3 +281,23 @@ def test_a_search_is_kept_with_its_losses(tmp_path):
     pd.testing.assert_frame_equal(read.losses_, search.losses_)
     pd.testing.assert_frame_equal(read.scores_, search.scores_)
     np.testing.assert_array_equal(read.predict_proba(X), search.predict_proba(X))
+
+
+def test_a_changed_further_image_is_another_study(tmp_path):
+    cohort = make_cohort(tmp_path / "cohort", 24, flair=True, matrix_px=(128,), n_native_slices=10, random_state=0)
+    components = baseline_models(["MRI principal components"], further_images=["flair"], size_px=16, random_state=0)
+
+    def study():
+        return Study(cohort, components, cv=2, random_state=0)
+
+    study().run(tmp_path / "results")
+    sheet = (tmp_path / "results" / "contact_sheet.html").read_text(encoding="utf-8")
+    assert sheet.count("<figure>") == 2 * len(cohort)
+    checked = pd.read_csv(tmp_path / "results" / "image_checks.csv")
+    assert set(checked["further_images"]) == {"flair: unknown"}
+    record = json.loads((tmp_path / "results" / "study.json").read_text(encoding="utf-8"))
+    assert all(len(images) == 2 for images in record["images"].values())
+    assert "beside image" in record["models"]["released"]
+    shutil.copy(cohort["flair"][1], cohort["flair"][0])
+    with pytest.raises(InputError, match="holds another study: the images changed"):
+        study().run(tmp_path / "results")

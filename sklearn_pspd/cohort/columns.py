@@ -182,6 +182,35 @@ def clinical_columns(clinical=None, table=None):
     return tuple(item if isinstance(item, ClinicalColumn) else _PAPER[item] for item in given)
 
 
+def checked_further_images(names):
+    """Return the names of the columns of further images as a tuple.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Columns with the paths of further images of each patient.
+
+    Returns
+    -------
+    tuple of str
+        The names, in their order.
+
+    Raises
+    ------
+    InputError
+        If they are no sequence of different names, or a name is that of a column with another meaning.
+    """
+    if isinstance(names, str) or not hasattr(names, "__iter__"):
+        raise InputError(f"further_images must be a sequence of column names, such as ['flair']; got {names!r}")
+    names = tuple(names)
+    taken = (*IDENTITY_COLUMNS, *POSITION_COLUMNS, *CLINICAL_COLUMNS, "outcome")
+    problems = [f"{name!r} is no name of a column" for name in names if not isinstance(name, str) or not name.strip()]
+    problems += [f"{name!r} is a column with another meaning" for name in names if name in taken]
+    problems += [f"{name!r} is there more than once" for name in dict.fromkeys(names) if names.count(name) > 1]
+    raise_problems("further_images has", problems)
+    return names
+
+
 def lesion_positions(cells):
     """Return the ways in which a patient's row gives the position of the lesion.
 

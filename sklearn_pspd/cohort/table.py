@@ -22,6 +22,7 @@ from .columns import (
     OUTCOME_CODES,
     POINT_COLUMNS,
     POSITION_COLUMNS,
+    checked_further_images,
     clinical_columns,
 )
 from .problems import check_frame, id_problems, is_missing, patient_labels, raise_problems, to_number
@@ -40,6 +41,7 @@ def read_cohort(
     clinical=None,
     outcome="required",
     missing="refuse",
+    further_images=(),
     sep=None,
     decimal=".",
     encoding=None,
@@ -61,6 +63,8 @@ def read_cohort(
     missing : {"refuse", "keep"}, default="refuse"
         Whether a missing number of a clinical column is an error, or is kept for the models to replace
         (``missing="median"`` or ``"indicator"`` of the pipelines).
+    further_images : sequence of str, default=()
+        Columns with the paths of further images of each patient, see :func:`check_cohort`.
     sep : str, default=None
         Separator of the cells of a text. None takes that with which the header has the columns of a cohort table:
         commas, semicolons, tabs or vertical bars.
@@ -105,7 +109,9 @@ def read_cohort(
     if decimal not in (".", ","):
         raise InputError(f"decimal must be '.' or ','; got {decimal!r}")
     declared = clinical_columns(clinical)
-    names = (*IDENTITY_COLUMNS, "outcome", *POSITION_COLUMNS, *CLINICAL_COLUMNS, *(column.name for column in declared))
+    further = checked_further_images(further_images)
+    names = (*IDENTITY_COLUMNS, *further, "outcome", *POSITION_COLUMNS, *CLINICAL_COLUMNS)
+    names += tuple(column.name for column in declared)
     if not path.exists():
         raise FileNotFoundError(f"cohort table {path}: no such file")
     root = path.parent if image_root is None else Path(image_root)
@@ -121,20 +127,20 @@ def read_cohort(
     raise_problems(f"{source} has", [problem for problem in table.problems if problem.startswith("column")])
     # Numbers where the cells are numbers, and absolute paths.
     coded = {column.name for column in declared if column.is_coded}
-    texts = {*IDENTITY_COLUMNS, "lesion_mask", "outcome", *coded}
+    texts = {*IDENTITY_COLUMNS, *further, "lesion_mask", "outcome", *coded}
     numeric = {*_POSITION_NUMBERS, *(column.name for column in declared if not column.is_coded)}
     cohort = table.cells
     for column in cohort.columns.difference(list(texts)):
         cohort[column] = _numbers_where_possible(cohort[column], decimal, is_numeric=column in numeric)
-    for column in cohort.columns.intersection(_PATH_COLUMNS):
+    for column in cohort.columns.intersection([*_PATH_COLUMNS, *further]):
         cohort[column] = cohort[column].map(lambda value: _absolute(value, root), na_action="ignore")
-    problems = _cohort_problems(cohort, clinical, outcome, missing, table.row_numbers)
+    problems = _cohort_problems(cohort, clinical, outcome, missing, further, table.row_numbers)
     raise_problems(f"{source} has", table.problems + problems)
     # Names of the type that pandas gives them in other tables.
     return cohort.set_axis(list(cohort.columns), axis=1)
 
 
-def check_cohort(cohort, *, clinical=None, outcome="required", missing="refuse"):
+def check_cohort(cohort, *, clinical=None, outcome="required", missing="refuse", further_images=()):
     """Check a cohort table and report all problems in one error.
 
     ================= ========================================================================================
@@ -176,6 +182,9 @@ def check_cohort(cohort, *, clinical=None, outcome="required", missing="refuse")
     missing : {"refuse", "keep"}, default="refuse"
         Whether a missing number of a clinical column is an error, or is kept for the models to replace. Without
         ``interval_days`` a lesion has no date: it may not be missing in any case.
+    further_images : sequence of str, default=()
+        Columns with the paths of further images of each patient, such as FLAIR, which every patient must have. They are
+        registered with ``image`` and on its grid, see :class:`~sklearn_pspd.loading.SliceStackLoader`.
 
     Returns
     -------
@@ -198,7 +207,8 @@ def check_cohort(cohort, *, clinical=None, outcome="required", missing="refuse")
     ...
     """
     check_frame(cohort)
-    raise_problems("the cohort table has", _cohort_problems(cohort, clinical, outcome, missing))
+    further = checked_further_images(further_images)
+    raise_problems("the cohort table has", _cohort_problems(cohort, clinical, outcome, missing, further))
     return cohort
 
 
@@ -245,14 +255,15 @@ def split_xy(cohort):
     return X, y
 
 
-def _cohort_problems(cohort, clinical, outcome, missing, row_numbers=None):
+def _cohort_problems(cohort, clinical, outcome, missing, further, row_numbers=None):
     """Return all problems of a table; `row_numbers` are those of the file that it was read from."""
     if outcome not in ("required", "optional"):
         raise InputError(f"outcome must be 'required' or 'optional'; got {outcome!r}")
     if missing not in ("refuse", "keep"):
         raise InputError(f"missing must be 'refuse' or 'keep'; got {missing!r}")
     declared = clinical_columns(clinical, cohort)
-    needed = [*IDENTITY_COLUMNS, *(column.name for column in declared), *(["outcome"] if outcome == "required" else [])]
+    needed = [*IDENTITY_COLUMNS, *further, *(column.name for column in declared)]
+    needed += ["outcome"] if outcome == "required" else []
     problems = _missing_columns(cohort, needed) + _misspelt_columns(cohort, clinical, needed)
     if len(cohort) == 0:
         problems.append("no patients")
@@ -260,20 +271,21 @@ def _cohort_problems(cohort, clinical, outcome, missing, row_numbers=None):
     declared = [column for column in declared if column.name in cohort.columns]
     labels = patient_labels(cohort, row_numbers)
     for label, (_, row) in zip(labels, cohort.iterrows(), strict=True):
-        problems += [f"{label}: {problem}" for problem in _row_problems(row, declared, outcome)]
+        problems += [f"{label}: {problem}" for problem in _row_problems(row, declared, outcome, further)]
     for column in declared:
         if not column.is_coded:
             problems += _missing_numbers(cohort[column.name], column, missing, labels)
     return problems
 
 
-def _row_problems(row, declared, outcome):
+def _row_problems(row, declared, outcome, further):
     problems = []
     if "site" in row and is_missing(row["site"]):
         problems.append("column site is empty")
     if "image" in row:
         problems.append(image_problem("image", row["image"]))
         problems.append(position_problem(row))
+    problems += [image_problem(name, row[name]) for name in further if name in row]
     # Missing numbers are listed by column, in one line.
     cells = [(column, row[column.name]) for column in declared]
     problems += [clinical_problem(column, cell) for column, cell in cells if column.is_coded or not is_missing(cell)]

@@ -16,6 +16,18 @@ TISSUE = {  # relative intensity on post-contrast T1
     "enhancement": 1.35,
     "mark": 2.0,
 }
+FLAIR_TISSUE = {  # relative intensity on FLAIR, in which fluid is dark and oedema is bright
+    "air": 0.02,
+    "scalp": 0.85,
+    "skull": 0.12,
+    "fluid": 0.10,
+    "grey": 0.70,
+    "white": 0.55,
+    "oedema": 1.20,
+    "necrosis": 0.60,
+    "enhancement": 0.90,
+}
+T1_OEDEMA_MM = 5.0  # how far the oedema of an image reaches beyond the enhancing ring
 MARK_DEPTH_MM, MARK_RADIUS_MM = 8.0, 7.0
 
 
@@ -68,33 +80,35 @@ def fold_angles(x, y, head):
     return head.gyri * angle + 2 * np.sin(3 * angle + np.float32(head.phases[0])) + np.float32(head.phases[1])
 
 
-def paint_head(x, y, z, head, angles, blur_mm):
+def paint_head(x, y, z, head, angles, blur_mm, table=TISSUE):
     """Return one axial slice without the lesion, float32 of shape (len(x), len(y))."""
     a, b, c = (np.float32(axis) for axis in head.semi_axes)
     across = x / a * (1 + np.float32(head.taper) * y / b)
     depth = a * (1 - np.sqrt(across**2 + (y / b) ** 2 + np.float32(z / c) ** 2))
     folds = np.cos(angles + np.float32(z / 6))
-    image = np.full(depth.shape, TISSUE["air"], dtype=np.float32)
+    image = np.full(depth.shape, table["air"], dtype=np.float32)
     for tissue, from_mm in (("scalp", 0), ("skull", 5), ("fluid", 11), ("grey", 13)):
-        _blend(image, tissue, _coverage(depth - from_mm, blur_mm))
-    _blend(image, "fluid", _coverage(1.5 * folds - 0.9, 0.5) * _coverage(depth - 12, 1) * _coverage(19 - depth, 4))
-    _blend(image, "white", _coverage(depth - 18 - 3 * folds, blur_mm + 1))
+        _blend(image, table[tissue], _coverage(depth - from_mm, blur_mm))
+    sulci = _coverage(1.5 * folds - 0.9, 0.5) * _coverage(depth - 12, 1) * _coverage(19 - depth, 4)
+    _blend(image, table["fluid"], sulci)
+    _blend(image, table["white"], _coverage(depth - 18 - 3 * folds, blur_mm + 1))
     falx = 1.2 + np.cos(y / 9 + np.float32(head.phases[2])) / 2
-    _blend(image, "fluid", _coverage(falx - abs(x), blur_mm) * _coverage(abs(y) - 30, 4) * _coverage(depth - 12, 2))
-    _paint_ventricles(image, x, y, z, head, blur_mm)
+    falx = _coverage(falx - abs(x), blur_mm) * _coverage(abs(y) - 30, 4) * _coverage(depth - 12, 2)
+    _blend(image, table["fluid"], falx)
+    _paint_ventricles(image, x, y, z, head, blur_mm, table["fluid"])
     return image
 
 
-def _paint_ventricles(image, x, y, z, head, blur_mm):
+def _paint_ventricles(image, x, y, z, head, blur_mm, fluid):
     """Paint both lateral ventricles in place; they diverge backwards."""
     x_middle, y_middle, z_middle = head.ventricles.astype(np.float32)
     across, along, upward = head.ventricle_semi_axes.astype(np.float32)
     aside = (abs(x) - x_middle + y * np.float32(0.18)) / across
     radius = np.sqrt(aside**2 + ((y - y_middle) / along) ** 2 + np.float32((z - z_middle) / upward) ** 2)
-    _blend(image, "fluid", _coverage((1 - radius) * across, blur_mm))
+    _blend(image, fluid, _coverage((1 - radius) * across, blur_mm))
 
 
-def paint_lesion(image, x, y, z, lesion, blur_mm):
+def paint_lesion(image, x, y, z, lesion, blur_mm, table=TISSUE, oedema_mm=T1_OEDEMA_MM):
     """Paint the resection cavity, the oedema and the enhancing ring of one slice, in place.
 
     The lobes of the outline rotate with height without a change of area, so the lesion is largest in the slice through
@@ -103,18 +117,18 @@ def paint_lesion(image, x, y, z, lesion, blur_mm):
     u, v, w = lesion.cavity_centre.astype(np.float32)
     part, x_near, y_near = _near(image, x, y, (u, v), lesion.cavity_radius + blur_mm)
     cavity = lesion.cavity_radius - np.sqrt((x_near - u) ** 2 + (y_near - v) ** 2 + np.float32(z - w) ** 2)
-    _blend(part, "fluid", _coverage(cavity, blur_mm))
+    _blend(part, table["fluid"], _coverage(cavity, blur_mm))
     u, v, w = lesion.centre.astype(np.float32)
     level = 1 - ((z - w) / lesion.height) ** 2
     if level <= 0:
         return
-    part, x_near, y_near = _near(image, x, y, (u, v), 1.3 * lesion.radius + 10 + blur_mm)
+    part, x_near, y_near = _near(image, x, y, (u, v), 1.3 * lesion.radius + 5 + oedema_mm + blur_mm)
     inside = _inside_mm(x_near, y_near, z, lesion)
     angle = _lesion_angle(x_near, y_near, z, lesion)
     bumps = np.clip(_waves(angle, lesion.nodules, lesion.phases[2:]), 0, None)
-    _blend(part, "oedema", 0.8 * _coverage(inside + 5, 8) * _coverage(part - 0.4, 0.1))
-    _blend(part, "enhancement", _coverage(inside, blur_mm))
-    _blend(part, "necrosis", _coverage(inside - np.float32(lesion.rim_mm) * (1 + bumps), blur_mm))
+    _blend(part, table["oedema"], 0.8 * _coverage(inside + np.float32(oedema_mm), 8) * _coverage(part - 0.4, 0.1))
+    _blend(part, table["enhancement"], _coverage(inside, blur_mm))
+    _blend(part, table["necrosis"], _coverage(inside - np.float32(lesion.rim_mm) * (1 + bumps), blur_mm))
 
 
 def mark_lesion(mask, x, y, z, lesion, n_at_most=None):
@@ -148,7 +162,7 @@ def paint_mark(image, x, y, z, head, direction_deg, blur_mm):
     level = max((1 - MARK_DEPTH_MM / a) ** 2 - (z / c) ** 2, 0.0)
     distance = np.sqrt(level / ((cosine / a) ** 2 + (sine / b) ** 2))
     u, v = np.float32(distance * cosine), np.float32(distance * sine)
-    _blend(image, "mark", _coverage(MARK_RADIUS_MM - np.hypot(x - u, y - v), blur_mm))
+    _blend(image, TISSUE["mark"], _coverage(MARK_RADIUS_MM - np.hypot(x - u, y - v), blur_mm))
 
 
 def _lesion_angle(x, y, z, lesion):
@@ -175,6 +189,6 @@ def _coverage(inside_mm, blur_mm):
     return np.clip(inside_mm / np.float32(blur_mm) + np.float32(0.5), 0, 1)
 
 
-def _blend(image, tissue, coverage):
+def _blend(image, value, coverage):
     """Paint a tissue over an image in place, weighted by its coverage of each pixel."""
-    image += (np.float32(TISSUE[tissue]) - image) * coverage
+    image += (np.float32(value) - image) * coverage

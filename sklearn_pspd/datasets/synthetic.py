@@ -12,7 +12,16 @@ from sklearn_pspd.cohort.columns import CLINICAL_COLUMNS, IDENTITY_COLUMNS
 from sklearn_pspd.exceptions import InputError
 from sklearn_pspd.file_writing import write_table
 
-from ._anatomy import draw_head, draw_lesion, fold_angles, mark_lesion, paint_head, paint_lesion, paint_mark
+from ._anatomy import (
+    FLAIR_TISSUE,
+    draw_head,
+    draw_lesion,
+    fold_angles,
+    mark_lesion,
+    paint_head,
+    paint_lesion,
+    paint_mark,
+)
 from ._writing import ORIENTATIONS, write_dicom, write_nifti
 from .export import write_export
 
@@ -24,7 +33,7 @@ MIN_NATIVE_SLICES = 10
 MIN_MATRIX_PX = 32
 SLICES_EACH_SIDE = 4
 
-COLUMNS = (*IDENTITY_COLUMNS, "lesion_slice", "lesion_mask", *CLINICAL_COLUMNS, "outcome")
+COLUMNS = (*IDENTITY_COLUMNS, "flair", "lesion_slice", "lesion_mask", *CLINICAL_COLUMNS, "outcome")
 
 # Numbers of patients in table 1 in the cells (PD, A), (PD, B), (PsPD, A), (PsPD, B). The paper states only the margins
 # by outcome and by site; given these, the counts here are those nearest to no interaction between outcome and site.
@@ -47,6 +56,7 @@ INTERVAL_RANGE_DAYS = (18, 1251)
 # interval score combined with sex, MGMT and IDH as in table 1 has an AUC of about 0.75.
 IMAGE_DISTANCE = 1.81
 INTERVAL_DISTANCE = 0.76
+OEDEMA_DISTANCE = 1.2
 
 NOISE = {1.5: 0.05, 3.0: 0.025}  # standard deviation by field strength in tesla, on the scale of TISSUE
 SITE_SHIFT = {  # differences between the scanners of the sites
@@ -67,6 +77,7 @@ def make_cohort(
     n_native_slices=25,
     shortcut=0.0,
     lesion_position="slice",
+    flair=False,
     layout="cohort",
     random_state=None,
 ):
@@ -102,6 +113,9 @@ def make_cohort(
     lesion_position : {"slice", "mask"}, default="slice"
         Whether the table gives the lesion's position by ``lesion_slice``, or by ``lesion_mask``: a NIfTI file on the
         grid of the image that marks the enhancing ring and what it encloses.
+    flair : bool, default=False
+        Whether each patient has a second image on the same grid, a column ``flair`` with its paths, in which the oedema
+        around the lesion is bright; NIfTI only. All other files are as they were.
     layout : {"cohort", "export"}, default="cohort"
         "cohort" writes one volume per patient and the finished table. "export" writes what a hospital may have
         exported, in DICOM files, for :mod:`sklearn_pspd.intake`; see Notes.
@@ -113,8 +127,8 @@ def make_cohort(
     cohort : DataFrame of shape (n_patients, 12)
         Columns ``patient_id``, ``site`` ("A", the larger one, or "B"), ``image`` (absolute path; in ``cohort.csv`` it
         is relative to that file), ``lesion_slice`` (the slice in which the lesion is largest, counted from 0 at the
-        feet) or ``lesion_mask`` (a path), the seven clinical columns and ``outcome`` ("PD" or "PsPD"). Rows are in
-        random order.
+        feet) or ``lesion_mask`` (a path), the seven clinical columns and ``outcome`` ("PD" or "PsPD"); with ``flair``,
+        one column more. Rows are in random order.
 
         With ``layout="export"`` the truth about the series instead, one row per series: ``patient_id`` (as in the
         files), ``study_date``, ``kind`` ("t1_post", "t1_pre", "t2", "flair", "adc", "localizer", "reformat",
@@ -140,6 +154,8 @@ def make_cohort(
     * A second score, conditionally independent of the first given the outcome, with a distance of 0.76, determines
       ``interval_days`` (medians near 123 days in PD and 82 in PsPD). Combined with the unequal counts of table 1, the
       clinical columns have an AUC of about 0.75. These counts do not depend on ``effect_size``, unless it is 0.
+    * With ``flair``, a third score, conditionally independent of the others given the outcome, with a distance of 1.2
+      (AUC 0.80), determines how far the oedema reaches in that image: further in PD.
     * With ``effect_size=0`` the outcome is assigned at random within each site.
     * One patient has a field of view of 193 mm, the others 205 to 256 mm. Slices are 0.86 to 1.50 mm thick, without
       gaps. One patient in seven was scanned at 1.5 T, with twice the noise. Gain, contrast and noise differ between the
@@ -196,14 +212,18 @@ def make_cohort(
         )
     _check_parameters(n_patients, effect_size, image_format, matrix_px, n_native_slices)
     _check_inspection_parameters(shortcut, lesion_position)
+    if flair and image_format != "nifti":
+        raise InputError(f"flair=True writes NIfTI files only; image_format={image_format!r}")
     folder = _prepare_folder(folder)
-    # One random stream for the table, one for the scan parameters, one per patient for the images, one for the marks.
+    # A random stream each for the table, the scan parameters, each patient's images, the marks, and the second images.
     entropy = check_random_state(random_state).randint(2**31 - 1, size=4).tolist()
-    patient_seed, scan_seed, *image_seeds, mark_seed = np.random.SeedSequence(entropy).spawn(n_patients + 3)
+    patient_seed, scan_seed, *image_seeds, mark_seed, flair_seed = np.random.SeedSequence(entropy).spawn(n_patients + 4)
     # The table.
     table, scores = _draw_patients(n_patients, effect_size, np.random.default_rng(patient_seed))
     scans = _draw_scans(table["site"], matrix_px, n_native_slices, np.random.default_rng(scan_seed))
     marks = _draw_marks(table, shortcut, np.random.default_rng(mark_seed))
+    of_flair = np.random.default_rng(flair_seed)
+    oedemas = _draw_oedemas(table, effect_size, of_flair)
     width = max(3, len(str(n_patients)))
     # Ids contain the seed, because patients of cohorts with different seeds are different.
     table["patient_id"] = [f"synthetic-{entropy[0]:08x}-{number:0{width}d}" for number in range(1, n_patients + 1)]
@@ -211,22 +231,26 @@ def make_cohort(
     suffix = ".nii.gz" if image_format == "nifti" else ""
     table["image"] = [f"images/{patient_id}{suffix}" for patient_id in table["patient_id"]]
     table["lesion_mask"] = [f"images/{patient_id}_lesion.nii.gz" for patient_id in table["patient_id"]]
+    table["flair"] = [f"images/{patient_id}_flair.nii.gz" for patient_id in table["patient_id"]]
     # The images, and the masks of the lesions.
-    for row, score, scan, mark_deg, seed in zip(
-        table.itertuples(), scores["image"], scans, marks, image_seeds, strict=True
+    for row, score, scan, mark_deg, oedema_mm, seed in zip(
+        table.itertuples(), scores["image"], scans, marks, oedemas, image_seeds, strict=True
     ):
         rng = np.random.default_rng(seed)
-        volume, mask, affine = _scan_patient(score, scan, rng, mark_deg)
+        second = (oedema_mm, of_flair) if flair else None
+        volume, mask, affine, of_oedema = _scan_patient(score, scan, rng, mark_deg, second)
+        if flair:
+            write_nifti(folder / row.flair, of_oedema, affine, scan.orientation)
         if image_format == "nifti":
             write_nifti(folder / row.image, volume, affine, scan.orientation)
         else:
             write_dicom(folder / row.image, volume, affine, scan, row.patient_id, entropy, rng)
         if lesion_position == "mask":
             write_nifti(folder / row.lesion_mask, mask, affine, scan.orientation)
-    unused = {"slice": "lesion_mask", "mask": "lesion_slice"}[lesion_position]
-    table = table[[name for name in COLUMNS if name != unused]]
+    unused = [{"slice": "lesion_mask", "mask": "lesion_slice"}[lesion_position], *([] if flair else ["flair"])]
+    table = table[[name for name in COLUMNS if name not in unused]]
     write_table(folder / "cohort.csv", table)
-    paths = [name for name in ("image", "lesion_mask") if name in table]
+    paths = [name for name in ("image", "flair", "lesion_mask") if name in table]
     return table.assign(**{name: [str(folder / path) for path in table[name]] for name in paths})
 
 
@@ -379,8 +403,17 @@ def _draw_marks(table, shortcut, rng):
     return [MARK_DEG[site] if is_marked else None for site, is_marked in zip(table["site"], has_mark, strict=True)]
 
 
-def _scan_patient(score, scan, rng, mark_deg=None):
-    """Return an int16 volume in RAS+ order, shape (matrix, matrix, n_slices), the lesion's mask, and their affine."""
+def _draw_oedemas(table, effect_size, rng):
+    """Return how far each patient's oedema reaches beyond the enhancing ring in the second image, in mm."""
+    side = np.where(table["outcome"] == "PD", 0.5, -0.5) * OEDEMA_DISTANCE * effect_size
+    return np.clip(9 + 4 * (side + rng.standard_normal(len(table))), 2, 25)
+
+
+def _scan_patient(score, scan, rng, mark_deg=None, second=None):
+    """Return an int16 volume in RAS+ order, shape (matrix, matrix, n_slices), the lesion's mask, and their affine.
+
+    Last comes the second image, for which `second` has the reach of the oedema and a random stream; None without.
+    """
     # Anatomy, and the coordinates of the voxels in mm.
     head = draw_head(rng)
     lesion = draw_lesion(score, head, rng)
@@ -399,6 +432,7 @@ def _scan_patient(score, scan, rng, mark_deg=None):
     # Slices, with bias field and Rician noise.
     volume = np.empty((scan.matrix_px, scan.matrix_px, scan.n_slices), dtype=np.int16)
     mask = np.zeros(volume.shape, dtype=np.int16)
+    other = None if second is None else np.empty(volume.shape, dtype=np.int16)
     # The pixels of neighbouring slices may be more by chance; the mask is largest where the lesion is.
     middle = scan.lesion_slice
     n_largest = mark_lesion(mask[:, :, middle], x, y, z[middle], lesion)
@@ -409,12 +443,21 @@ def _scan_patient(score, scan, rng, mark_deg=None):
             mark_lesion(mask[:, :, k], x, y, height, lesion, n_largest - 1)
         if mark_deg is not None:
             paint_mark(image, x, y, height, head, mark_deg, blur_mm)
-        image = image**scanner.gamma * _bias(x / 100, y / 100, height / 100, slopes)
-        real, imaginary = noise * rng.standard_normal((2, *image.shape), dtype=np.float32)
-        volume[:, :, k] = np.rint(np.clip(gain * np.hypot(image + real, imaginary), 0, 8000))
+        bias = _bias(x / 100, y / 100, height / 100, slopes)
+        volume[:, :, k] = _acquire(image**scanner.gamma * bias, gain, noise, rng)
+        if second is not None:
+            image = paint_head(x, y, height, head, angles, blur_mm, FLAIR_TISSUE)
+            paint_lesion(image, x, y, height, lesion, blur_mm, FLAIR_TISSUE, second[0])
+            other[:, :, k] = _acquire(image**scanner.gamma * bias, gain, noise, second[1])
     affine = np.diag([spacing_mm, spacing_mm, scan.thickness_mm, 1.0])
     affine[:3, 3] = (*corner, z[0])
-    return volume, mask, affine
+    return volume, mask, affine, other
+
+
+def _acquire(image, gain, noise, rng):
+    """Return a slice in grey values, with Rician noise."""
+    real, imaginary = noise * rng.standard_normal((2, *image.shape), dtype=np.float32)
+    return np.rint(np.clip(gain * np.hypot(image + real, imaginary), 0, 8000))
 
 
 def _bias(x, y, z, slopes):

@@ -327,4 +327,6 @@ def _check_options(opened, inputs, method, strengths, n_steps):
         problems.append(f"inputs={inputs!r}, but the model reads no clinical columns")
     if problems:
         raise InputError("; ".join(problems))
+    if inputs in ("image", "both"):
+        opened.require_images("a change of the image")
     return [float(value) for value in values]

@@ -127,11 +127,12 @@ def failure_cases(
     if opened.has_images:
         facts = opened.images_of["load"].inspect(chosen)
         table = pd.concat([table, facts[list(FACTS)].reset_index(drop=True)], axis=1)
-        if opened.is_network:
+        if opened.is_network and not opened.further_images:
             maps = slice_maps(model, chosen, method, **{"check": len(chosen) >= 3, **map_options})
             images = maps.images
         else:
-            images = opened.prepare(chosen)[0]
+            # Of several images the first, which the table and the figures are about.
+            images = opened.prepare(chosen)[0][:, : opened.images_of["load"].n_slices]
     contributions = None
     if background is not None:
         scale = "log_odds" if opened.is_network else "probability"

@@ -3,15 +3,14 @@
 import numpy as np
 import pandas as pd
 
-from sklearn_pspd.cohort.columns import POSITION_COLUMNS
 from sklearn_pspd.cohort.problems import check_frame
 from sklearn_pspd.exceptions import InputError
+from sklearn_pspd.loading.loader import further_images_of, image_columns
 
 from .network_parts import network_parts
 from .opened import OpenedModel, to_log_odds
 
 IMAGE = "image"
-IMAGE_COLUMNS = ("patient_id", "image", *POSITION_COLUMNS)
 SCALES = ("log_odds", "probability")
 BLOCK_VALUES = 2**24  # values of mixed rows that are held at once
 
@@ -196,14 +195,14 @@ def predictions(mixer, sources, scale):
 
 
 def _default_groups(opened, model, table):
-    image = [name for name in IMAGE_COLUMNS if name in table.columns]
+    image = [name for name in image_columns(further_images_of([model])) if name in table.columns]
     if opened is not None:
         groups = {IMAGE: image} if opened.has_images else {}
         return groups | {name: [name] for name in opened.clinical_columns}
     # A classifier of any columns, for example one of scikit-learn on a table of numbers.
     names = [str(name) for name in getattr(model, "feature_names_in_", table.columns)]
     groups = {IMAGE: image} if "image" in names else {}
-    return groups | {name: [name] for name in names if name not in (*IMAGE_COLUMNS, "site")}
+    return groups | {name: [name] for name in names if name not in (*image, "site")}
 
 
 def _check_groups(groups, table):
@@ -221,7 +220,8 @@ def _part_columns(opened, groups, table):
     positions = opened.encoded_positions()
     if positions is None:
         return None
-    image = {name for name in IMAGE_COLUMNS if name in table.columns} - {"patient_id"}
+    further = further_images_of([opened.pipeline])
+    image = {name for name in image_columns(further) if name in table.columns} - {"patient_id"}
     blocks = {}
     for name, columns in groups.items():
         of_image = image & set(columns)

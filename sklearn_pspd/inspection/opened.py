@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_pspd.cohort.problems import check_frame
 from sklearn_pspd.exceptions import InputError
 from sklearn_pspd.loading import SliceStackLoader
+from sklearn_pspd.loading.loader import further_images_of
 from sklearn_pspd.preprocessing import ClinicalMinMaxScaler, FOVNormalizer, SliceStandardizer
 
 IMAGE_STEPS = {"load": SliceStackLoader, "fov": FOVNormalizer, "standardize": SliceStandardizer}
@@ -75,6 +76,11 @@ class OpenedModel:
         return self.images_of is not None
 
     @property
+    def further_images(self):
+        """Columns of the images that the model reads beside ``image``."""
+        return further_images_of([self.pipeline])
+
+    @property
     def is_network(self):
         """Whether the classifier is a CNN-LSTM, which can be differentiated."""
         return hasattr(type(self.classifier), "networks_")
@@ -95,7 +101,7 @@ class OpenedModel:
         return self.fov_mm / self.size_px
 
     def require_images(self, what):
-        """Refuse a model without images.
+        """Refuse a model without images, or with several images per patient.
 
         Parameters
         ----------
@@ -106,6 +112,11 @@ class OpenedModel:
             raise InputError(f"{what} needs a model that reads images; this one reads the clinical columns only")
         for name in IMAGE_STEPS:
             self._image_step(name)
+        if self.further_images:
+            raise InputError(
+                f"{what} needs a model of one image per patient; this one reads {', '.join(self.further_images)} as "
+                "well. Contributions of all images together: permutation_contribution and shapley_values"
+            )
 
     def require_network(self, what):
         """Refuse a model that is no network, or a backend whose gradients are not read here.

@@ -104,7 +104,12 @@ def inspect_model(
             "it performs on new patients."
         )
     shortcuts = confounders = None
-    if opened.has_images:
+    if opened.further_images:
+        notes.append(
+            f"Shortcuts and image features were not tested: the model reads {', '.join(opened.further_images)} beside "
+            "the image."
+        )
+    elif opened.has_images:
         tests = TESTS
         if centres is None and not all(map(has_region, X.to_dict("records"))):
             tests = HEAD_TESTS

@@ -131,6 +131,7 @@ def robustness(model, X, y, perturbations=None, *, threshold=0.5, confidence_lev
     # The patients as they are.
     stacks, images, standardised = None, None, None
     if opened.has_images:
+        opened.require_images("a perturbation")
         stacks = opened.stacks(X)
         images = opened.images(stacks)
         standardised = opened.standardise(images)

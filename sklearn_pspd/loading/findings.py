@@ -173,6 +173,7 @@ def _row_facts(row):
         "is_read": bool(facts["facts_from"]) or not is_missing(row.get("height")),
         "is_known": any(facts[name] not in ("", None) for name in _TELLING),
         "n_slices": n_slices,
+        "further_images": "" if is_missing(row.get("further_images")) else str(row["further_images"]),
         "spacing_mm": np.nan if is_missing(spacing) else float(spacing),
         "study_date": pd.NaT if is_missing(row.get("study_date")) else pd.Timestamp(row["study_date"]),
     }
@@ -236,21 +237,28 @@ def _rows_of_cohort(rows, cohort):
 
 
 def _compare_sequences(rows, tables):
-    """Yield the patients whose kind of sequence differs from that of most patients of their site."""
+    """Yield the patients whose kinds of images differ from those of most patients of their site."""
+    kinds = [" ".join(filter(None, [weighting_text(row), row["acquisition_type"].upper()])) for row in rows]
+    for number, detail in _unusual_at_site(kinds, tables):
+        yield number, "sequence differs from the other patients of the site", detail
+    for number, detail in _unusual_at_site([row["further_images"] for row in rows], tables):
+        yield number, "further images differ from the other patients of the site", detail
+
+
+def _unusual_at_site(kinds, tables):
+    """Yield the patients whose kind is not that of most patients of their site, and what that is."""
     sites = {}
-    for number, (row, patient) in enumerate(zip(rows, tables, strict=True)):
-        kind = " ".join(filter(None, [weighting_text(row), row["acquisition_type"].upper()]))
+    for number, (kind, patient) in enumerate(zip(kinds, tables, strict=True)):
         if kind:
             sites.setdefault(patient.get("site"), {}).setdefault(kind, []).append(number)
-    for kinds in sites.values():
-        total = sum(map(len, kinds.values()))
-        usual = max(kinds, key=lambda kind: len(kinds[kind]))
-        if total < FEWEST_OF_SITE or len(kinds[usual]) <= MAJORITY * total:
+    for of_site in sites.values():
+        total = sum(map(len, of_site.values()))
+        usual = max(of_site, key=lambda kind: len(of_site[kind]))
+        if total < FEWEST_OF_SITE or len(of_site[usual]) <= MAJORITY * total:
             continue
-        for kind, numbers in kinds.items():
+        for kind, numbers in of_site.items():
             for number in numbers if kind != usual else ():
-                detail = f"{kind}; {usual} in {len(kinds[usual])} of {total} patients"
-                yield number, "sequence differs from the other patients of the site", detail
+                yield number, f"{kind}; {usual} in {len(of_site[usual])} of {total} patients"
 
 
 def _compare_spacings(rows, tables):  # noqa: ARG001  all comparisons have the same arguments

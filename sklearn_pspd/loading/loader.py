@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 
 from sklearn_pspd._sklearn import Interval, _fit_context
 from sklearn_pspd.cohort.cells import point_problem
-from sklearn_pspd.cohort.columns import POINT_COLUMNS, POSITION_COLUMNS, lesion_positions
+from sklearn_pspd.cohort.columns import POINT_COLUMNS, POSITION_COLUMNS, checked_further_images, lesion_positions
 from sklearn_pspd.cohort.image_files import folder_entries, pair_files, path_problem, sidecar_of
 from sklearn_pspd.cohort.problems import check_frame, is_missing
 from sklearn_pspd.exceptions import InputError
@@ -27,7 +27,7 @@ _INSPECT_COLUMNS = [
     "patient_id", "source", "format", "height", "width", "n_slices_in_source", "row_spacing_mm", "column_spacing_mm",
     "slice_spacing_mm", "fov_height_mm", "fov_width_mm", "thickness_mm", "tilt_deg", "orientation", "slices",
     "intensity_min", "intensity_max", "study_date", "weighting", "contrast", *FACT_TEXTS, *FACT_NUMBERS,
-    "n_passed_over", "passed_over", "problem",
+    "further_images", "n_passed_over", "passed_over", "problem",
 ]  # fmt: skip
 
 
@@ -69,6 +69,11 @@ class SliceStackLoader(TransformerMixin, BaseEstimator):
 
     If none of them is given, the image must have exactly ``n_slices`` slices.
 
+    ``further_images`` names columns with the paths of further images of each patient, such as FLAIR, an earlier
+    examination or a subtraction image, of any sequence. They must be registered with ``image`` and resampled to its
+    grid, in any orientation and file format, and are refused otherwise: if grids differ, or if both files are DICOM and
+    state different frames of reference. The same slices of each are read.
+
     Parameters
     ----------
     n_slices : int, default=9
@@ -81,14 +86,16 @@ class SliceStackLoader(TransformerMixin, BaseEstimator):
         Largest angle in degrees between the axes of an image and the body axes; an image with a larger one is refused.
     max_spacing_mm : float, default=2.0
         Largest distance in mm between adjacent axial rows or columns; an image with a larger one is refused.
+    further_images : tuple of str, default=()
+        Columns with the paths of further images of each patient.
     lesion_label : int or str, default=1
         Value of the lesion in a NIfTI mask; number, or name, of the segment in a DICOM segmentation; name of the region
         in a structure set, whose numbers mean nothing: a number takes the only region, and is refused if there are
         several.
     allow_sequence : bool or collection of str, default=False
-        Kinds of sequence that are read though they are not T1-weighted, for example ``["FLAIR"]`` for a study of FLAIR
-        images; True allows all of them. The kinds are ``SEQUENCE_KINDS`` of :mod:`sklearn_pspd.loading`. Images of
-        another modality than MR are refused in any case.
+        Kinds of sequence that ``image`` may have though they are not T1-weighted, for example ``["FLAIR"]`` for a study
+        of FLAIR images; True allows all of them. The kinds are ``SEQUENCE_KINDS`` of :mod:`sklearn_pspd.loading`.
+        Images of another modality than MR are refused in any case.
     memory : str, path or joblib.Memory, default=None
         Folder of a cache of decoded stacks, with one entry per patient; of a :class:`joblib.Memory`, its folder is
         used. An entry is reused as long as all parameters, and the path, size and modification time of each of the
@@ -109,7 +116,8 @@ class SliceStackLoader(TransformerMixin, BaseEstimator):
     Notes
     -----
     ``max_tilt_deg``, ``max_spacing_mm`` and the other checks are choices of this library. Two statements of a voxel
-    size in one header may differ by 1 %, and the grid of a mask from that of its image by a quarter of a voxel. With
+    size in one header may differ by 1 %, and the grid of a mask or of a further image from that of the image by a
+    quarter of a voxel. With
     ``slice_spacing_mm=None`` the middle slice is the one nearest to a point or to ``lesion_z_mm``; with a number it
     lies exactly there. Interpolated slices are samples, not averages over ``slice_spacing_mm``. DICOM images must be of
     modality MR.
@@ -144,6 +152,7 @@ class SliceStackLoader(TransformerMixin, BaseEstimator):
         "slice_spacing_mm": [Interval(Real, 0, None, closed="neither"), None],
         "max_tilt_deg": [Interval(Real, 0, 45, closed="both")],
         "max_spacing_mm": [Interval(Real, 0, None, closed="neither")],
+        "further_images": [tuple, list],
         "lesion_label": [Integral, str],
         "allow_sequence": ["boolean", str, tuple, list, set, frozenset],
         "memory": [str, Path, Memory, None],
@@ -157,6 +166,7 @@ class SliceStackLoader(TransformerMixin, BaseEstimator):
         slice_spacing_mm=None,
         max_tilt_deg=30.0,
         max_spacing_mm=2.0,
+        further_images=(),
         lesion_label=1,
         allow_sequence=False,
         memory=None,
@@ -166,6 +176,7 @@ class SliceStackLoader(TransformerMixin, BaseEstimator):
         self.slice_spacing_mm = slice_spacing_mm
         self.max_tilt_deg = max_tilt_deg
         self.max_spacing_mm = max_spacing_mm
+        self.further_images = further_images
         self.lesion_label = lesion_label
         self.allow_sequence = allow_sequence
         self.memory = memory
@@ -188,7 +199,7 @@ class SliceStackLoader(TransformerMixin, BaseEstimator):
             The loader itself.
         """
         self._settings()
-        _table_rows(X)
+        _table_rows(X, self._further())
         return self
 
     def transform(self, X):
@@ -234,7 +245,8 @@ class SliceStackLoader(TransformerMixin, BaseEstimator):
             "T1 (gradient echo)"), ``contrast`` (what speaks for a contrast agent), ``description``, ``protocol``,
             ``modality``, ``image_type``, ``sequence``, ``tr_ms``, ``te_ms``, ``ti_ms``, ``flip_deg`` and others,
             ``facts_from`` (where they are from) and ``facts_problem``; the number of entries of the folder that were
-            passed over (``n_passed_over``) and what they are (``passed_over``), and ``problem`` (empty if the images
+            passed over (``n_passed_over``) and what they are (``passed_over``), the weighting of each further image
+            (``further_images``), and ``problem`` (empty if the images
             can be loaded; several problems are separated by " | "). Properties that are not stated, or had not been
             read when a problem was found, are missing.
 
@@ -264,9 +276,12 @@ class SliceStackLoader(TransformerMixin, BaseEstimator):
     def _attempt_all(self, X):
         self._validate_params()
         settings = self._settings()
-        rows = _table_rows(X)
+        rows = _table_rows(X, self._further())
         cache = open_cache(self.memory)
         return Parallel(n_jobs=self.n_jobs)(delayed(_attempt)(row, settings, cache) for row in rows)
+
+    def _further(self):
+        return checked_further_images(self.further_images)
 
     def _settings(self):
         if self.n_slices % 2 == 0:
@@ -299,52 +314,83 @@ def unreadable_images(failed, n_patients):
     )
 
 
-def _table_rows(X):
-    """Return (patient_id, image, {position column: value}) for each row."""
+def image_columns(further_images=()):
+    """Return the columns of a cohort table that a loader with these further images reads."""
+    return "patient_id", "image", *further_images, *POSITION_COLUMNS
+
+
+def loaders_of(model):
+    """Return the loaders among the parameters of a model, in their order; none if it reads no images."""
+    parameters = model.get_params() if hasattr(model, "get_params") else {}
+    return [value for value in parameters.values() if isinstance(value, SliceStackLoader)]
+
+
+def further_images_of(models):
+    """Return the columns of further images that any step of any of the models reads."""
+    parameters = [model.get_params() if hasattr(model, "get_params") else {} for model in models]
+    read = [values for of_model in parameters for name, values in of_model.items() if _last(name) == "further_images"]
+    return tuple(dict.fromkeys(name for names in read for name in names))
+
+
+def _last(name):
+    return name.rsplit("__", 1)[-1]
+
+
+def _table_rows(X, further):
+    """Return (patient_id, image, ((column, further image), ...), {position column: value}) for each row."""
     check_frame(X, "X")
-    missing = [name for name in ("patient_id", "image") if name not in X.columns]
+    missing = [name for name in ("patient_id", "image", *further) if name not in X.columns]
     if missing:
         raise InputError(f"X lacks the column(s) {', '.join(missing)}; it has {', '.join(map(str, X.columns))}")
     positions = {name: X[name].tolist() for name in POSITION_COLUMNS if name in X.columns}
+    others = {name: X[name].tolist() for name in further}
     return [
-        (str(pid), image, {name: values[i] for name, values in positions.items() if not is_missing(values[i])})
+        (
+            str(pid),
+            image,
+            tuple((name, values[i]) for name, values in others.items()),
+            {name: values[i] for name, values in positions.items() if not is_missing(values[i])},
+        )
         for i, (pid, image) in enumerate(zip(X["patient_id"].tolist(), X["image"].tolist(), strict=True))
     ]
 
 
 def _attempt(row, settings, cache):
     """Return (patient_id, stack or None, facts, problems) for one row."""
-    patient_id, image, given = row
+    patient_id, image, others, given = row
     facts: dict[str, Any] = {}
     problems = FileProblems()
     try:
         # Problems of the image's path and of the position are listed together.
-        path, position = None, (None, None)
+        path, further, position = None, [], (None, None)
         with problems.collecting(image):
             path = _checked_path(image, "image")
             facts["source"] = path
+        for column, other in others:
+            with problems.collecting(other):
+                further.append((column, _checked_path(other, column)))
         with problems.collecting(given.get("lesion_mask", image)):
             position = _checked_position(given)
         problems.raise_any()
         with reading(path):
             mask = _identity(position[1]) if position[0] == "lesion_mask" else ()
-            sidecar = sidecar_of(path)
-            identity = _identity(path), mask, () if sidecar is None else _identity(sidecar)
-            stack, found = _cached(cache, patient_id, path, position, settings, identity)
+            of_further = tuple((_identity(other), _identity_of_sidecar(other)) for _, other in further)
+            identity = _identity(path), mask, _identity_of_sidecar(path), of_further
+            stack, found = _cached(cache, patient_id, path, tuple(further), position, settings, identity)
     except ImageError as error:
         return patient_id, None, {**facts, **(error.facts or {})}, tuple(map(printable, error.problems))
     return patient_id, stack, {**facts, **found}, ()
 
 
-def _cached(cache, patient_id, path, position, settings, identity):
+def _cached(cache, patient_id, path, further, position, settings, identity):
     """Return the stack and the facts of one patient, from the cache if they are there."""
     if cache is None:
-        return decode(patient_id, path, position, settings, identity)
-    key = cache.key(patient_id, path, position, tuple(settings), identity)
+        return decode(patient_id, path, further, position, settings, identity)
+    key = cache.key(patient_id, path, further, position, tuple(settings), identity)
     entry = cache.read(key)
-    found = None if entry is None else stack_of_entry(*entry, settings.n_slices)
+    found = None if entry is None else stack_of_entry(*entry, settings.n_slices * (1 + len(further)))
     if found is None:
-        found = decode(patient_id, path, position, settings, identity)
+        found = decode(patient_id, path, further, position, settings, identity)
         cache.write(key, *entry_of_stack(*found))
     return found
 
@@ -392,6 +438,11 @@ def _identity(path):
     """Return (path, size, modification time) of each entry of a folder, or of the files of one image."""
     files = folder_entries(path) if Path(path).is_dir() else pair_files(path)
     return tuple((file, *_size_and_time(file)) for file in files)
+
+
+def _identity_of_sidecar(path):
+    sidecar = sidecar_of(path)
+    return () if sidecar is None else _identity(sidecar)
 
 
 def _size_and_time(path):

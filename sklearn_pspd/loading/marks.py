@@ -91,7 +91,7 @@ def _open_nifti_mask(path, label):
 
 def _areas_of_nifti(path, volume, mask_path, mask, label):
     """Return the number of voxels of the lesion in each axial slice."""
-    _check_grid(path, volume, mask_path, mask)
+    check_same_grid(path, volume, mask_path, mask, advice="resample the mask to the grid of that image")
     labels = _whole_labels(mask_path, read_slices(mask, np.arange(canonical_shape(mask)[0])))
     areas = np.count_nonzero(labels == label, axis=(1, 2))
     if not areas.any():
@@ -102,19 +102,19 @@ def _areas_of_nifti(path, volume, mask_path, mask, label):
     return areas
 
 
-def _check_grid(path, volume, mask_path, mask):
-    """Refuse a mask on another grid than the image; it only chooses a slice, so a part of a voxel does not matter."""
-    shape, mask_shape = canonical_shape(volume), canonical_shape(mask)
+def check_same_grid(path, volume, other_path, other, *, advice):
+    """Refuse a mask or a further image on another grid than the image, up to a part of a voxel."""
+    shape, other_shape = canonical_shape(volume), canonical_shape(other)
     affine = canonical_affine(volume.affine, volume.shape)
-    mask_affine = canonical_affine(mask.affine, mask.shape)
+    other_affine = canonical_affine(other.affine, other.shape)
     corners = np.array([[i, j, k, 1] for i in (0, shape[0]) for j in (0, shape[1]) for k in (0, shape[2])])
-    offsets_mm = (corners @ (mask_affine - affine).T)[:, :3]
+    offsets_mm = (corners @ (other_affine - affine).T)[:, :3]
     offsets = offsets_mm @ np.linalg.inv(affine[:3, :3]).T  # in voxels of the image
-    if mask_shape != shape or np.abs(offsets).max() > GRID_TOLERANCE:
+    if other_shape != shape or np.abs(offsets).max() > GRID_TOLERANCE:
         raise FileError(
-            mask_path,
-            f"has a different grid from {path}: {mask_shape} and {shape} (slices, rows, columns), corners up to "
-            f"{np.linalg.norm(offsets_mm, axis=1).max():.2f} mm apart; resample the mask onto the grid of the image",
+            other_path,
+            f"has a different grid from {path}: {other_shape} and {shape} (slices, rows, columns), corners up to "
+            f"{np.linalg.norm(offsets_mm, axis=1).max():.2f} mm apart; {advice}",
         )
 
 

@@ -11,7 +11,7 @@ from .dicom import count_kinds
 from .errors import FileError, FileProblems, ImageError, reading
 from .findings import FACT_NUMBERS, FACT_SUMMARIES, FACT_TEXTS, facts_of_header, is_allowed
 from .geometry import canonical_shape, canonical_spacing, check_geometry, check_pixels, read_slices, tilt_deg
-from .marks import check_mark
+from .marks import check_mark, check_same_grid
 from .position import middle_slice, open_volume, stack_indices
 from .sequences import contradiction
 
@@ -26,6 +26,7 @@ _STACK_TYPES = {
     "thickness_mm": float,
     "tilt_deg": float,
     "orientation": str,
+    "further_sources": [str],
 }
 _FACT_TYPES = {
     "format": str,
@@ -42,6 +43,7 @@ _FACT_TYPES = {
     "orientation": str,
     "n_passed_over": int,
     "passed_over": str,
+    "further_images": str,
     **dict.fromkeys((*FACT_SUMMARIES, *FACT_TEXTS), (str, NoneType)),
     **dict.fromkeys(FACT_NUMBERS, (float, NoneType)),
 }
@@ -53,8 +55,9 @@ class SliceStack:
 
     Attributes
     ----------
-    pixels : ndarray of shape (n_slices, height, width), dtype float32
+    pixels : ndarray of shape (n_images * n_slices, height, width), dtype float32
         Slices run feet to head, rows front (anterior) to back, columns from the patient's right to the patient's left.
+        The slices of a further image follow those of the image before.
     spacing_mm : tuple of float
         Distance in mm between adjacent rows, and between adjacent columns.
     slice_spacing_mm : float
@@ -73,6 +76,8 @@ class SliceStack:
         Largest angle between an axis of the grid and its nearest body axis, in degrees.
     orientation : str
         Directions of the stored axes, such as ``"LAS"``; DICOM axes are in the order columns, rows, slices.
+    further_sources : tuple of str
+        Paths of the further images on the same grid.
 
     Examples
     --------
@@ -93,6 +98,17 @@ class SliceStack:
     thickness_mm: float = float("nan")
     tilt_deg: float = 0.0
     orientation: str = ""
+    further_sources: tuple[str, ...] = ()
+
+    @property
+    def n_images(self) -> int:
+        """Number of images of the patient, of which the stack has the same slices."""
+        return 1 + len(self.further_sources)
+
+    @property
+    def images(self) -> np.ndarray:
+        """The pixels as an array of shape (n_images, n_slices, height, width)."""
+        return self.pixels.reshape(self.n_images, -1, *self.pixels.shape[1:])
 
     @property
     def fov_mm(self) -> tuple[float, float]:
@@ -100,12 +116,12 @@ class SliceStack:
         return self.pixels.shape[1] * self.spacing_mm[0], self.pixels.shape[2] * self.spacing_mm[1]
 
 
-def decode(patient_id, path, position, settings, identity):
+def decode(patient_id, path, further, position, settings, identity):
     """Read the stack of one patient.
 
-    ``identity`` lists (path, size, modification time) of the entries of the image's folder, or of its file, of the mask
-    and of the JSON file beside the image. It names the files to read, and as part of the cache key it makes a changed
-    file be read again.
+    ``further`` has (column, path) of each further image. ``identity`` lists (path, size, modification time) of the
+    entries of the image's folder, or of its file, of the mask, of the JSON file beside the image, and of the files of
+    each further image. It names the files to read, and as part of the cache key it makes a changed file be read again.
     """
     facts: dict[str, Any] = {}
     try:
@@ -115,6 +131,7 @@ def decode(patient_id, path, position, settings, identity):
             indices = stack_indices(path, volume, middle, settings)
             pixels = read_slices(volume, indices)
             check_pixels(path, pixels, indices)
+        others, facts["further_images"] = _read_further(path, volume, further, indices, pixels, identity[3])
     except ImageError as error:
         # What had been read before the error still belongs in the quality-control table.
         error.facts = {**facts, **(error.facts or {})}
@@ -122,7 +139,7 @@ def decode(patient_id, path, position, settings, identity):
     # All checks passed: the stack, and the facts for the quality-control table.
     spacing = canonical_spacing(volume)
     stack = SliceStack(
-        pixels=pixels,
+        pixels=np.concatenate([pixels, *others]) if others else pixels,
         spacing_mm=(spacing[1], spacing[2]),
         slice_spacing_mm=settings.slice_spacing_mm or spacing[0],
         patient_id=patient_id,
@@ -132,6 +149,7 @@ def decode(patient_id, path, position, settings, identity):
         thickness_mm=volume.thickness_mm,
         tilt_deg=facts["tilt_deg"],
         orientation=facts["orientation"],
+        further_sources=tuple(other for _, other in further),
     )
     return stack, facts
 
@@ -180,6 +198,35 @@ def _open_checked(path, position, settings, files, facts):
             check_mark(position[1], settings)
     problems.raise_any()
     return volume
+
+
+def _read_further(path, volume, further, indices, pixels, identities):
+    """Return the same slices of each further image, and what kinds of image these are; all problems are listed."""
+    problems, read, kinds = FileProblems(), [], []
+    for (column, other), (files, _) in zip(further, identities, strict=True):
+        with problems.collecting(other):
+            opened = open_volume(other, [file for file, _, _ in files])
+            _check_registered(path, volume, other, opened)
+            slices = read_slices(opened, indices)
+            check_pixels(other, slices, indices)
+            if any(np.array_equal(slices, known) for known in (pixels, *read)):
+                raise FileError(other, f"has the same pixels as another image of the patient; correct {column!r}")
+            read.append(slices)
+            kinds.append(f"{column}: {facts_of_header(opened.facts)['weighting'] or 'unknown'}")
+    problems.raise_any()
+    return read, "; ".join(kinds)
+
+
+def _check_registered(path, volume, other, opened):
+    """Refuse a further image on another grid, or with coordinates that those of the first do not correspond to."""
+    check_same_grid(path, volume, other, opened, advice="register and resample it to the grid of that image")
+    frames = volume.facts.get("frame_uid"), opened.facts.get("frame_uid")
+    if all(frames) and frames[0] != frames[1]:
+        raise FileError(
+            other,
+            f"has another frame of reference than {path}, so that equal coordinates are not the same place; register "
+            "it to that image",
+        )
 
 
 def check_sequence(path, facts, settings):

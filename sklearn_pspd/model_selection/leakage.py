@@ -241,14 +241,19 @@ def _duplicate_keys(X, names, loader):
     if "image" in X:
         keys["same image file"] = X["image"]
     if loader is not None:
-        keys["same pixels"] = _pixel_hashes(X, loader)
+        further = loader.further_images if isinstance(loader, SliceStackLoader) else ()
+        hashes = _pixel_hashes(X, loader)
+        keys["same pixels"] = hashes.str[0]
+        for number, name in enumerate(further, start=1):
+            keys[f"same image file ({name})"] = X[name]
+            keys[f"same pixels ({name})"] = hashes.str[number]
     if len(names) > 1:
         keys["same clinical values"] = pd.Series(list(X[names].itertuples(index=False, name=None)), index=X.index)
     return keys
 
 
 def _pixel_hashes(X, loader):
-    """Return a hash of each patient's stack; all patients whose images cannot be loaded are named in one error."""
+    """Return a hash of the slices of each image, by patient; one error names all images that cannot be loaded."""
     if not isinstance(loader, SliceStackLoader):
         raise InputError(f"loader must be a SliceStackLoader; got {type(loader).__name__}")
     single = clone(loader).set_params(n_jobs=None)
@@ -263,14 +268,18 @@ def _pixel_hashes(X, loader):
 
 
 def _pixel_hash(row, loader):
-    """Return the hash of one patient's stack, or None if the images cannot be loaded."""
+    """Return the hash of the slices of each image of a patient, or None if the images cannot be loaded."""
     try:
         (stack,) = loader.fit_transform(row)
     except InputError:
         return None
-    # The same for a stack and its mirror images, since public copies are stored in several orientations.
-    mirrored = (np.flip(stack.pixels, axes) for n in range(4) for axes in itertools.combinations(range(3), n))
-    return min(hashlib.sha256(np.ascontiguousarray(pixels)).hexdigest() for pixels in mirrored)
+    return tuple(map(_hash_of_mirrored, stack.images))
+
+
+def _hash_of_mirrored(pixels):
+    """Return the hash that a stack and its mirror images share: public copies are stored in several orientations."""
+    mirrored = (np.flip(pixels, axes) for n in range(4) for axes in itertools.combinations(range(3), n))
+    return min(hashlib.sha256(np.ascontiguousarray(copy)).hexdigest() for copy in mirrored)
 
 
 def _duplicates(X, finding, key):

@@ -12,6 +12,7 @@ from sklearn.utils import check_random_state
 from sklearn_pspd._sklearn import _safe_indexing
 from sklearn_pspd.cohort.columns import CLINICAL_COLUMNS, IDENTITY_COLUMNS, POSITION_COLUMNS
 from sklearn_pspd.exceptions import InputError
+from sklearn_pspd.loading.loader import further_images_of
 
 from .fits import fit_on, refuse_tuned_seeds, seeded_clone
 from .folds import CROSS_VALIDATION, EXTERNAL, check_outcomes, make_splits
@@ -214,7 +215,7 @@ def negative_control(
     if (X_test is None) != (y_test is None):
         raise InputError("X_test and y_test come together; one of them is None")
     refuse_tuned_seeds({"negative_control": pipeline})
-    columns = _columns_to_permute(X, permute)
+    columns = _columns_to_permute(pipeline, X, permute)
     if not isinstance(cv, Integral):
         cv = check_cv(cv, y, classifier=True)  # a generator gives its splits only once
     external = None if X_test is None else (X_test, check_outcomes(y_test, "y_test"))
@@ -247,10 +248,10 @@ def negative_control(
     return NegativeControl(permute, score, permuted, *(of_external[0] if of_external else ()))
 
 
-def _columns_to_permute(X, permute):
+def _columns_to_permute(pipeline, X, permute):
     if permute == "label":
         return []
-    of_image = {*IDENTITY_COLUMNS, *POSITION_COLUMNS}
+    of_image = {*IDENTITY_COLUMNS, *POSITION_COLUMNS, *further_images_of([pipeline])}
     columns = [column for column in getattr(X, "columns", ()) if column not in of_image]
     if not columns:
         raise InputError(

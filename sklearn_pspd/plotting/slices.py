@@ -54,7 +54,7 @@ class SliceStackDisplay(GridDisplay):
         self.slice_names = slice_names
 
     @classmethod
-    def from_stack(cls, stack, *, axes=None, title=None):
+    def from_stack(cls, stack, *, image=0, axes=None, title=None):
         """Draw a stack as it was read.
 
         Parameters
@@ -62,6 +62,8 @@ class SliceStackDisplay(GridDisplay):
         stack : SliceStack
             One patient's result of :class:`~sklearn_pspd.loading.SliceStackLoader`. Slices are named by their position
             in the image, 0 at the feet.
+        image : int, default=0
+            Which image of the patient: 0 is that of the column ``image``, 1 the first further one.
         axes : array-like of matplotlib.axes.Axes, default=None
             Where to draw, one per slice; None makes a figure.
         title : str, default=None
@@ -75,12 +77,14 @@ class SliceStackDisplay(GridDisplay):
         Raises
         ------
         InputError
-            If there are not as many axes as slices.
+            If there are not as many axes as slices, or there is no such image.
         """
+        if not 0 <= image < stack.n_images:
+            raise InputError(f"image={image}: the stack has {stack.n_images} image(s), counted from 0")
         names = [f"{index:g}" for index in stack.slice_indices] or None
         if title is None and axes is None:
             title = stack.patient_id
-        display = cls(pixels=stack.pixels, spacing_mm=stack.spacing_mm, slice_names=names)
+        display = cls(pixels=stack.images[image], spacing_mm=stack.spacing_mm, slice_names=names)
         return display.plot(axes=axes, title=title)
 
     @classmethod

@@ -151,10 +151,12 @@ class SliceStandardizer(TransformerMixin, BaseEstimator):
     Parameters
     ----------
     scope : {"slice", "stack"}, default="slice"
-        Whether mean and variance are computed per slice, as in the script released with [1]_, or per stack.
+        Whether mean and variance are computed per slice, as in the script released with [1]_, or per image of a stack.
     norm : {"unit_variance", "unit_norm"}, default="unit_variance"
         ``"unit_variance"``, as in the script, is (x - mean) / max(std, 1 / sqrt(n_pixels)). ``"unit_norm"``, as in the
         text of the paper, is (x - mean) / ||x - mean||, which is smaller by the factor sqrt(n_pixels).
+    n_images : int, default=1
+        Number of images of each patient, whose slices follow each other in a stack.
 
     References
     ----------
@@ -174,11 +176,13 @@ class SliceStandardizer(TransformerMixin, BaseEstimator):
     _parameter_constraints: ClassVar[dict] = {
         "scope": [StrOptions({"slice", "stack"})],
         "norm": [StrOptions({"unit_variance", "unit_norm"})],
+        "n_images": [Interval(Integral, 1, None, closed="left")],
     }
 
-    def __init__(self, *, scope="slice", norm="unit_variance"):
+    def __init__(self, *, scope="slice", norm="unit_variance", n_images=1):
         self.scope = scope
         self.norm = norm
+        self.n_images = n_images
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):  # noqa: ARG002
@@ -215,10 +219,12 @@ class SliceStandardizer(TransformerMixin, BaseEstimator):
         Raises
         ------
         InputError
-            If a slice is constant.
+            If a slice is constant, or the slices are not those of `n_images` images.
         """
         self._validate_params()
         X = check_stacks(X)
+        if X.shape[1] % self.n_images:
+            raise InputError(f"X has {X.shape[1]} slices per patient, which are not those of n_images={self.n_images}")
         scaled = np.empty_like(X, order="C")
         for row, (images, result) in enumerate(zip(X, scaled, strict=True)):
             constant = np.flatnonzero(_is_constant(images, axis=(1, 2)))
@@ -227,7 +233,9 @@ class SliceStandardizer(TransformerMixin, BaseEstimator):
                     f"row {row}, slice(s) {', '.join(map(str, constant))}: all pixels are equal, so they cannot be "
                     "scaled to unit variance; correct the image or remove the patient"
                 )
-            result[:] = standardize_images(images, axis=(1, 2) if self.scope == "slice" else (0, 1, 2), norm=self.norm)
+            parts = images.reshape(self.n_images, -1, *images.shape[1:])
+            axis = (2, 3) if self.scope == "slice" else (1, 2, 3)
+            result[:] = standardize_images(parts, axis=axis, norm=self.norm).reshape(images.shape)
         return scaled
 
     def __sklearn_tags__(self):

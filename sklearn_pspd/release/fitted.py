@@ -3,6 +3,7 @@
 import copy
 
 from sklearn_pspd.cohort import IDENTITY_COLUMNS, POSITION_COLUMNS
+from sklearn_pspd.loading.loader import further_images_of
 
 NO_CLINICAL = (*IDENTITY_COLUMNS, *POSITION_COLUMNS, "outcome")
 
@@ -31,7 +32,8 @@ def clinical_names(model, X):
         names = [name for columns in used for name in columns if isinstance(name, str)]
     else:
         names = list(getattr(model, "feature_names_in_", ()))
-    return [name for name in dict.fromkeys(names) if name in X.columns and name not in NO_CLINICAL]
+    of_images = (*NO_CLINICAL, *further_images_of([model]))
+    return [name for name in dict.fromkeys(names) if name in X.columns and name not in of_images]
 
 
 def arithmetic_of(model):

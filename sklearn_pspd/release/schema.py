@@ -7,6 +7,7 @@ import pandas as pd
 from sklearn_pspd.cohort import PAPER_CLINICAL, POSITION_COLUMNS, ClinicalColumn
 from sklearn_pspd.exceptions import InputError
 from sklearn_pspd.loading import SliceStackLoader
+from sklearn_pspd.loading.loader import further_images_of
 from sklearn_pspd.preprocessing import ClinicalMinMaxScaler, FOVNormalizer
 
 from .fitted import clinical_names, find_step
@@ -33,8 +34,13 @@ def make_schema(model, X, clinical=()):
     Raises
     ------
     InputError
-        If a column of text is not declared.
+        If a column of text is not declared, or the model reads several images per patient.
     """
+    if further := further_images_of([model]):
+        raise InputError(
+            f"the model reads {', '.join(further)} beside image; a release describes models of one image per patient. "
+            "save_pipeline saves this one"
+        )
     scaler = find_step(model, ClinicalMinMaxScaler)
     declared = (*PAPER_CLINICAL, *getattr(scaler, "clinical", ()), *clinical)
     known = {column.name: column for column in declared if isinstance(column, ClinicalColumn)}

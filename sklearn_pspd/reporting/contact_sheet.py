@@ -156,7 +156,7 @@ def _article(number, row, stack, texts):
     kinds = " ".join(["flagged"] * bool(texts) + ["unread"] * (stack is None))
     return (
         f'<article id="p{number}" class="{kinds}">\n<div><h2>{html.escape(str(row["patient_id"]))}</h2>{facts_html}'
-        f"{f'<ul>{texts_html}</ul>' if texts else ''}</div>\n{'' if stack is None else _figure(stack)}</article>\n"
+        f"{f'<ul>{texts_html}</ul>' if texts else ''}</div>\n{'' if stack is None else _figures(stack)}</article>\n"
     )
 
 
@@ -177,25 +177,30 @@ def _facts(stack):
     ]
 
 
-def _figure(stack):
-    n_slices = len(stack.pixels)
+def _figures(stack):
+    """Return the slices of each image of a patient, in one row each."""
+    return "".join(_figure(stack, pixels) for pixels in stack.images)
+
+
+def _figure(stack, images):
+    n_slices = len(images)
     names = "".join(f"<span>{index:g}</span>" for index in stack.slice_indices)
     middle = f"left:{100 * (n_slices // 2) / n_slices:.3f}%;width:{100 / n_slices:.3f}%"
     return (
         f'<div><figure><img alt="slices {stack.slice_indices[0]:g} to {stack.slice_indices[-1]:g}" '
-        f'src="data:image/jpeg;base64,{_strip(stack)}"><i style="{middle}"></i></figure>'
+        f'src="data:image/jpeg;base64,{_strip(images, stack.fov_mm)}"><i style="{middle}"></i></figure>'
         f"<figcaption>{names}</figcaption></div>"
     )
 
 
-def _strip(stack):
-    """Return the slices side by side as a JPEG image in base 64."""
-    low, high = np.percentile(stack.pixels, GREY_PERCENTILES)
-    height_mm, width_mm = stack.fov_mm
+def _strip(images, fov_mm):
+    """Return the slices of an image side by side as a JPEG image in base 64."""
+    low, high = np.percentile(images, GREY_PERCENTILES)
+    height_mm, width_mm = fov_mm
     scale = THUMBNAIL_PX / max(height_mm, width_mm)
     size = max(1, round(width_mm * scale)), max(1, round(height_mm * scale))
     thumbnails = []
-    for pixels in stack.pixels:
+    for pixels in images:
         grey = np.clip((pixels - low) * (255 / (high - low)) if high > low else 0 * pixels, 0, 255)
         thumbnails.append(np.asarray(Image.fromarray(grey.astype(np.uint8)).resize(size, Image.Resampling.BOX)))
     content = io.BytesIO()

@@ -176,13 +176,15 @@ class StudyFolder:
         (self.folder / RECORD).unlink()
 
 
-def image_contents(cohort):
+def image_contents(cohort, columns):
     """Return the fingerprint of the content of every image and mask.
 
     Parameters
     ----------
     cohort : DataFrame of shape (n_patients, n_columns)
         Cohort table.
+    columns : sequence of str
+        Its columns that name files.
 
     Returns
     -------
@@ -190,9 +192,7 @@ def image_contents(cohort):
         SHA-256, by path as the table has it. A file that cannot be read is left out; reading it is refused later, with
         the patient's name.
     """
-    paths = {
-        str(path) for column in FILE_COLUMNS if column in cohort for path in cohort[column] if not is_missing(path)
-    }
+    paths = {str(path) for column in columns for path in cohort[column] if not is_missing(path)}
     contents = {}
     for path in sorted(paths):
         with contextlib.suppress(OSError):

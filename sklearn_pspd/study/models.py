@@ -20,6 +20,7 @@ def study_models(
     size_px=256,
     fov_mm=200.0,
     slice_spacing_mm=None,
+    further_images=(),
     allow_sequence=False,
     memory=None,
     random_state=None,
@@ -47,6 +48,8 @@ def study_models(
     fov_mm : float, default=200.0
         As in :func:`~sklearn_pspd.pipelines.make_fusion_pipeline`.
     slice_spacing_mm : float, default=None
+        As in :func:`~sklearn_pspd.pipelines.make_fusion_pipeline`.
+    further_images : sequence of str, default=()
         As in :func:`~sklearn_pspd.pipelines.make_fusion_pipeline`.
     allow_sequence : bool or collection of str, default=False
         As in :func:`~sklearn_pspd.pipelines.make_fusion_pipeline`.
@@ -83,7 +86,7 @@ def study_models(
     network = CNNLSTMClassifier(random_state=random_state)
     columns = {"clinical": clinical, "missing": missing}
     images = {"n_slices": n_slices, "size_px": size_px, "fov_mm": fov_mm, "slice_spacing_mm": slice_spacing_mm}
-    images |= {"allow_sequence": allow_sequence, "memory": memory, "n_jobs": n_jobs}
+    images |= {"further_images": further_images, "allow_sequence": allow_sequence, "memory": memory, "n_jobs": n_jobs}
     is_published = variant is not None or recipe == "published"
     trained_by = {"variant": variant, "recipe": "published" if is_published else "small_cohort"}
     models = paper_models(network, random_state=random_state, **trained_by, **columns, **images)

@@ -37,6 +37,7 @@ def prepare_study(
     size_px=None,
     fov_mm=200.0,
     slice_spacing_mm=None,
+    further_images=(),
     allow_sequence=False,
     filters=None,
     epochs=None,
@@ -89,6 +90,8 @@ def prepare_study(
         Side of the square field of view in mm.
     slice_spacing_mm : float, default=None
         Distance in mm between adjacent slices, as in :func:`study_models`.
+    further_images : sequence of str, default=()
+        Columns with the paths of further images of each patient, as in :func:`study_models`.
     allow_sequence : bool or collection of str, default=False
         Kinds of sequence that are read though they are not T1-weighted, as in :func:`study_models`.
     filters : tuple of int, default=None
@@ -141,6 +144,7 @@ def prepare_study(
         settings = {"external_log": _external_log(Path(table), results), **settings}
     table = workspace / "cohort" / "cohort.csv" if synthetic else table
     reading = {"sep": sep, "decimal": decimal, "encoding": encoding, "sheet": sheet, "image_root": image_root}
+    reading["further_images"] = further_images
     cohort, columns = read_study_table(table, clinical=clinical, missing=missing, **reading)
 
     # Only now, since it loads TensorFlow: a table with problems is refused at once.
@@ -152,6 +156,7 @@ def prepare_study(
         size_px=size_px,
         fov_mm=fov_mm,
         slice_spacing_mm=slice_spacing_mm,
+        further_images=further_images,
         allow_sequence=allow_sequence,
         memory=workspace / "stacks",
         random_state=random_state,

@@ -18,8 +18,9 @@ from sklearn_pspd.cohort import absent_columns, clinical_columns, missing_counts
 from sklearn_pspd.cohort.problems import check_frame
 from sklearn_pspd.exceptions import InputError
 from sklearn_pspd.file_writing import write_table
-from sklearn_pspd.loading import SliceStackLoader, image_findings
+from sklearn_pspd.loading import image_findings
 from sklearn_pspd.loading.findings import NOTHING_KNOWN
+from sklearn_pspd.loading.loader import further_images_of, loaders_of
 from sklearn_pspd.model_selection import (
     SequentialSearchCV,
     audit_leaks,
@@ -74,6 +75,9 @@ class Study:
     missing : {"refuse", "median", "indicator"}, default="refuse"
         What becomes of missing numbers in the default models, as in
         :class:`~sklearn_pspd.preprocessing.ClinicalMinMaxScaler`.
+    further_images : sequence of str, default=()
+        Columns with the paths of further images of each patient, which the default models read, as in
+        :func:`~sklearn_pspd.pipelines.make_fusion_pipeline`.
     allow_sequence : bool or collection of str, default=False
         Kinds of sequence that the default models read though they are not T1-weighted, as in
         :class:`~sklearn_pspd.loading.SliceStackLoader`.
@@ -136,6 +140,7 @@ class Study:
     models: Mapping | None = field(default=None, repr=False)
     clinical: Sequence | None = None
     missing: str = "refuse"
+    further_images: Sequence[str] = ()
     allow_sequence: object = False
     test_site: str | bool | None = None
     cv: object = 10
@@ -326,7 +331,7 @@ class Study:
         opened = StudyFolder(folder)
         images = {
             str(patient): [self._contents[str(path)] for path in paths if str(path) in self._contents]
-            for patient, paths in self.cohort.set_index("patient_id")[_file_columns(self.cohort)].T.items()
+            for patient, paths in self.cohort.set_index("patient_id")[self._file_columns].T.items()
         }
         opened.open(self._identity, resume=resume, overwrite=overwrite, command=command, images=images)
         return opened
@@ -541,7 +546,14 @@ class Study:
 
     @cached_property
     def _contents(self):
-        return image_contents(self.cohort)
+        return image_contents(self.cohort, self._file_columns)
+
+    @cached_property
+    def _file_columns(self):
+        """The columns that name files."""
+        with self._prepared_models() as models:
+            columns = (*FILE_COLUMNS, *further_images_of(models.values()))
+        return [column for column in columns if column in self.cohort]
 
     @cached_property
     def _identity(self):
@@ -550,7 +562,7 @@ class Study:
             settings = self._settings(models)
             of_models = {name: fingerprint(model)[:16] for name, model in models.items()}
         cv = settings["cv"] if isinstance(self.cv, Integral) else fingerprint(self.cv)[:16]
-        columns = [name for name in self.cohort if name not in _file_columns(self.cohort)]
+        columns = [name for name in self.cohort if name not in self._file_columns]
         return {
             **{
                 name: settings[name]
@@ -559,7 +571,7 @@ class Study:
             "cv": cv,
             "controlled": None if self.controlled is None else list(self.controlled),
             "cohort": fingerprint(self.cohort[columns])[:16],
-            "images": fingerprint(self.cohort[_file_columns(self.cohort)], self._contents)[:16],
+            "images": fingerprint(self.cohort[self._file_columns], self._contents)[:16],
             "clinical": self._clinical_names,
             "missing": self.missing,
             "models": of_models,
@@ -632,6 +644,7 @@ class Study:
                     recipe="published" if self.tune else "both",
                     clinical=self.clinical,
                     missing=self.missing,
+                    further_images=self.further_images,
                     allow_sequence=self.allow_sequence,
                     memory=memory,
                     random_state=self.random_state,
@@ -719,10 +732,6 @@ def _odd(findings):
     return findings if findings.empty else findings[findings["finding"] != NOTHING_KNOWN]
 
 
-def _file_columns(cohort):
-    return [column for column in FILE_COLUMNS if column in cohort]
-
-
 def _size_row(name, y):
     if y is None:
         return None
@@ -750,13 +759,9 @@ def _below_common_folder(paths):
 
 
 def _find_loader(models):
-    """Return the loader of the first model that reads images; None if none does."""
-    for model in models.values():
-        parameters = model.get_params() if hasattr(model, "get_params") else {}
-        for value in parameters.values():
-            if isinstance(value, SliceStackLoader):
-                return value
-    return None
+    """Return the loader that reads most images of a patient, the first of several; None if no model reads images."""
+    loaders = [loader for model in models.values() for loader in loaders_of(model)]
+    return max(loaders, key=lambda loader: len(loader.further_images), default=None)
 
 
 def _described(prefix, on_progress: Callable | None):

@@ -237,7 +237,7 @@ def test_lesion_is_centred_on_the_slice_asked_for(seed):
     scan.lesion_slice, scan.thickness_mm, scan.field_t = 33, 1.2, 3.0
     rng = np.random.default_rng(seed)
     lesion = draw_lesion(0.0, draw_head(rng), rng)
-    volume, mask, affine = _scan_patient(0.0, scan, np.random.default_rng(seed))
+    volume, mask, affine, _ = _scan_patient(0.0, scan, np.random.default_rng(seed))
     lit = np.flatnonzero(bright_pixels(volume, affine, lesion.centre) >= 3)
     assert (lit[0] + lit[-1]) / 2 == pytest.approx(33, abs=1.5)
     assert (lit[-1] - lit[0]) * 1.2 == pytest.approx(2 * lesion.height, abs=6)

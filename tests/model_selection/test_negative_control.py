@@ -39,7 +39,7 @@ def test_what_is_permuted(permute):
     X, y = make_patients(30, rng)
     before = X.copy()
     order = _draw_order(y, permute, rng)
-    X_new, y_new = _permuted(X, y, permute, _columns_to_permute(X, permute), order)
+    X_new, y_new = _permuted(X, y, permute, _columns_to_permute(None, X, permute), order)
     pd.testing.assert_frame_equal(X, before)
     assert X_new[["image", "patient_id"]].equals(X[["image", "patient_id"]])
     clinical, clinical_new = (frame[list(CLINICAL_COLUMNS)].to_numpy() for frame in (X, X_new))
