@@ -205,8 +205,11 @@ def _image_text(parameters):
         "unit_norm": "zero mean and unit norm",
     }[parameters["features__mri__standardize__norm"]]
     side = parameters[f"{fov}size_px"]
+    further = parameters[f"{load}further_images"]
+    of_images = f" of the image and of {_listed(further)}, registered on one grid" if further else ""
     return (
-        f"{parameters[f'{load}n_slices']} axial slices per patient, {spaced}, the middle one through the lesion, were "
+        f"{parameters[f'{load}n_slices']} axial slices per patient{of_images}, {spaced}, the middle one through the "
+        "lesion, were "
         f"resampled ({parameters[f'{fov}method']} interpolation) to {side} x {side} px in a field of view of "
         f"{parameters[f'{fov}fov_mm']:g} mm and scaled per {parameters['features__mri__standardize__scope']} to "
         f"{standardised}."

@@ -7,8 +7,9 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 
-from sklearn_pspd import SequentialSearchCV, Study, make_clinical_pipeline, read_cohort
+from sklearn_pspd import SequentialSearchCV, Study, make_clinical_pipeline, make_image_pipeline, read_cohort
 from sklearn_pspd.reporting import checklist, methods_text, write_report, write_tables
+from sklearn_pspd.reporting.models import image_sentence
 from sklearn_pspd.reporting.tables import report_tables
 
 
@@ -85,3 +86,10 @@ def test_a_fold_with_one_outcome(cohort, tmp_path):
     page = page_of(result, tmp_path)
     assert "There is no AUC; " in page
     assert ">- (" in page
+
+
+def test_methods_name_every_image_of_a_patient():
+    models = {"both": make_image_pipeline(further_images=["flair", "earlier"]), "one": make_image_pipeline()}
+    text = image_sentence(models)
+    assert "both: 9 axial slices per patient of the image and of flair and earlier, registered on one grid" in text
+    assert "one: 9 axial slices per patient, adjacent slices of the image" in text
