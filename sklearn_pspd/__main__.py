@@ -164,12 +164,12 @@ def _check(*, table, contact_sheet, workspace, n_slices, fov_mm, slice_spacing_m
     print(study.describe())
 
 
-def _predict(*, workspace, model, sources, out, values, patient_id, **options):
+def _predict(*, workspace, model, sources, out, values, further, patient_id, **options):
     from .release import load_model, write_predictions
     from .release.command import patients_of, predictions_text, without_messages
 
     reading = {name: options.pop(name) for name in ("sep", "decimal", "encoding", "sheet", "image_root")}
-    of_one = {"values": values, "patient_id": patient_id, "position": options}
+    of_one = {"values": values, "further": further, "patient_id": patient_id, "position": options}
     with without_messages(model, workspace):
         released = load_model(model)
         patients, notes = patients_of(released, sources, workspace=workspace, **of_one, **reading)
@@ -293,6 +293,8 @@ def _add_predict_options(add):
     add("sources", nargs="*", type=Path, metavar="patients", help=f"{sources}; none for a clinical model")
     add("--out", type=Path, default=Path("pspd-predict"), metavar="DIR", help="folder of the results (pspd-predict)")
     add("--set", dest="values", nargs="+", default=[], metavar="COLUMN=VALUE", help="clinical values of one patient")
+    further = "further images of one patient, if the model reads any"
+    add("--further", nargs="+", default=[], metavar="COLUMN=FILE", help=further)
     add("--id", dest="patient_id", default="new", metavar="ID", help="how results name one patient (new)")
     add("--lesion-slice", type=int, metavar="N", help="axial slice that shows the lesion best, 0 at the feet")
     add("--lesion-z-mm", type=float, metavar="Z", help="or its height in scanner coordinates, in mm towards the head")

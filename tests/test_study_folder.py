@@ -20,6 +20,7 @@ from sklearn_pspd.exceptions import InputError
 from sklearn_pspd.model_selection import KeptFits, compare_models, external_uses
 from sklearn_pspd.model_selection.kept_fits import UnfinishedError, fingerprint
 from sklearn_pspd.pipelines import make_clinical_pipeline
+from sklearn_pspd.release import load_model
 
 SETTINGS = {"cv": 3, "n_permutations": 3, "random_state": 0}
 
@@ -297,7 +298,8 @@ def test_a_changed_further_image_is_another_study(tmp_path):
     assert set(checked["further_images"]) == {"flair: unknown"}
     record = json.loads((tmp_path / "results" / "study.json").read_text(encoding="utf-8"))
     assert all(len(images) == 2 for images in record["images"].values())
-    assert "beside image" in record["models"]["released"]
+    released = load_model(tmp_path / "results" / record["models"]["released"])
+    assert released.further_images == ("flair",)
     shutil.copy(cohort["flair"][1], cohort["flair"][0])
     with pytest.raises(InputError, match="holds another study: the images changed"):
         study().run(tmp_path / "results")

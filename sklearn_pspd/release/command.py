@@ -28,7 +28,7 @@ def without_messages(folder, workspace):
     return native_messages_to(workspace / "tensorflow.log")
 
 
-def patients_of(released, sources, *, workspace, values, patient_id, position, **reading):
+def patients_of(released, sources, *, workspace, values, patient_id, position, further=(), **reading):
     """Return the patients that a command line names.
 
     Parameters
@@ -45,6 +45,8 @@ def patients_of(released, sources, *, workspace, values, patient_id, position, *
         How results name this patient.
     position : dict of str to object
         Position of the lesion by column; None where it is not given.
+    further : list of str, default=()
+        Further images of one patient, such as "flair=FILE".
     **reading : dict
         Parameters of :func:`~sklearn_pspd.cohort.read_cohort` for tables.
 
@@ -64,9 +66,10 @@ def patients_of(released, sources, *, workspace, values, patient_id, position, *
     given = {column: value for column, value in given.items() if value is not None}
     tables = [path for path in sources if not _is_image(path)]
     if tables:
-        if len(tables) < len(sources) or values or given:
+        if len(tables) < len(sources) or values or given or further:
             raise InputError(
-                "a cohort table holds all values of its patients; give it without images, --set and --lesion-..."
+                "a cohort table holds all values of its patients; give it without images, --set, --further and "
+                "--lesion-..."
             )
         parts = [read_patients(released, path, **reading) for path in tables]
         return pd.concat(parts, ignore_index=True), []
@@ -76,7 +79,8 @@ def patients_of(released, sources, *, workspace, values, patient_id, position, *
         needed = "needs the DICOM folder or NIfTI file of a patient" if not sources else "reads no images; leave it out"
         raise InputError(f"the model {released.name!r} {needed}")
     image, notes = _image(sources[0], workspace) if sources else (None, [])
-    row = patient_from_values(released, parse_settings(values), image=image, patient_id=patient_id, **given)
+    images = {"image": image, "further": parse_settings(further, what="further image", example="flair=FILE")}
+    row = patient_from_values(released, parse_settings(values), **images, patient_id=patient_id, **given)
     return read_patients(released, row), notes
 
 

@@ -10,6 +10,7 @@ from sklearn_pspd.cohort import check_cohort
 from sklearn_pspd.cohort.problems import check_frame
 from sklearn_pspd.exceptions import InputError
 from sklearn_pspd.loading import SliceStackLoader
+from sklearn_pspd.loading.loader import further_images_of
 from sklearn_pspd.model_selection.folds import check_outcomes
 from sklearn_pspd.persistence import installed_versions, save_pipeline
 
@@ -19,7 +20,7 @@ from .fitted import arithmetic_of, find_step, without_caches
 from .model_card import make_card
 from .reading import load_model
 from .schema import make_schema, read_columns
-from .synthetic_patient import IMAGE_NAME, draw_synthetic_patient, score_synthetic_patient, tolerance_of
+from .synthetic_patient import IMAGE_NAMES, draw_synthetic_patient, score_synthetic_patient, tolerance_of
 from .training_ranges import make_ranges
 
 PACKAGES = ("sklearn-pspd", "scikit-learn", "imbalanced-learn", "numpy", "pandas", "skops")
@@ -49,7 +50,7 @@ def export_model(
     ``model_card.md``, ``schema.json`` (clinical columns with units, ranges and codes, and what images must be),
     ``training_ranges.json``, ``calibration.json`` (threshold, out-of-fold scores, rule of abstention), one synthetic
     patient with the expected probability (``synthetic_patient.json`` and, if the model reads images,
-    ``synthetic_patient.nii.gz``), and ``manifest.json`` with the digests of these files.
+    ``synthetic_patient.nii.gz`` and those of further images), and ``manifest.json`` with the digests of these files.
 
     Parameters
     ----------
@@ -142,8 +143,8 @@ def export_model(
         patient = draw_synthetic_patient(model, schema, ranges, Path(workspace))
         expected = score_synthetic_patient(model, patient, Path(workspace))
         files[PATIENT] = as_json({"patient": patient, "probability": expected[0], "members": expected[1:]})
-        if (image := Path(workspace, IMAGE_NAME)).exists():
-            files[IMAGE_NAME] = image.read_bytes()
+        written = [name for name in IMAGE_NAMES if Path(workspace, name).exists()]
+        files |= {name: Path(workspace, name).read_bytes() for name in written}
     # The card and the manifest.
     arithmetic = arithmetic_of(model)
     installed = installed_versions(PACKAGES if arithmetic is None else PACKAGES + NETWORK_PACKAGES)
@@ -160,7 +161,7 @@ def export_model(
         **about,
     )
     files[CARD] = card.encode("utf-8")
-    _refuse_names(files, X)
+    _refuse_names(files, X, further_images_of([model]))
     about |= {"name": name, "n_patients": len(y), "n_pspd": int(y.sum()), "tolerance": tolerance_of(model)}
     folder.mkdir(parents=True, exist_ok=True)
     write_files(folder, files, {**about, "written": f"{datetime.now(UTC):%Y-%m-%d}"})
@@ -191,16 +192,18 @@ def _facts(model, X, columns):
     loader = find_step(model, SliceStackLoader)
     if loader is None:
         return None
-    check_cohort(X, clinical=columns or None, outcome="optional", missing="keep")
+    further = loader.further_images
+    check_cohort(X, clinical=columns or None, outcome="optional", missing="keep", further_images=further)
     facts = loader.inspect(X)
     if unreadable := [f"patient {row.patient_id}: {row.problem}" for row in facts.itertuples() if row.problem]:
         raise InputError("training images cannot be read again:\n  " + "\n  ".join(unreadable))
     return facts
 
 
-def _refuse_names(files, X):
+def _refuse_names(files, X, further):
     """Refuse a release in which the id or an image path of a patient can be read, whatever wrote it there."""
-    texts = {str(value) for column in ("patient_id", "image", "lesion_mask") if column in X for value in X[column]}
+    columns = [name for name in ("patient_id", "image", *further, "lesion_mask") if name in X]
+    texts = {str(value) for column in columns for value in X[column]}
     texts = {text for text in texts if len(text) >= SHORTEST_ID and text not in ("None", "nan")}
     named = sorted(text for text in texts if any(_is_named(text, name, content) for name, content in files.items()))
     if named:

@@ -8,7 +8,7 @@ from pathlib import Path
 from sklearn_pspd.exceptions import InputError
 from sklearn_pspd.file_writing import write_bytes
 
-from .synthetic_patient import IMAGE_NAME
+from .synthetic_patient import IMAGE_NAMES
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -114,7 +114,7 @@ def _check_manifest(folder, stored):
     if digest != _digest(known):
         raise InputError(f"{folder}: {MANIFEST} is damaged; it is not the one that was exported")
     names = set(digests)
-    if names - {IMAGE_NAME} != set(ALWAYS) or not all(isinstance(digest, str) for digest in digests.values()):
+    if names - set(IMAGE_NAMES) != set(ALWAYS) or not all(isinstance(digest, str) for digest in digests.values()):
         others = ", ".join(repr(name) for name in sorted(names ^ set(ALWAYS))[:5])
         raise InputError(f"{folder}: {MANIFEST} does not name the files of a release ({others})")
     return known

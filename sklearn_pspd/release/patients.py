@@ -43,7 +43,12 @@ def read_patients(released, patients, **reading):
     """
     if not isinstance(patients, pd.DataFrame):
         patients = read_cohort(
-            patients, clinical=released.columns or None, outcome="optional", missing="keep", **reading
+            patients,
+            clinical=released.columns or None,
+            outcome="optional",
+            missing="keep",
+            further_images=released.further_images,
+            **reading,
         )
     check_frame(patients, "the table of patients")
     problems = missing_columns(patients, _needed_columns(released))
@@ -54,7 +59,7 @@ def read_patients(released, patients, **reading):
     return patients.set_axis(pd.Index(patients["patient_id"], name="patient"))
 
 
-def patient_from_values(released, values, *, image=None, patient_id="patient", **position):
+def patient_from_values(released, values, *, image=None, further=None, patient_id="patient", **position):
     """Return a table of one patient from values as they are written on a command line.
 
     Parameters
@@ -65,6 +70,8 @@ def patient_from_values(released, values, *, image=None, patient_id="patient", *
         Clinical values by column, in its unit.
     image : path-like, default=None
         NIfTI file or DICOM folder.
+    further : dict of str to path-like, default=None
+        The same for each further image, by column.
     patient_id : str, default="patient"
         How results name the patient.
     **position : dict
@@ -78,7 +85,8 @@ def patient_from_values(released, values, *, image=None, patient_id="patient", *
     Raises
     ------
     InputError
-        If a value is given for a column that the model does not read, or is no number where one is needed.
+        If a value or an image is given for a column that the model does not read, or is no number where one is
+        needed.
     """
     names = [column.name for column in released.columns]
     reads = ", ".join(names) or "none"
@@ -87,9 +95,15 @@ def patient_from_values(released, values, *, image=None, patient_id="patient", *
         for name in values
         if name not in names
     ]
-    row = {"patient_id": patient_id}
-    if image is not None:
-        row["image"] = str(Path(image).resolve())
+    images = {} if image is None else {"image": image}
+    images |= further or {}
+    readable = ", ".join(released.further_images) or "none"
+    others += [
+        f"{name!r} is no further image of this model{did_you_mean(name, released.further_images)}; it reads {readable}"
+        for name in further or ()
+        if name not in released.further_images
+    ]
+    row = {"patient_id": patient_id, **{name: str(Path(path).resolve()) for name, path in images.items()}}
     row |= {name: value for name, value in position.items() if name in POSITION_COLUMNS and value is not None}
     for column in released.columns:
         if column.name not in values:
@@ -99,12 +113,13 @@ def patient_from_values(released, values, *, image=None, patient_id="patient", *
         number = given if column.is_coded else to_number(given)
         # A text that is no number stays, so that the check of the table names it.
         row[column.name] = given if is_missing(number) else number
-    raise_problems("the clinical values have", others)
+    raise_problems("what is given for the patient has", others)
     return pd.DataFrame([row])
 
 
 def _needed_columns(released):
-    return ["patient_id", *(["image"] if released.reads_images else []), *(column.name for column in released.columns)]
+    images = ["image", *released.further_images] if released.reads_images else []
+    return ["patient_id", *images, *(column.name for column in released.columns)]
 
 
 def _row_problems(released, patients):
@@ -116,6 +131,7 @@ def _row_problems(released, patients):
         found = []
         if released.reads_images and "image" in patients:
             found += [image_problem("image", row["image"]), position_problem(row)]
+        found += [image_problem(name, row[name]) for name in released.further_images if name in patients]
         for column in columns:
             admitted = keeps_missing and not column.is_coded and column.may_be_missing
             if is_missing(row[column.name]):
@@ -134,13 +150,13 @@ def _expected(column):
     return f"{limits}{f' {column.unit}' if column.unit else ''}"
 
 
-def parse_settings(texts):
+def parse_settings(texts, *, what="clinical value", example="age_years=56"):
     """Return values by column from texts such as "age_years=56"; refuse other texts, and a column given twice."""
     values = {}
     for text in texts:
         name, separator, value = text.partition("=")
         if not (name.strip() and separator and value.strip()):
-            raise InputError(f"{text!r} is no clinical value; write COLUMN=VALUE, for example age_years=56")
+            raise InputError(f"{text!r} is no {what}; write COLUMN=VALUE, for example {example}")
         if name.strip() in values:
             raise InputError(f"{name.strip()} is given more than once")
         values[name.strip()] = value.strip()

@@ -12,7 +12,7 @@ from sklearn_pspd.persistence import installed_versions, load_pipeline
 
 from .files import CALIBRATION, CARD, MODEL, PATIENT, RANGES, SCHEMA, read_files
 from .schema import read_columns
-from .synthetic_patient import IMAGE_NAME, score_synthetic_patient, tolerance_of
+from .synthetic_patient import IMAGE_NAMES, score_synthetic_patient, tolerance_of
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -71,6 +71,11 @@ class ReleasedModel:
     def reads_images(self):
         """Whether the model reads images."""
         return self.schema["image"] is not None
+
+    @property
+    def further_images(self):
+        """Columns of the images that the model reads beside ``image``."""
+        return tuple(self.schema["image"]["further_images"]) if self.reads_images else ()
 
     @property
     def threshold(self):
@@ -140,7 +145,7 @@ def load_model(folder, *, fingerprint=None, tolerance=None):
         raise InputError(f"{folder}: not as export_model writes it ({type(error).__name__}: {error})") from error
     # From copies of what was checked, whatever happens to the folder meanwhile.
     with TemporaryDirectory(prefix="sklearn_pspd-") as workspace:
-        for name in (MODEL, IMAGE_NAME):
+        for name in (MODEL, *IMAGE_NAMES):
             if name in files:
                 Path(workspace, name).write_bytes(files[name])
         model = _load(folder, Path(workspace, MODEL))

@@ -105,9 +105,11 @@ def _shown(released, patient):
         return None
     stacks = find_step(released.model, SliceStackLoader).transform(patient)
     needs = released.schema["image"]
+    # Of several images the first.
     if needs["fov_mm"] is None:
-        return stacks[0].pixels
-    return FOVNormalizer(fov_mm=needs["fov_mm"], size_px=max(needs["size_px"], SHOWN_PX)).transform(stacks)[0]
+        return stacks[0].images[0]
+    fov = FOVNormalizer(fov_mm=needs["fov_mm"], size_px=max(needs["size_px"], SHOWN_PX))
+    return fov.transform(stacks)[0, : needs["n_slices"]]
 
 
 def _safe(name):

@@ -7,7 +7,6 @@ import pandas as pd
 from sklearn_pspd.cohort import PAPER_CLINICAL, POSITION_COLUMNS, ClinicalColumn
 from sklearn_pspd.exceptions import InputError
 from sklearn_pspd.loading import SliceStackLoader
-from sklearn_pspd.loading.loader import further_images_of
 from sklearn_pspd.preprocessing import ClinicalMinMaxScaler, FOVNormalizer
 
 from .fitted import clinical_names, find_step
@@ -34,13 +33,8 @@ def make_schema(model, X, clinical=()):
     Raises
     ------
     InputError
-        If a column of text is not declared, or the model reads several images per patient.
+        If a column of text is not declared.
     """
-    if further := further_images_of([model]):
-        raise InputError(
-            f"the model reads {', '.join(further)} beside image; a release describes models of one image per patient. "
-            "save_pipeline saves this one"
-        )
     scaler = find_step(model, ClinicalMinMaxScaler)
     declared = (*PAPER_CLINICAL, *getattr(scaler, "clinical", ()), *clinical)
     known = {column.name: column for column in declared if isinstance(column, ClinicalColumn)}
@@ -83,6 +77,7 @@ def _image(model):
         return None
     return {
         "content": "post-contrast T1-weighted MRI, axial or nearly axial, NIfTI or DICOM",
+        "further_images": list(loader.further_images),
         "n_slices": int(loader.n_slices),
         "slice_spacing_mm": None if loader.slice_spacing_mm is None else float(loader.slice_spacing_mm),
         "fov_mm": None if fov is None else float(fov.fov_mm),

@@ -4,18 +4,23 @@ import math
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import nibabel as nib
+import numpy as np
 import pandas as pd
 
 from sklearn_pspd import file_writing
 from sklearn_pspd.datasets import make_cohort
 from sklearn_pspd.exceptions import InputError
 from sklearn_pspd.loading import SliceStackLoader
+from sklearn_pspd.loading.loader import further_images_of
 from sklearn_pspd.model_selection.fits import score_patients
 
 from .fitted import arithmetic_of, find_step
 from .schema import read_columns
 
-IMAGE_NAME = "synthetic_patient.nii.gz"
+# Of the image and of each further image.
+MOST_IMAGES = 8
+IMAGE_NAMES = ("synthetic_patient.nii.gz", *(f"synthetic_patient_{n}.nii.gz" for n in range(2, MOST_IMAGES + 1)))
 PATIENT_ID = "synthetic"
 SEED = 20180821
 N_DRAWN = 6
@@ -58,13 +63,18 @@ def draw_synthetic_patient(model, schema, ranges, folder):
         If no synthetic image fits the requirements of the model.
     """
     loader = find_step(model, SliceStackLoader)
-    cohort, image = _draw(loader)
+    if loader is not None and len(loader.further_images) >= MOST_IMAGES:
+        raise InputError(
+            f"the model reads {1 + len(loader.further_images)} images; a release has at most {MOST_IMAGES}"
+        )
+    cohort, images = _draw(loader)
     patient = {"patient_id": PATIENT_ID}
     for column in read_columns(schema):
         patient[column.name] = _value(column, cohort, ranges["clinical"][column.name])
     if loader is not None:
         patient["lesion_slice"] = int(cohort["lesion_slice"])
-        file_writing.write_bytes(folder / IMAGE_NAME, image)
+        for name, image in zip(IMAGE_NAMES, images, strict=False):
+            file_writing.write_bytes(folder / name, image)
     return patient
 
 
@@ -85,12 +95,14 @@ def score_synthetic_patient(model, patient, folder):
     list of float
         Probability of PsPD by the model, then by each member of an ensemble.
     """
-    row = {**patient, "site": PATIENT_ID, "image": str(folder / IMAGE_NAME)}
+    columns = ("image", *further_images_of([model]))
+    images = {column: str(folder / name) for column, name in zip(columns, IMAGE_NAMES, strict=False)}
+    row = {**patient, "site": PATIENT_ID, **images}
     return score_patients(model, pd.DataFrame([row]))[:, 0].astype(float).tolist()
 
 
 def _draw(loader):
-    """Return the row of a synthetic patient and the bytes of the image: the first one that a model can read."""
+    """Return the row of a synthetic patient and the bytes of each image: the first one that a model can read."""
     n_native, matrix_px = FEWEST_SLICES, MATRIX_PX
     if loader is not None:
         step_mm = loader.slice_spacing_mm or 0.0
@@ -99,16 +111,32 @@ def _draw(loader):
         matrix_px = max(MATRIX_PX, math.ceil(LARGEST_FOV_MM / loader.max_spacing_mm))
     while n_native <= MOST_SLICES:
         with TemporaryDirectory(prefix="sklearn_pspd-") as folder:
-            table = make_cohort(folder, N_DRAWN, matrix_px=(matrix_px,), n_native_slices=n_native, random_state=SEED)
+            table = make_cohort(
+                folder, N_DRAWN, flair=True, matrix_px=(matrix_px,), n_native_slices=n_native, random_state=SEED
+            )
+            further = () if loader is None else loader.further_images
+            of_flair = table["flair"].tolist()
+            for number, name in enumerate(further):
+                table[name] = [_further_image(path, number) for path in of_flair]
             fits = [True] * N_DRAWN if loader is None else loader.inspect(table)["problem"] == ""
             if any(fits):
                 row = table[list(fits)].iloc[0]
-                return row, Path(row["image"]).read_bytes()
+                return row, [Path(row[name]).read_bytes() for name in ("image", *further)]
         n_native *= 2
     raise InputError(
         f"no synthetic image suits the loader of this model (n_slices={loader.n_slices}, "
         f"slice_spacing_mm={loader.slice_spacing_mm}, max_spacing_mm={loader.max_spacing_mm}); a release needs one"
     )
+
+
+def _further_image(path, number):
+    """Return the file of a further image: of the FLAIR of a synthetic patient, or of another contrast of its pixels."""
+    if number == 0:
+        return path
+    flair = nib.load(path)
+    other = Path(path).with_name(f"{number}-{Path(path).name}")
+    nib.save(nib.Nifti1Image(np.asarray(flair.dataobj) // (number + 1), flair.affine), other)
+    return str(other)
 
 
 def _value(column, row, entry):
