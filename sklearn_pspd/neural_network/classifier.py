@@ -204,6 +204,11 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     The seeds of the members are spawned from that of the fit (:class:`numpy.random.SeedSequence`). With one member, the
     seed of the fit is used itself.
 
+    Callbacks of scikit-learn 1.9 or later (``set_callbacks``) receive, at the end of each epoch, X, y, the weights of
+    the patients as metadata, and a fitted estimator with the weights and the :attr:`history_` up to then. So
+    ``ScoringMonitor(scoring="roc_auc")`` records the AUC in the training patients after each epoch. With callbacks the
+    members of an ensemble are trained one after another.
+
     A patient with a weight of two counts twice in the loss and in the statistics of batch normalisation. This is
     equivalent to repeating the row if all rows are in one batch.
 
