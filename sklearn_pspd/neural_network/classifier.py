@@ -205,7 +205,7 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     seed of the fit is used itself.
 
     Callbacks of scikit-learn 1.9 or later (``set_callbacks``) receive, at the end of each epoch, X, y, the weights of
-    the patients as metadata, and a fitted estimator with the weights and the :attr:`history_` up to then. So
+    the patients as metadata, and a fitted estimator with the weights and the ``history_`` up to then. So
     ``ScoringMonitor(scoring="roc_auc")`` records the AUC in the training patients after each epoch. With callbacks the
     members of an ensemble are trained one after another.
 
