@@ -13,26 +13,34 @@ class EpochTasks(keras.callbacks.Callback):
         The estimator that is being fitted.
     context : sklearn.callback.CallbackContext
         Context of its fit.
+    training_data : dict
+        "X", "y" and "metadata" of the fit, which callbacks receive.
     fitted_attributes : callable
-        Function of the network that returns, by name, the attributes that the estimator would have if training ended
-        now.
+        Function of the network and of its losses per epoch that returns, by name, the attributes that the estimator
+        would have if training ended now.
     """
 
-    def __init__(self, estimator, context, fitted_attributes):
+    def __init__(self, estimator, context, training_data, fitted_attributes):
         super().__init__()
-        self.estimator, self.context, self.fitted_attributes = estimator, context, fitted_attributes
+        self.estimator, self.context = estimator, context
+        self.training_data, self.fitted_attributes = training_data, fitted_attributes
+        self.losses = {}
 
     def on_epoch_begin(self, epoch, logs=None):  # noqa: ARG002
         """Begin the task of an epoch."""
         self.epoch_context = self.context.subcontext(task_name="epoch")
-        self.epoch_context.call_on_fit_task_begin(estimator=self.estimator)
+        self.epoch_context.call_on_fit_task_begin(estimator=self.estimator, **self.training_data)
 
-    def on_epoch_end(self, epoch, logs=None):
-        """End the task of an epoch, with the loss as metadata."""
+    def on_epoch_end(self, epoch, logs=None):  # noqa: ARG002
+        """End the task of an epoch. Scorers receive the metadata, so that losses are attributes of the estimator."""
+        for name, loss in (logs or {}).items():
+            self.losses.setdefault(name, []).append(float(loss))
         must_stop = self.epoch_context.call_on_fit_task_end(
             estimator=self.estimator,
-            metadata={"epoch": epoch, **(logs or {})},
-            reconstruction_attributes=lambda: self.fitted_attributes(self.model),
+            **self.training_data,
+            reconstruction_attributes=lambda: self.fitted_attributes(
+                self.model, {name: list(losses) for name, losses in self.losses.items()}
+            ),
         )
         if must_stop:
             self.model.stop_training = True

@@ -204,6 +204,11 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     The seeds of the members are spawned from that of the fit (:class:`numpy.random.SeedSequence`). With one member, the
     seed of the fit is used itself.
 
+    Callbacks of scikit-learn 1.9 or later (``set_callbacks``) receive, at the end of each epoch, X, y, the weights of
+    the patients as metadata, and a fitted estimator with the weights and the ``history_`` up to then. So
+    ``ScoringMonitor(scoring="roc_auc")`` records the AUC in the training patients after each epoch. With callbacks the
+    members of an ensemble are trained one after another.
+
     A patient with a weight of two counts twice in the loss and in the statistics of batch normalisation. This is
     equivalent to repeating the row if all rows are in one batch.
 
@@ -368,7 +373,10 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         """
         with self._previous_fit_kept():
             # Check the input before a callback or the network sees it.
+            is_weighted = sample_weight is not None
             X, y, sample_weight = self._check_rows(X, y, sample_weight)
+            # Scorers of callbacks receive weights only if there are any.
+            task = {"X": X, "y": y, "metadata": {"sample_weight": sample_weight} if is_weighted else None}
             classes = np.unique(y[sample_weight > 0])
             check_classes(y, classes, type(self).__name__)
             spec = self._spec(X.shape[1])
@@ -376,14 +384,14 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             plan = self._plan(X, y, sample_weight, classes=classes, spec=spec, epochs=self.epochs)
             check_classes(y, np.unique(y[plan.rows]), type(self).__name__)
             context = self._init_callback_context(max_subtasks=self.epochs * self.n_members)
-            context.call_on_fit_task_begin(estimator=self, X=X, y=y, metadata={"sample_weight": sample_weight})
+            context.call_on_fit_task_begin(estimator=self, **task)
             seeds = member_seeds(self._draw_seed(), self.n_members)
             starts = [Start(seed, weights) for seed, weights in zip(seeds, previous, strict=True)]
-            learned = self._train(plan, starts, classes, spec, context)
+            learned = self._train(plan, starts, classes, spec, context, task)
         # Only now replace the previous fit.
         vars(self).pop("_networks", None)
         vars(self).update(learned)
-        context.call_on_fit_task_end(estimator=self, X=X, y=y)
+        context.call_on_fit_task_end(estimator=self, **task, reconstruction_attributes={})
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -734,15 +742,17 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             verbose=int(self.verbose),
         )
 
-    def _train(self, plan, starts, classes, spec, context=None):
+    def _train(self, plan, starts, classes, spec, context=None, task=None):
         """Train the members and return the learned attributes by name."""
         fitted = {"classes_": classes, "precision_": spec.precision, "_fitted_spec": spec}
 
         def tasks(members):
-            def attributes(network):
-                return {**fitted, "member_weights_": [*(member.weights for member in members), network.get_weights()]}
+            def attributes(network, losses):
+                weights = [*(member.weights for member in members), network.get_weights()]
+                history = _mean_history([*(member.history for member in members), losses])
+                return {**fitted, "member_weights_": weights, **_history_attributes(history)}
 
-            return EpochTasks(self, context, attributes)
+            return EpochTasks(self, context, task, attributes)
 
         with TURNS.take():
             members = train_members(plan, starts, tasks=tasks if self._has_callbacks(context) else None)
@@ -752,8 +762,7 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             "member_weights_": [member.weights for member in members],
             "_optimizer_states": [member.state for member in members],
             "callbacks_": [callback for member in members for callback in member.callbacks],
-            "history_": history,
-            "n_iter_": len(history["loss"]),
+            **_history_attributes(history),
         }
 
     def _has_callbacks(self, context):
@@ -797,6 +806,10 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             return make_spec(n_features, precision=self.precision, **columns, **layers)
         spec = make_spec(n_features, precision="float32", **columns, **layers)
         return dataclasses.replace(spec, precision=choose_precision(spec, self.batch_size))
+
+
+def _history_attributes(history):
+    return {"history_": history, "n_iter_": len(history["loss"])}
 
 
 def _mean_history(histories):

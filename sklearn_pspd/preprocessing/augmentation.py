@@ -11,6 +11,9 @@ from sklearn_pspd.exceptions import InputError
 
 from .images import check_stacks
 
+# Slices are transformed in blocks of about this size, so that their intermediate results stay in the cache.
+BLOCK_PIXELS = 2**16
+
 
 class StackAugmenter(BaseEstimator):
     """Draw one random transform per patient and apply it to all slices of the patient's stack.
@@ -207,18 +210,34 @@ def transform_stack(stack, transform, *, fov_mm=200.0, rng=None):
     transformed : ndarray of shape (n_slices, height, width)
         A view of the stack if only mirrored or reversed, otherwise a new array.
     """
-    transformed = stack[::-1] if transform.reverse else stack
-    transformed = transformed[:, :, ::-1] if transform.mirror else transformed
-    original = transformed
-    if transform.rotation_deg or any(transform.shift_mm) or transform.zoom != 1:
-        transformed = warp_stack(transformed, transform.rotation_deg, transform.shift_mm, transform.zoom, fov_mm=fov_mm)
+    oriented = stack[::-1] if transform.reverse else stack
+    oriented = oriented[:, :, ::-1] if transform.mirror else oriented
+    is_moved = transform.rotation_deg or any(transform.shift_mm) or transform.zoom != 1
+    if not (is_moved or transform.gamma != 1 or any(transform.log_bias) or transform.noise):
+        return oriented
+    # All slices have the same neighbours. They are then transformed in blocks that fit into the processor's cache.
+    neighbours = None
+    if is_moved:
+        neighbours = _find_neighbours(
+            stack.shape[1:], transform.rotation_deg, transform.shift_mm, transform.zoom, fov_mm=fov_mm
+        )
+    transformed = np.empty(stack.shape, dtype=np.float32)
+    for slices in _slice_blocks(stack.shape):
+        transformed[slices] = _transform_slices(oriented[slices], transform, neighbours, rng)
+    return transformed
+
+
+def _transform_slices(slices, transform, neighbours, rng):
+    """Move the pixels of a block of slices, change their grey values, and scale these to those of the block."""
+    original = np.ascontiguousarray(slices, dtype=np.float32)
+    changed = original if neighbours is None else _interpolate(original, neighbours)
     if transform.gamma != 1 or any(transform.log_bias):
-        transformed = change_contrast(transformed, transform.gamma, transform.log_bias)
+        changed = change_contrast(changed, transform.gamma, transform.log_bias)
     if transform.noise:
-        pixels = rng.standard_normal(transformed.shape, dtype=np.float32)
-        pixels *= np.float32(transform.noise) * _mean_and_std(transformed)[1]
-        transformed = np.add(pixels, transformed, out=pixels)
-    return transformed if transformed is original else match_slices(transformed, original)
+        pixels = rng.standard_normal(changed.shape, dtype=np.float32)
+        pixels *= np.float32(transform.noise) * _mean_and_std(changed)[1]
+        changed = np.add(pixels, changed, out=pixels)
+    return match_slices(changed, original)
 
 
 def warp_stack(stack, rotation_deg=0.0, shift_mm=(0.0, 0.0), zoom=1.0, *, fov_mm=200.0):
@@ -242,27 +261,12 @@ def warp_stack(stack, rotation_deg=0.0, shift_mm=(0.0, 0.0), zoom=1.0, *, fov_mm
     warped : ndarray of shape (n_slices, height, width), dtype float32
         Bilinear interpolation between the pixels; outside the field of view the nearest pixel of the edge is repeated.
     """
-    n_slices, height, width = stack.shape
-    row_mm, column_mm = fov_mm / height, fov_mm / width
-    # Position in the stack of each pixel of the result, in pixels: the inverse of the map, one line per axis.
-    cosine, sine = np.cos(np.radians(rotation_deg)) / zoom, np.sin(np.radians(rotation_deg)) / zoom
-    rows = np.arange(height) - (height - 1) / 2 - shift_mm[0] / row_mm
-    columns = np.arange(width) - (width - 1) / 2 - shift_mm[1] / column_mm
-    y = np.add.outer(rows * cosine + (height - 1) / 2, columns * (sine * column_mm / row_mm))
-    x = np.add.outer(rows * (-sine * row_mm / column_mm), columns * cosine + (width - 1) / 2)
-    # Index and weight of the four neighbours, the same for all slices.
-    top, down = _lower_and_fraction(y, height)
-    left, right = _lower_and_fraction(x, width)
-    index = (top * width + left).ravel()
-    row_step, column_step = width * (height > 1), int(width > 1)
-    pixels = np.ascontiguousarray(stack, dtype=np.float32).reshape(n_slices, -1)
-    # One interpolation along columns in the upper and in the lower row, and one between the two.
-    upper = _between(pixels, index, column_step, right)
-    lower = _between(pixels, index + row_step, column_step, right)
-    lower -= upper
-    lower *= down
-    upper += lower
-    return upper.reshape(stack.shape)
+    neighbours = _find_neighbours(stack.shape[1:], rotation_deg, shift_mm, zoom, fov_mm=fov_mm)
+    pixels = np.ascontiguousarray(stack, dtype=np.float32)
+    warped = np.empty(stack.shape, dtype=np.float32)
+    for slices in _slice_blocks(stack.shape):
+        warped[slices] = _interpolate(pixels[slices], neighbours)
+    return warped
 
 
 def change_contrast(stack, gamma=1.0, log_bias=(0.0,) * 5):
@@ -322,6 +326,41 @@ def match_slices(stack, reference):
     return stack
 
 
+class _Neighbours(NamedTuple):
+    """Four pixels between which each pixel of the result is interpolated, the same for all slices.
+
+    Attributes
+    ----------
+    corners : tuple of ndarray
+        Their indices in a flattened slice: upper left, upper right, lower left, lower right.
+    right, down : ndarray
+        Weights of the right two and of the lower two.
+    """
+
+    corners: tuple
+    right: np.ndarray
+    down: np.ndarray
+
+
+def _find_neighbours(shape, rotation_deg, shift_mm, zoom, *, fov_mm):
+    """Find the neighbours of each pixel of the result in a slice of `shape`."""
+    height, width = shape
+    row_mm, column_mm = fov_mm / height, fov_mm / width
+    # Position in the stack of each pixel of the result, in pixels: the inverse of the map, one line per axis.
+    cosine, sine = np.cos(np.radians(rotation_deg)) / zoom, np.sin(np.radians(rotation_deg)) / zoom
+    rows = np.arange(height) - (height - 1) / 2 - shift_mm[0] / row_mm
+    columns = np.arange(width) - (width - 1) / 2 - shift_mm[1] / column_mm
+    y = np.add.outer(rows * cosine + (height - 1) / 2, columns * (sine * column_mm / row_mm))
+    x = np.add.outer(rows * (-sine * row_mm / column_mm), columns * cosine + (width - 1) / 2)
+    top, down = _lower_and_fraction(y, height)
+    left, right = _lower_and_fraction(x, width)
+    upper_left = (top * width + left).ravel()
+    # A slice of one row or column has no other.
+    column_step, row_step = int(width > 1), width * (height > 1)
+    corners = tuple(upper_left + step for step in (0, column_step, row_step, row_step + column_step))
+    return _Neighbours(corners, right, down)
+
+
 def _lower_and_fraction(places, n_px):
     """Return the index of the lower neighbour and the weight of the upper one, for positions limited to the edge."""
     np.clip(places, 0, n_px - 1, out=places)
@@ -329,14 +368,32 @@ def _lower_and_fraction(places, n_px):
     return lower, (places - lower).astype(np.float32).ravel()
 
 
-def _between(pixels, index, step, fraction):
-    """Interpolate between the pixels at `index` and those `step` further."""
-    first = np.take(pixels, index, axis=1)
-    second = np.take(pixels, index + step, axis=1)
-    second -= first
-    second *= fraction
-    first += second
-    return first
+def _interpolate(slices, neighbours):
+    """Interpolate along columns in the upper and in the lower row, and then between the two."""
+    pixels = slices.reshape(len(slices), -1)
+    upper_left, upper_right, lower_left, lower_right = neighbours.corners
+    upper = _between(pixels, upper_left, upper_right, neighbours.right)
+    lower = _between(pixels, lower_left, lower_right, neighbours.right)
+    lower -= upper
+    lower *= neighbours.down
+    upper += lower
+    return upper.reshape(slices.shape)
+
+
+def _between(pixels, first, second, fraction):
+    """Interpolate between the pixels of two sets of indices, which are inside the slice ("clip" checks none)."""
+    between, difference = (np.take(pixels, index, axis=1, mode="clip") for index in (first, second))
+    difference -= between
+    difference *= fraction
+    between += difference
+    return between
+
+
+def _slice_blocks(shape):
+    """Return blocks of slices of at most 256 KiB of pixels, or of one slice."""
+    n_slices, height, width = shape
+    size = max(1, BLOCK_PIXELS // (height * width))
+    return [slice(start, start + size) for start in range(0, n_slices, size)]
 
 
 def _mean_and_std(stack):

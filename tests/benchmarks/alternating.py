@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import re
 import resource
 import statistics
 import subprocess
@@ -100,13 +101,24 @@ def run_alternately(script, functions, arguments, *, n_rounds, n_warm=2):
     return {worker.name: worker for worker in workers if worker.is_alive}
 
 
+# Those that decide how fast networks are trained, with the names that manufacturers use.
+INSTRUCTIONS = {"amx_bf16": "AMX-BF16", "avx512_bf16": "AVX512-BF16", "avx512f": "AVX-512", "avx2": "AVX2"}
+
+
 def machine():
-    """Describe the machine in one line."""
-    model, file = platform.processor(), Path("/proc/cpuinfo")
-    if file.exists():
-        lines = file.read_text().splitlines()
-        model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), model)
-    return f"{model}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    """Describe the machine in one line: processor, instruction sets, cores, and how many programs use them."""
+    file = Path("/proc/cpuinfo")
+    listing = file.read_text() if file.exists() else ""
+    fields = dict(re.findall(r"^([^\t:]+?)\s*: (.*)$", listing, re.MULTILINE))
+    name = fields.get("model name", platform.processor() or platform.machine())
+    if "cpu family" in fields:
+        # Virtual machines often hide the generation in the name.
+        name += f" (family {fields['cpu family']}, model {fields['model']})"
+    flags = set(fields.get("flags", "").split())
+    sets = [text for flag, text in INSTRUCTIONS.items() if flag in flags]
+    load = f"load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
+    cores = f"{os.cpu_count()} cores"
+    return ", ".join(filter(None, [name, *sets, cores, load, f"Python {platform.python_version()}"]))
 
 
 def _peak_gib():

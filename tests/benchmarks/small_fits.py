@@ -4,9 +4,9 @@
     python tests/benchmarks/small_fits.py --compare FOLDER     # another version of the library, in FOLDER/sklearn_pspd
 
 Each version runs in its own process, and the versions alternate, so that changes in machine speed affect all equally.
-Medians of wall time and of processor time are printed, and the lower bounds of a step: its floating point operations
-divided by the rate of a large matrix product, and the bytes of its feature maps divided by the rate of a copy. The test
-suite does not run this file.
+The processor is printed, medians of wall time and of processor time, their ratio to the first line, and the lower
+bounds of a step: its floating point operations divided by the rate of a large matrix product, and the bytes of its
+feature maps divided by the rate of a copy. The test suite does not run this file.
 """
 
 import argparse
@@ -16,6 +16,8 @@ import statistics
 import subprocess
 import sys
 import time
+
+from alternating import machine
 
 N_PATIENTS, N_SLICES, CLINICAL, FILTERS, EPOCHS, BATCH = 59, 9, 7, (8, 16, 32), 25, 8
 
@@ -112,6 +114,7 @@ def main():
             command = [sys.executable, __file__, *arguments]
             result = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
             seconds[name].append(json.loads(result.stdout.splitlines()[-1]))
+    print(machine())
     flops, n_bytes = step_floor(options.size_px)
     product, copy = rates()
     n_steps = EPOCHS * -(-N_PATIENTS // BATCH)
@@ -121,9 +124,15 @@ def main():
         f"lower bound of a fit: {n_steps * flops / product:.2f} s by operations ({product / 1e9:.0f} GFLOP/s), ", end=""
     )
     print(f"{n_steps * n_bytes / copy:.2f} s by bytes ({copy / 1e9:.1f} GB/s)")
-    for name, results in seconds.items():
-        wall, processor, first = (statistics.median(column) for column in zip(*results, strict=True))
-        print(f"{name:28} {wall:6.2f} s, processor {processor:6.2f} s; first fit of the process {first:6.2f} s")
+    medians = {
+        name: [statistics.median(column) for column in zip(*results, strict=True)] for name, results in seconds.items()
+    }
+    base = next(iter(medians.values()))
+    for name, (wall, processor, first) in medians.items():
+        print(
+            f"{name:28} {wall:6.2f} s ({wall / base[0]:.2f} times the first line), processor {processor:6.2f} s"
+            f" ({processor / base[1]:.2f} times); first fit of the process {first:6.2f} s"
+        )
 
 
 if __name__ == "__main__":

@@ -227,7 +227,7 @@ def main():
     if options.worker:
         work(IMPLEMENTATIONS[options.worker](tuple(options.shape)))
         return
-    print(machine())
+    print(machine(), flush=True)
     script = str(Path(__file__).resolve())
     for size_px, absent in ((options.size_px, "TimeDistributed"), (options.literal_px, "PyTorch")):
         shape = (8, 9, size_px, size_px)

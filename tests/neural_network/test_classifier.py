@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone, is_classifier
 from sklearn.exceptions import NotFittedError
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.model_selection import cross_val_predict
 
 from sklearn_pspd import CNNLSTMClassifier, StackAugmenter
@@ -320,9 +320,9 @@ def test_callbacks_of_scikit_learn_receive_each_epoch_and_can_stop_the_fit(data,
         def on_fit_task_begin(self, estimator, context):
             pass
 
-        def on_fit_task_end(self, estimator, context, *, metadata, fitted_estimator):
+        def on_fit_task_end(self, estimator, context, *, fitted_estimator):
             if context.task_name == "epoch":
-                self.losses.append(metadata["loss"])
+                self.losses.append(fitted_estimator.history_["loss"])
                 self.aucs.append(roc_auc_score(y, fitted_estimator.predict_proba(X)[:, 1]))
             return len(self.losses) == 3
 
@@ -330,9 +330,28 @@ def test_callbacks_of_scikit_learn_receive_each_epoch_and_can_stop_the_fit(data,
     recorder = Recorder()
     network.set_params(epochs=9).set_callbacks(recorder)
     network.fit(X, y)
-    assert recorder.losses == network.history_["loss"]
+    assert recorder.losses == [network.history_["loss"][:n_epochs] for n_epochs in (1, 2, 3)]
     assert network.n_iter_ == 3
     assert recorder.aucs[-1] == roc_auc_score(y, network.predict_proba(X)[:, 1])
+
+
+@pytest.mark.parametrize("is_weighted", [False, True])
+@pytest.mark.parametrize("n_members", [1, 2])
+def test_scoring_monitor_of_scikit_learn(data, network, n_members, is_weighted):
+    """One row per epoch and member, the scores of a network of that many epochs, and one row of the fit."""
+    callback = pytest.importorskip("sklearn.callback")
+    X, y = data
+    weights = np.linspace(1, 2, len(X)) if is_weighted else None
+    monitor = callback.ScoringMonitor(scoring="neg_log_loss")
+    network.set_params(epochs=2, n_members=n_members).set_callbacks(monitor).fit(X, y, sample_weight=weights)
+    scores = monitor.get_logs().data_as_pandas
+    assert scores["task_name"].tolist() == ["fit"] + ["epoch"] * 2 * n_members
+    of_fit, *of_epochs = scores["neg_log_loss"]
+    assert len(set(of_epochs)) == 2 * n_members
+    assert of_fit == of_epochs[-1] == -log_loss(y, network.predict_proba(X), sample_weight=weights)
+    if n_members == 1:
+        shorter = CNNLSTMClassifier(**network.get_params() | {"epochs": 1}).fit(X, y, sample_weight=weights)
+        assert of_epochs[0] == -log_loss(y, shorter.predict_proba(X), sample_weight=weights)
 
 
 def test_progress_bar_of_scikit_learn(data, network, capsys):

@@ -155,6 +155,32 @@ def test_slices_keep_their_mean_and_standard_deviation():
     np.testing.assert_allclose(augmented.std(axis=(2, 3)), 3, rtol=1e-4)
 
 
+def test_large_slices_keep_them_as_exactly():
+    """Sums of many pixels in float32."""
+    stacks = standardize_images(rng().normal(size=(2, 9, 256, 256)))
+    augmented = StackAugmenter(bias_field=0.3, noise=0.1).augment(stacks, rng())
+    for moment in (np.mean, np.std):
+        expected, found = (moment(array, axis=(2, 3), dtype=np.float64) for array in (stacks, augmented))
+        np.testing.assert_allclose(found, expected, atol=2e-5)
+
+
+def test_slices_that_are_transformed_in_blocks_equal_single_ones():
+    """A stack of large slices takes several blocks; each slice is what it is alone, also in the noise that follows."""
+    stack = standardised(1)[0, :1].repeat(30, axis=1).repeat(40, axis=2) * np.arange(1, 4, dtype=np.float32).reshape(
+        3, 1, 1
+    )
+    change = StackTransform(
+        mirror=True, reverse=True, rotation_deg=20.0, shift_mm=(5.0, -8.0), zoom=1.1, gamma=0.8, log_bias=(0.1,) * 5
+    )
+    together = transform_stack(stack, change)
+    alone = [transform_stack(one[np.newaxis], change)[0] for one in stack[::-1]]
+    np.testing.assert_array_equal(together, alone)
+    noisy = transform_stack(stack, change._replace(noise=0.1), rng=rng(5))
+    draws = rng(5)
+    alone = [transform_stack(one[np.newaxis], change._replace(noise=0.1), rng=draws)[0] for one in stack[::-1]]
+    np.testing.assert_array_equal(noisy, alone)
+
+
 @quick
 @given(gamma=st.floats(0.01, 20))
 def test_gamma_keeps_the_order_of_grey_values(gamma):
