@@ -72,6 +72,7 @@ sphinx_gallery_conf = {
     "show_signature": False,
     "capture_repr": ("_repr_html_",),
     "min_reported_time": 1,
+    "image_srcset": ["2x"],
     "download_all_examples": False,
     "plot_gallery": True,
 }
