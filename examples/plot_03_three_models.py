@@ -67,9 +67,9 @@ comparison = compare_models(models, X, y, cv=3, X_test=X_test, y_test=y_test, ra
 
 import matplotlib.pyplot as plt
 
-plt.rcParams["font.size"] = 14
 table = comparison.frame().query("metric == 'auc' and evaluation == 'external'").set_index("model")
-figure, ax = plt.subplots(figsize=(6.4, 3.8), layout="constrained")
+with plt.rc_context({"font.size": 14}):
+    figure, ax = plt.subplots(figsize=(6.4, 3.8), layout="constrained")
 for place, (row, colour) in enumerate(zip(table.itertuples(), ("#0072B2", "#D55E00", "#009E73"), strict=True)):
     ax.plot([row.low, row.high], [place, place], color=colour, linewidth=5, solid_capstyle="round")
     ax.plot(row.value, place, "o", color=colour, markersize=15)
@@ -91,7 +91,8 @@ from sklearn_pspd.plotting import ComparisonDisplay
 display = ComparisonDisplay.from_comparison(comparison, title="Synthetic cohort: curves and AUCs of the three models")
 
 # %%
-# The paper's figure 3 has one curve per fold; the ROC curves above are their means. A single fold says little by itself.
+# The paper's figure 3 has one curve per fold; the ROC curves above are their means. A single fold says
+# little by itself.
 
 from sklearn_pspd.plotting import ConfusionMatrixDisplay, FoldCurvesDisplay
 

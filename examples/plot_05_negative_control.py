@@ -58,7 +58,7 @@ network = CNNLSTMClassifier(
 fusion = make_fusion_pipeline(network, n_slices=3, size_px=20, memory=f"{folder.name}/cache")
 for link, name in (("label", "outcomes"), ("image", "images"), ("clinical", "clinical values")):
     controls[f"fusion, {name} permuted"] = negative_control(
-        fusion, X, y, permute=link, n_permutations=4, cv=3, random_state=0
+        fusion, X, y, permute=link, n_permutations=4, cv=2, random_state=0
     )
 
 plt.rcParams["font.size"] = 12

@@ -84,7 +84,7 @@ table = pd.DataFrame(rows)
 table.round(2)
 
 # %%
-# The first figure has two points per model, one per threshold: a weight or a sampler moves the threshold along the curve,
+# The first figure has two points per model, one per threshold. Weights and samplers move these points along the curve,
 # as another threshold does.
 
 import matplotlib.pyplot as plt

@@ -25,7 +25,7 @@ from sklearn_pspd import make_cohort
 workspace = TemporaryDirectory()
 hospital = Path(workspace.name) / "hospital"
 _truth = make_cohort(
-    hospital, 40, layout="export", matrix_px=(128,), n_native_slices=10, effect_size=2.0, random_state=3
+    hospital, 36, layout="export", matrix_px=(128,), n_native_slices=10, effect_size=2.0, random_state=3
 )
 _wanted = _truth[_truth["is_wanted"]].drop_duplicates("patient_id")
 _by_eye = dict(zip(_wanted["patient_id"], _wanted["series_uid"], strict=True))
@@ -145,17 +145,17 @@ from sklearn_pspd.baselines import baseline_models
 
 images = {"n_slices": 3, "size_px": 32, "memory": hospital / "stacks"}
 network = make_fusion_pipeline(CNNLSTMClassifier(random_state=0), recipe="small_cohort", **images)
-models = {"MRI + clinical": network.set_params(classifier__epochs=15)}
+models = {"MRI + clinical": network.set_params(classifier__epochs=12)}
 models |= baseline_models(["MRI radiomics", "clinical ridge", "prevalence"], random_state=0, **images)
 study = Study(checked, models, cv=3, title="Synthetic cohort")
 print(study.describe())
 
 # %%
-# Here is one network that sees small images and is trained for fewer epochs than by default, so that this page builds
-# within a minute, and three baselines. ``Study(checked)`` trains both recommended networks and, as a reference, the
-# published one at full size, five networks per fit and ten folds: hours on two CPU cores, for the published network some
-# 1.9 s per step (:doc:`/performance`). The paper reports a quarter of an hour for the ten folds of one network on a
-# GeForce GTX 1080 Ti. In a terminal, ``pspd study cohort.csv`` does the same; ``--recipe small_cohort`` leaves the
+# Here is one network that sees small images and is trained for fewer epochs than by default, and three baselines, so
+# that this page builds within a minute. ``Study(checked)`` trains both recommended networks and, as a reference, the
+# published one at full size, five networks per fit and ten folds: hours on two CPU cores, for the published network
+# some 1.9 s per step (:doc:`/performance`). The paper reports a quarter of an hour for the ten folds of one network on
+# a GeForce GTX 1080 Ti. In a terminal, ``pspd study cohort.csv`` does the same; ``--recipe small_cohort`` leaves the
 # published network out.
 
 result = study.run(hospital / "pspd-study")
@@ -184,8 +184,8 @@ ax.set_title("Synthetic cohort: from the export to this result", fontsize=14)
 print(*sorted(path.name for path in (hospital / "pspd-study").iterdir()), sep="\n")
 
 # %%
-# The fitted models are in ``result.models_``, for patients to come. The folder ``models/released`` has the first one, for
-# ``pspd predict`` (:ref:`sphx_glr_auto_examples_plot_14_new_patient.py`):
+# The fitted models are in ``result.models_``, for patients to come. The folder ``models/released`` has the first one,
+# for ``pspd predict`` (:ref:`sphx_glr_auto_examples_plot_14_new_patient.py`):
 
 new_patients = study.X_test.head(3)
 result.models_["MRI + clinical"].predict_proba(new_patients)[:, 1].round(2)  # probability of PsPD

@@ -72,7 +72,9 @@ from sklearn_pspd.plotting import ShapleyDisplay
 plt.rcParams["font.size"] = 13
 patient = values.patient_id[int(values.prediction.argmin())]
 figure, ax = plt.subplots(figsize=(7, 4.8), layout="constrained")
-display = ShapleyDisplay.from_values(values, patient_id=patient, ax=ax, title="Synthetic patient: parts of a prediction")
+display = ShapleyDisplay.from_values(
+    values, patient_id=patient, ax=ax, title="Synthetic patient: parts of a prediction"
+)
 
 # %%
 # The evidence in the slices of the same patient, in the same colours: it lies in the thick, bright rim of the lesion.

@@ -42,8 +42,8 @@ print(tests.frame()[["test", "auc", "low", "high", "p_value"]].round(2).to_strin
 
 # %%
 # Each row of the figure is a test, with an altered slice of one patient. The dashed line is the original AUC, the grey
-# one that of guessing. "Another patient's head" fails as well: the mark stays with the head. With a model that needs the
-# lesion, the pattern is the opposite.
+# one that of guessing. "Another patient's head" fails as well: the mark stays with the head. With a model that needs
+# the lesion, the pattern is the opposite.
 
 from sklearn_pspd.plotting import ShortcutDisplay
 

@@ -1,6 +1,6 @@
 """
-Replicates and ensembles: why one training is not a result
-==========================================================
+Replicates and ensembles: is one training a result?
+===================================================
 
 *I trained my network once and its AUC is high. What would it have been with another seed?*
 

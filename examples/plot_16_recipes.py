@@ -2,7 +2,7 @@
 Recipes and baselines: does a network beat a penalised regression?
 ==================================================================
 
-*The network has a high AUC. Would something simpler have had it too, and how much is due to how the network is trained?*
+*The network has a high AUC. Would something simpler have had it too, and how much is due to the training recipe?*
 
 The same patients, six models: networks trained by the recipe for small cohorts, the published network, and three
 baselines that every network should be compared with. The cohort is **synthetic**: its lesions differ in rim thickness,
@@ -30,10 +30,10 @@ one_split = [(patients[:80], patients[80:])]
 # %%
 # Networks and baselines
 # ----------------------
-# ``recipe="small_cohort"`` augments the images, averages the feature maps, lets the learning rate decay, and trains five
-# networks whose mean is the model. The published network is trained as in the paper, here also five times. Both are
-# smaller than by default, so that this page builds within a minute. The baselines are pipelines as well:
-# logistic regression with a ridge penalty on radiomics features or on the clinical columns, and the prevalence.
+# ``recipe="small_cohort"`` augments the images, averages the feature maps, lets the learning rate decay, and trains
+# five networks whose mean is the model. The published network is trained as in the paper, here also five times. Both
+# are smaller than by default, so that this page builds within a minute. The baselines are pipelines as well: logistic
+# regression with a ridge penalty on radiomics features or on the clinical columns, and the prevalence.
 
 from sklearn_pspd import CNNLSTMClassifier, make_fusion_pipeline, make_image_pipeline
 from sklearn_pspd.baselines import baseline_models
@@ -93,5 +93,6 @@ ax.set_title("Synthetic cohort: six models that learned from 80 patients", fonts
 folder.cleanup()
 
 # %%
-# The radiomics baseline needs no seed, no graphics card and a second of training. A network that is not compared with it
-# has not been shown to be worth its training; :doc:`/user_guide/recipes` has more recipes, and how they were measured.
+# The radiomics baseline needs no seed, no graphics card and a second of training. A network that is not compared with
+# it has not been shown to be worth its training; :doc:`/user_guide/recipes` has more of them, and how they were
+# measured.
