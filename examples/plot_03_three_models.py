@@ -68,8 +68,8 @@ comparison = compare_models(models, X, y, cv=3, X_test=X_test, y_test=y_test, ra
 import matplotlib.pyplot as plt
 
 table = comparison.frame().query("metric == 'auc' and evaluation == 'external'").set_index("model")
-with plt.rc_context({"font.size": 14}):
-    figure, ax = plt.subplots(figsize=(6.4, 3.8), layout="constrained")
+plt.rcParams["font.size"] = 14
+figure, ax = plt.subplots(figsize=(6.4, 3.8), layout="constrained")
 for place, (row, colour) in enumerate(zip(table.itertuples(), ("#0072B2", "#D55E00", "#009E73"), strict=True)):
     ax.plot([row.low, row.high], [place, place], color=colour, linewidth=5, solid_capstyle="round")
     ax.plot(row.value, place, "o", color=colour, markersize=15)
@@ -88,6 +88,7 @@ print(comparison_text(comparison, title="Synthetic cohort: these figures say not
 
 from sklearn_pspd.plotting import ComparisonDisplay
 
+plt.rcParams["font.size"] = 10
 display = ComparisonDisplay.from_comparison(comparison, title="Synthetic cohort: curves and AUCs of the three models")
 
 # %%
