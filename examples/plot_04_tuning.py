@@ -69,8 +69,8 @@ print(f"AUC on patients held out: {nested.score:.2f}; mean optimism of the inner
 
 # %%
 # Each line is an outer fold: on the left the score by which the values were chosen, on the right the score of the tuned
-# network on the patients that were held out. Where lines fall, the tuning was optimistic. They may rise, too: inside the
-# tuning, networks learn from half of the patients that the tuned network learns from. That they differ shows how
+# network on the patients that were held out. Where lines fall, the tuning was optimistic. They may rise, too: inside
+# the tuning, networks learn from half of the patients that the tuned network learns from. That they differ shows how
 # little one fold says.
 
 import matplotlib.pyplot as plt
