@@ -53,7 +53,7 @@ figure, ax = plt.subplots(figsize=(7.2, 5), layout="constrained")
 variables = [name for name in by_outcome.tests["variable"] if name != "site"]
 places = np.arange(len(variables))
 for offset, (table, name, colour, marker) in zip(
-    (-0.12, 0.12),
+    (-0.2, 0.2),
     ((by_outcome, "PD and PsPD", "#0072B2", "o"), (by_site, "site A and site B", "#D55E00", "s")),
     strict=True,
 ):
