@@ -171,7 +171,7 @@ figure, ax = plt.subplots(figsize=(6.6, 4.2), layout="constrained")
 for place, row in enumerate(table.itertuples()):
     colour = "#0072B2" if row.model.startswith("MRI") else "0.4"
     ax.plot([row.low, row.high], [place, place], color=colour, linewidth=5, solid_capstyle="round")
-    ax.plot(row.value, place, "o", color=colour, markersize=14)
+    ax.plot(row.value, place, "o", color=colour, markersize=14, clip_on=False)
 ax.axvline(0.5, color="0.7", zorder=0)
 ax.set_yticks(range(len(table)), table["model"])
 ax.set(xlim=(0, 1), ylim=(len(table) - 0.4, -0.6), xlabel=f"AUC on the {len(study.y_test)} patients of the other site")
