@@ -52,14 +52,15 @@ display = ShortcutDisplay.from_tests(tests, title="Synthetic cohort: AUC with al
 # %%
 # Where the network looks
 # -----------------------
-# A map of a patient with the mark points at it, and not at the lesion, the bright ring. Integrated gradients start from
-# the mean of the patients without mark.
+# A map of a patient with the mark points at it, and not at the lesion, the bright ring: the circle is where the evidence is
+# largest. Integrated gradients start from the mean of the patients without mark.
 
 maps = slice_maps(
     model, X_new[y_new == 1], "integrated_gradients", reference=X[:55][y[:55] == 0], n_steps=24, n_checked=5
 )
 
 import matplotlib.pyplot as plt
+import numpy as np
 
 from sklearn_pspd.plotting.slice_maps import draw_map
 
@@ -67,7 +68,9 @@ from sklearn_pspd.plotting.slice_maps import draw_map
 plt.rcParams["font.size"] = 14
 figure, (left, right) = plt.subplots(1, 2, figsize=(7, 4.4), layout="constrained")
 values = maps.values[0, 1]
-left.imshow(maps.images[0, 1], cmap="gray")
+left.imshow(maps.images[0, 1], cmap="gray", vmax=np.percentile(maps.images[0, 1], 98))
+row, column = np.unravel_index(abs(values).argmax(), values.shape)
+right.plot(column, row, "o", color="#D55E00", markersize=45, markerfacecolor="none", markeredgewidth=3)
 draw_map(right, maps.images[0, 1], values, abs(values).max())
 left.set_title("the slice", fontsize=14)
 right.set_title("what the network uses", fontsize=14)
