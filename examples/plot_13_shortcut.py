@@ -52,7 +52,7 @@ display = ShortcutDisplay.from_tests(tests, title="Synthetic cohort: AUC with al
 # %%
 # Where the network looks
 # -----------------------
-# A map of a patient with the mark points at it, and not at the lesion, the bright ring: the circle is where the evidence
+# A map of a patient with the mark points at it, and not at the lesion, the bright ring. The circle is where the evidence
 # is largest. Integrated gradients start from the mean of the patients without mark.
 
 maps = slice_maps(
