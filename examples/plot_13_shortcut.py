@@ -52,8 +52,8 @@ display = ShortcutDisplay.from_tests(tests, title="Synthetic cohort: AUC with al
 # %%
 # Where the network looks
 # -----------------------
-# A map of a patient with the mark points at it, and not at the lesion, the bright ring. The circle is where the evidence
-# is largest. Integrated gradients start from the mean of the patients without mark.
+# A map of a patient with the mark points at it, and not at the lesion, the bright ring. The circle is where the
+# evidence is largest. Integrated gradients start from the mean of the patients without mark.
 
 maps = slice_maps(
     model, X_new[y_new == 1], "integrated_gradients", reference=X[:55][y[:55] == 0], n_steps=24, n_checked=5

@@ -73,7 +73,8 @@ plt.rcParams["font.size"] = 14
 figure, ax = plt.subplots(figsize=(6.4, 4.4), layout="constrained")
 for place, values in enumerate(aucs.values()):
     colour = "#D55E00" if place == 0 else "#0072B2"
-    ax.plot(place + rng.uniform(-0.15, 0.15, len(values)), values, "o", color=colour, markersize=9, alpha=0.6)
+    spread = rng.uniform(-0.15, 0.15, len(values)) if len(values) > 1 else 0
+    ax.plot(np.full(len(values), place) + spread, values, "o", color=colour, markersize=9, alpha=0.6)
 ax.set_xticks(range(len(aucs)), aucs)
 ax.set(xlabel="networks that are averaged", ylabel="AUC on 100 patients")
 ax.set_title("Synthetic cohort: one network, ten seeds", fontsize=14)
