@@ -25,7 +25,7 @@ from sklearn_pspd import make_cohort
 workspace = TemporaryDirectory()
 hospital = Path(workspace.name) / "hospital"
 _truth = make_cohort(
-    hospital, 36, layout="export", matrix_px=(128,), n_native_slices=10, effect_size=2.0, random_state=3
+    hospital, 44, layout="export", matrix_px=(128,), n_native_slices=10, effect_size=1.5, random_state=1
 )
 _wanted = _truth[_truth["is_wanted"]].drop_duplicates("patient_id")
 _by_eye = dict(zip(_wanted["patient_id"], _wanted["series_uid"], strict=True))
