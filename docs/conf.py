@@ -12,6 +12,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("MPLBACKEND", "agg")
 
+from sphinx_gallery import backreferences
+
 import sklearn_pspd
 
 DOCS = Path(__file__).resolve().parent
@@ -72,9 +74,15 @@ sphinx_gallery_conf = {
     "show_signature": False,
     "capture_repr": ("_repr_html_",),
     "min_reported_time": 1,
+    "image_srcset": ["2x"],
     "download_all_examples": False,
     "plot_gallery": True,
 }
+
+# sphinx-gallery leaves the alternative text of thumbnails empty; the example's title, its question, serves as one.
+for template in ("THUMBNAIL_TEMPLATE", "BACKREF_THUMBNAIL_TEMPLATE"):
+    text = getattr(backreferences, template)
+    setattr(backreferences, template, text.replace("    :alt:\n", "    :alt: {title}\n"))
 
 # Projects whose documentation has an inventory of names.
 NEIGHBOURS = {

@@ -1,6 +1,6 @@
 """
-Quick start: from a cohort table to a prediction with its uncertainty
-=====================================================================
+Quick start: how sure is a prediction?
+======================================
 
 *How do I train the paper's model on a table of patients, and how far can I trust its predictions?*
 
@@ -19,7 +19,8 @@ from tempfile import TemporaryDirectory
 from sklearn_pspd import make_cohort, split_xy
 
 folder = TemporaryDirectory()
-cohort = make_cohort(f"{folder.name}/cohort", 60, matrix_px=(128,), n_native_slices=12, random_state=2)
+options = {"matrix_px": (128,), "n_native_slices": 12, "random_state": 2}
+cohort = make_cohort(f"{folder.name}/cohort", 90, effect_size=1.5, **options)
 cohort.drop(columns="image").head()
 
 # %%
@@ -70,27 +71,24 @@ print(f"AUC {auc.value:.2f}, 95 % interval {auc.low:.2f} to {auc.high:.2f} ({auc
 # Predictions
 # -----------
 # The training patients of the five models overlap: any two models have three quarters of them in common. Where the
-# models disagree about a new patient, the mean probability says little.
+# models disagree about a new patient, the mean probability says little. In the figure each new patient has a point, the
+# mean of the five models, and a grey bar, from the lowest to the highest of them; colours are the true outcomes.
 
 probabilities = np.array([fitted.predict_proba(X_new)[:, 1] for fitted in result["estimator"]])
 
-# sphinx_gallery_thumbnail_number = 1
 import matplotlib.pyplot as plt
 
+plt.rcParams["font.size"] = 14
 order = np.argsort(probabilities.mean(axis=0))
 rank = np.arange(len(order))
-figure, ax = plt.subplots(figsize=(7, 4.4), layout="constrained")
-ax.vlines(rank, probabilities.min(axis=0)[order], probabilities.max(axis=0)[order], color="0.6", linewidth=3)
+figure, ax = plt.subplots(figsize=(7, 4.8), layout="constrained")
+ax.vlines(rank, probabilities.min(axis=0)[order], probabilities.max(axis=0)[order], color="0.75", linewidth=6)
 for outcome, name, colour, marker in ((0, "PD", "#0072B2", "o"), (1, "PsPD", "#D55E00", "D")):
     of_outcome = y_new[order] == outcome
     mean = probabilities.mean(axis=0)[order]
-    ax.plot(rank[of_outcome], mean[of_outcome], marker, color=colour, markersize=8, label=name)
-ax.axhline(y.mean(), color="0.7", linewidth=1, zorder=0)
-ax.annotate(
-    "prevalence of PsPD in training", (len(rank) - 0.6, y.mean()), (0, 4), textcoords="offset points", ha="right"
-)
-ax.set(xlabel="Patient of site B, ordered by mean probability", ylabel="Probability of PsPD", ylim=(0, 1))
-ax.set_xticks(rank, rank + 1)
-ax.set_title("Synthetic cohort: mean and range of five models")
-ax.legend(title="True outcome", frameon=False, loc="upper left")
+    ax.plot(rank[of_outcome], mean[of_outcome], marker, color=colour, markersize=10, label=name)
+ax.axhline(y.mean(), color="0.5", linestyle="--", zorder=0, label="prevalence")
+ax.set(xlabel="new patients of site B, by mean probability", ylabel="probability of PsPD", ylim=(0, 1), xticks=[])
+ax.set_title("Synthetic patients: mean and range of five models", fontsize=14)
+ax.legend(frameon=False, loc="upper left")
 folder.cleanup()

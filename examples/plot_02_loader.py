@@ -1,6 +1,6 @@
 """
-What the loader does
-====================
+The loader: which pixels does the network see?
+==============================================
 
 *Which pixels are the input of the network, and how do I check that they are the right ones?*
 
@@ -75,21 +75,21 @@ display = SliceStackDisplay.from_images(images[at], fov_mm=200.0, title=f"{small
 # All patients, one scale
 # -----------------------
 # Before preparation, the size of a lesion in pixels depends on the scanner; afterwards a pixel is 0.78 mm in all
-# patients. The middle slices of four patients, above as stored, below as prepared:
+# patients. The middle slices of three patients, above as stored, below as prepared:
 
 import matplotlib.pyplot as plt
 
-figure, axes = plt.subplots(2, 4, figsize=(9, 5), layout="constrained")
-for column, (stack, image) in enumerate(zip(stacks[:4], images[:4], strict=True)):
+plt.rcParams["font.size"] = 13
+figure, axes = plt.subplots(2, 3, figsize=(7, 5.2), layout="constrained")
+for column, (stack, image) in enumerate(zip(stacks[:3], images[:3], strict=True)):
     above, below = axes[:, column]
     above.imshow(stack.pixels[4], cmap="gray")
-    above.set_title(f"{stack.pixels.shape[1]} px, {stack.fov_mm[0]:.0f} mm", fontsize=10)
+    above.set_title(f"{stack.pixels.shape[1]} px, {stack.fov_mm[0]:.0f} mm", fontsize=13)
     below.imshow(image[4], cmap="gray", extent=(-100, 100, 100, -100))
     for ax in (above, below):
-        ax.tick_params(labelsize=8)
-axes[0, 0].set_ylabel("as stored (pixels)")
-axes[1, 0].set_ylabel("as prepared (mm)")
-figure.suptitle("Middle slices of four synthetic patients")
-folder.cleanup()
-
+        ax.tick_params(labelsize=10)
+axes[0, 0].set_ylabel("stored (pixels)")
+axes[1, 0].set_ylabel("prepared (mm)")
+figure.suptitle("Slices of three synthetic patients: stored, and prepared for the network", fontsize=13)
 # sphinx_gallery_thumbnail_number = 3
+folder.cleanup()

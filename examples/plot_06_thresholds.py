@@ -1,8 +1,8 @@
 """
-Thresholds without leakage
-==========================
+Thresholds: from which probability on is it PsPD?
+=================================================
 
-At which predicted probability should a patient be classified as PsPD?
+*At which predicted probability should a patient be classified as PsPD, and on which patients may I choose it?*
 
 Jang et al. (2018) used the threshold at which sensitivity and specificity are equal *on the test set*: it was chosen
 with the outcomes on which it is then evaluated. Here the threshold is learned from training patients and then kept
@@ -43,17 +43,18 @@ print(f"classified as PsPD at a probability of at least {tuned.best_threshold_:.
 # Sampling variability of a threshold
 # -----------------------------------
 # ``thresholds()`` learns one threshold per model and rule from the scores of the cross-validation, estimates its
-# variability over bootstrap resamples, and applies it to the held-out site.
+# variability over bootstrap resamples, and applies it to the held-out site. Each row of the figure is a rule; the last
+# one, with open points, takes the threshold from the test patients themselves.
 models = {"logistic regression": logistic, "random forest": make_clinical_pipeline(random_state=0)}
 comparison = compare_models(models, X, y, cv=5, X_test=X_test, y_test=y_test, random_state=0)
-ThresholdDisplay.from_comparison(comparison, title="Synthetic cohort")
+ThresholdDisplay.from_comparison(comparison, title="Synthetic cohort: thresholds and what they do at another site")
 
 # %%
 # Optimism of a threshold chosen on the test set
 # ----------------------------------------------
 # We simulate two thousand test sets of 11 patients with PD and 8 with PsPD, with scores of a true AUC of 0.75, and
 # compare the smaller of sensitivity and specificity at two thresholds: one chosen on the test set itself, and one
-# learned from 59 other patients.
+# learned from 59 other patients. Dashed lines in the figure are the means over all test sets.
 rng = np.random.default_rng(0)
 
 
@@ -75,15 +76,17 @@ for _ in range(2000):
     chosen.append(smaller_of_both(*test, optimistic_threshold(*test)))
     learned.append(smaller_of_both(*test, learn_threshold(*others, n_resamples=1).value))
 
-figure, axis = plt.subplots(figsize=(7, 3.4), layout="constrained")
+# sphinx_gallery_thumbnail_number = 2
+plt.rcParams["font.size"] = 14
+figure, axis = plt.subplots(figsize=(6.6, 4.6), layout="constrained")
 bins = np.arange(-0.05, 1.1, 0.1)
-colours = {"threshold chosen on the test set": "#D55E00", "threshold learned from other patients": "#0072B2"}
+colours = {"chosen on the test set": "#D55E00", "learned from other patients": "#0072B2"}
 axis.hist([chosen, learned], bins, label=list(colours), color=list(colours.values()))
 for values, colour in zip([chosen, learned], colours.values(), strict=True):
-    axis.axvline(np.mean(values), color=colour, linestyle="--")
-axis.set(xlabel="Smaller of sensitivity and specificity", ylabel="Simulated test sets")
-axis.set_title("8 PsPD and 11 PD, AUC 0.75; dashed: means")
-axis.legend(frameon=False)
+    axis.axvline(np.mean(values), color=colour, linestyle="--", linewidth=3)
+axis.set(xlabel="smaller of sensitivity and specificity", ylabel="simulated test sets")
+axis.set_title("A threshold chosen on the test set looks too good", fontsize=14)
+figure.legend(frameon=False, loc="outside lower center", title="threshold")
 print(f"mean: {np.mean(chosen):.2f} chosen on the test set, {np.mean(learned):.2f} learned from other patients")
 
 folder.cleanup()

@@ -1,6 +1,6 @@
 """
-Class imbalance: class weights and samplers
-===========================================
+Class imbalance: better models, or only more PsPD?
+==================================================
 
 *PsPD is the rarer outcome. Do class weights or resampling make a better model, or only one that predicts PsPD more
 often?*
@@ -84,39 +84,39 @@ table = pd.DataFrame(rows)
 table.round(2)
 
 # %%
+# The first figure has two points per model, one per threshold. Weights and samplers move these points along the curve,
+# as another threshold does.
 
-# sphinx_gallery_thumbnail_number = 1
 import matplotlib.pyplot as plt
 
 from sklearn_pspd.plotting.style import COLOURS
 
-figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
-names = list(models)
-for row, (model, scores) in enumerate(comparison.scores.groupby("model", sort=False)):
-    auc = roc_auc(scores["y_true"], scores["y_score"])
-    left.plot([auc.low, auc.high], [row, row], color=COLOURS[row], linewidth=2.5)
-    left.plot(auc.value, row, "o", color=COLOURS[row], markersize=8)
-    at = table[table["model"] == model]
-    right.plot(1 - at["specificity"], at["sensitivity"], color=COLOURS[row], linewidth=1)
+plt.rcParams["font.size"] = 13
+figure, ax = plt.subplots(figsize=(6.6, 4.8), layout="constrained")
+for colour, (model, at) in zip(COLOURS, table.groupby("model", sort=False), strict=False):
+    ax.plot(1 - at["specificity"], at["sensitivity"], color=colour, linewidth=2, label=model)
     for marker, point in zip("os", at.itertuples(), strict=True):
-        right.plot(1 - point.specificity, point.sensitivity, marker, color=COLOURS[row], markersize=8)
-    right.plot([], [], color=COLOURS[row], label=model)
-left.axvline(0.5, color="0.7", linewidth=1)
-left.set(xlabel="AUC with 95 % interval", xlim=(0, 1), title="Ranking")
-left.set_yticks(range(len(names)), names)
-left.invert_yaxis()
-right.plot([0, 1], [0, 1], color="0.7", linewidth=1, zorder=0)
-right.plot([], [], "o", color="0.4", label="at 0.5")
-right.plot([], [], "s", color="0.4", label="at the prevalence of PsPD")
-right.set(
-    xlabel="1 - specificity",
-    ylabel="Sensitivity for PsPD",
-    xlim=(-0.03, 1.03),
-    ylim=(-0.03, 1.03),
-    title="Classification",
-)
-right.legend(frameon=False, fontsize=8, loc="lower right")
-figure.suptitle(f"Synthetic cohort, {len(y)} patients, {y.sum()} with PsPD")
+        ax.plot(1 - point.specificity, point.sensitivity, marker, color=colour, markersize=11)
+ax.plot([0, 1], [0, 1], color="0.7", linewidth=1, zorder=0)
+ax.plot([], [], "o", color="0.4", label="at 0.5")
+ax.plot([], [], "s", color="0.4", label="at the prevalence")
+ax.set(xlabel="1 - specificity", ylabel="sensitivity for PsPD", xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
+ax.set_title(f"Synthetic cohort, {y.sum()} of {len(y)} patients with PsPD", fontsize=13)
+ax.legend(frameon=False, fontsize=12, loc="lower right")
+
+# %%
+# The second figure has the AUC of each model, with a 95 % interval.
+
+figure, ax = plt.subplots(figsize=(6.6, 3), layout="constrained")
+for row, (_, scores) in enumerate(comparison.scores.groupby("model", sort=False)):
+    auc = roc_auc(scores["y_true"], scores["y_score"])
+    ax.plot([auc.low, auc.high], [row, row], color=COLOURS[row], linewidth=4)
+    ax.plot(auc.value, row, "o", color=COLOURS[row], markersize=11)
+ax.axvline(0.5, color="0.7", linewidth=1)
+ax.set(xlabel="AUC", xlim=(0.4, 1))
+ax.set_title("Synthetic cohort: AUCs of the four ways to train", fontsize=13)
+ax.set_yticks(range(len(models)), models)
+ax.invert_yaxis()
 
 # %%
 # The paired tests show whether the differences between the AUCs are significant.

@@ -1,6 +1,6 @@
 """
-What made up a prediction
-=========================
+Explain a prediction: was it the image or the clinical values?
+==============================================================
 
 *Is this patient's probability due to the image or to the clinical values, and where in the image?*
 
@@ -61,21 +61,29 @@ maps = slice_maps(model, X_new, "integrated_gradients", reference=X[:60], n_step
 print(maps.checks.frame().round(2).to_string(index=False))
 print("Failed:", ", ".join(maps.checks.failures) or "none")
 
-# sphinx_gallery_thumbnail_number = 1
+# %%
+# The parts of one prediction, from the mean of the reference patients to this patient, in log odds. Orange speaks for
+# PsPD, blue for PD.
+
 import matplotlib.pyplot as plt
 
-from sklearn_pspd.plotting import ShapleyDisplay, SliceMapDisplay
+from sklearn_pspd.plotting import ShapleyDisplay
 
+plt.rcParams["font.size"] = 13
 patient = values.patient_id[int(values.prediction.argmin())]
-figure = plt.figure(figsize=(7.5, 6.4), layout="constrained")
-top, bottom = figure.subfigures(2, 1, height_ratios=(1, 1.25))
-panels = top.subplots(1, 3)
-SliceMapDisplay.from_maps(maps, patient_id=patient, axes=panels, title="Synthetic patient: evidence in the slices")
-ShapleyDisplay.from_values(
-    values, patient_id=patient, ax=bottom.subplots(), title="From the reference patients to this patient"
+figure, ax = plt.subplots(figsize=(7, 4.8), layout="constrained")
+display = ShapleyDisplay.from_values(
+    values, patient_id=patient, ax=ax, title="Synthetic patient: parts of a prediction"
 )
+
+# %%
+# The evidence in the slices of the same patient, in the same colours: it lies in the thick, bright rim of the lesion.
+
+from sklearn_pspd.plotting import SliceMapDisplay
+
+display = SliceMapDisplay.from_maps(maps, patient_id=patient, title="Synthetic patient: evidence in the slices")
 folder.cleanup()
 
 # %%
-# Orange speaks for PsPD, blue for PD: here the thick, bright rim of the lesion. The parts describe the network, not the
-# disease: another training of the same network may weigh the inputs differently, which is why its members are averaged.
+# The parts describe the network, not the disease: another training of the same network may weigh the inputs
+# differently, which is why its members are averaged.

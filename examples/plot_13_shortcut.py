@@ -1,6 +1,6 @@
 """
-A shortcut, exposed
-===================
+A shortcut: does the network look at the lesion?
+================================================
 
 *My network has a high AUC. Does it look at the lesion?*
 
@@ -41,25 +41,40 @@ tests = shortcut_tests(model, X_new, y_new)
 print(tests.frame()[["test", "auc", "low", "high", "p_value"]].round(2).to_string(index=False))
 
 # %%
-# A map of a patient with the mark points at it. Integrated gradients start from the mean of the patients without mark.
+# Each row of the figure is a test, with an altered slice of one patient. The dashed line is the original AUC, the grey
+# one that of guessing. "Another patient's head" fails as well: the mark stays with the head. With a model that needs
+# the lesion, the pattern is the opposite.
+
+from sklearn_pspd.plotting import ShortcutDisplay
+
+display = ShortcutDisplay.from_tests(tests, title="Synthetic cohort: AUC with altered images")
+
+# %%
+# Where the network looks
+# -----------------------
+# A map of a patient with the mark points at it, and not at the lesion, the bright ring. The circle is where the
+# evidence is largest. Integrated gradients start from the mean of the patients without mark.
 
 maps = slice_maps(
     model, X_new[y_new == 1], "integrated_gradients", reference=X[:55][y[:55] == 0], n_steps=24, n_checked=5
 )
 
-# sphinx_gallery_thumbnail_number = 1
 import matplotlib.pyplot as plt
+import numpy as np
 
-from sklearn_pspd.plotting import ShortcutDisplay
 from sklearn_pspd.plotting.slice_maps import draw_map
 
-figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 5.4), layout="constrained", width_ratios=(1, 1))
+# sphinx_gallery_thumbnail_number = 2
+plt.rcParams["font.size"] = 14
+figure, (left, right) = plt.subplots(1, 2, figsize=(7, 4.4), layout="constrained")
 values = maps.values[0, 1]
-draw_map(left, maps.images[0, 1], values, abs(values).max())
-left.set_title("Where the network looks\n(synthetic patient with PsPD)")
-ShortcutDisplay.from_tests(tests, ax=right, title="AUC with altered images")
+left.imshow(maps.images[0, 1], cmap="gray", vmax=np.percentile(maps.images[0, 1], 98))
+row, column = np.unravel_index(abs(values).argmax(), values.shape)
+right.plot(column, row, "o", color="#D55E00", markersize=45, markerfacecolor="none", markeredgewidth=3)
+draw_map(right, maps.images[0, 1], values, abs(values).max())
+left.set_title("the slice", fontsize=14)
+right.set_title("what the network uses", fontsize=14)
+for ax in (left, right):
+    ax.set_axis_off()
+figure.suptitle("A synthetic patient with PsPD", fontsize=14)
 folder.cleanup()
-
-# %%
-# The dashed line is the original AUC, the grey one that of guessing. "Another patient's head" fails as well: the mark
-# stays with the head. With a model that needs the lesion, the pattern is the opposite.

@@ -1,6 +1,6 @@
 """
-The next patient: release a model, and predict
-==============================================
+The next patient: what may I conclude from a prediction?
+========================================================
 
 *My study is finished. How do I apply its model to a new patient, and what may I conclude?*
 
@@ -74,7 +74,8 @@ for place, row in enumerate(predictions.itertuples()):
 labels = [f"{row.patient_id}: {row.predicted_class}" for row in predictions.itertuples()]
 ax.set_yticks(range(3), labels, fontsize=16)
 ax.set(xlim=(0, 1), ylim=(2.6, -0.6))
-ax.set_xlabel("probability of PsPD (synthetic)", fontsize=15)
+ax.set_xlabel("probability of PsPD", fontsize=15)
+ax.set_title("Three synthetic patients, and what the model says", fontsize=14)
 ax.tick_params(axis="x", labelsize=13)
 
 # %%

@@ -123,6 +123,26 @@ def test_gallery_examples_are_quiet_and_named_in_order():
         text = example.read_text(encoding="utf-8")
         assert re.match(r'"""\n\S.*\n=+\n', text), f"{example.name} has no title"
         assert "synthetic" in text.lower(), f"{example.name} does not say that its cohort is synthetic"
+        assert text.split("\n=")[0].endswith("?"), f"{example.name} has no question as its title"
+        prose = re.findall(r"^# %%.*\n(?:#.*\n)*", text, re.MULTILINE)
+        # There sphinx-gallery takes its own settings for text and prints them.
+        assert not any("sphinx_gallery" in part for part in prose), f"{example.name} prints a setting of sphinx-gallery"
+
+
+def test_pages_and_examples_show_what_they_compute():
+    """A picture that is pasted tells nobody when it is no longer true; diagrams and screenshots are drawn by hand."""
+    pages = {page: page.read_text(encoding="utf-8") for page in PAGES if page.suffix == ".rst"}
+    pictures = [
+        (page.name, target, alt)
+        for page, text in pages.items()
+        for target, alt in re.findall(r"\.\. (?:image|figure):: (\S+)\n((?: +:.*\n(?: {8,}.*\n)*)*)", text)
+    ]
+    assert pictures
+    for page, target, options in pictures:
+        assert ":alt:" in options, f"{page}: {target} has no alternative text"
+        drawn = re.fullmatch(r"/auto_examples/images/sphx_glr_(plot_\w+)_\d{3}\.png", target)
+        found = ROOT / "examples" / f"{drawn[1]}.py" if drawn else ROOT / "docs" / target.removeprefix("/")
+        assert found.exists(), f"{page}: {target} does not exist"
 
 
 def test_summaries_cite_nothing():
