@@ -1,8 +1,8 @@
 """
-A second image per patient
-==========================
+A second image: does FLAIR help?
+================================
 
-*Patients also have FLAIR. Does it help?*
+*My patients have more than the post-contrast T1. How do I use it, and does it help?*
 
 Further images of a patient, such as FLAIR, an earlier examination or a subtraction, are registered with the
 post-contrast T1, resampled to its grid, and named in ``further_images``; they become channels of the network. Whether
