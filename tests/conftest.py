@@ -12,8 +12,9 @@ os.environ.setdefault("SCIPY_ARRAY_API", "1")
 from pathlib import Path
 
 import pytest
+from sklearn.ensemble import RandomForestClassifier
 
-from sklearn_pspd import CNNLSTMClassifier, make_cohort
+from sklearn_pspd import CNNLSTMClassifier, make_cohort, pipelines
 
 N_SLICES, SIZE_PX = 3, 8
 
@@ -33,6 +34,16 @@ def cohort_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cohort")
     make_cohort(folder, 30, matrix_px=(128,), n_native_slices=10, random_state=0)
     return folder
+
+
+@pytest.fixture
+def few_trees(monkeypatch):
+    """The paper's random forest has 20 trees in place of 1000, which take 10 s to be saved and read again."""
+
+    def forest(n_estimators, **parameters):
+        return RandomForestClassifier(min(n_estimators, 20), **parameters)
+
+    monkeypatch.setattr(pipelines, "RandomForestClassifier", forest)
 
 
 @pytest.fixture

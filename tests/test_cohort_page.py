@@ -89,7 +89,7 @@ def test_every_loader_reads_its_layout(downloads):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning:sklearn_pspd")
-def test_an_export_folder_and_a_spreadsheet_become_a_report(capsys, tmp_path, monkeypatch):
+def test_an_export_folder_and_a_spreadsheet_become_a_report(capsys, tmp_path, monkeypatch, few_trees):
     """Every line of "Your own cohort" runs, and what it finds is the truth behind the synthetic export."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     names = {"__name__": "__main__"}

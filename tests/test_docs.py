@@ -99,7 +99,7 @@ def reader_folder(tmp_path_factory):
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if code_blocks(page) and page.stem != "cohorts"], ids=lambda page: page.stem
 )
-def test_code_blocks_run(page, reader_folder, monkeypatch, capsys):
+def test_code_blocks_run(page, reader_folder, monkeypatch, capsys, few_trees):
     monkeypatch.chdir(reader_folder)
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
     namespace = {"__name__": "__main__"}

@@ -90,9 +90,3 @@ def test_private_parts_of_scikit_learn_come_from_one_module():
     assert found == []
     (compatibility,) = (source for source in SOURCES if source.name == "_sklearn.py")
     assert list(private_imports(compatibility)), "the search finds nothing where there is something"
-
-
-def test_the_citation_is_of_this_version():
-    citation = (Path(__file__).resolve().parents[1] / "CITATION.cff").read_text(encoding="utf-8")
-    assert f"\nversion: {sklearn_pspd.__version__}\n" in citation
-    assert "doi: 10.1038/s41598-018-31007-2" in citation

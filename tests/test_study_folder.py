@@ -78,8 +78,8 @@ while True:
     child = context.Process(target=run, args=(sender, {folder!r}))
     child.start()
     sender.close()
-    # Ten times, after a random number of fits and a moment more.
-    fits_left, found = (random.randint(1, 3), "") if n_killed < 10 else (10**6, "")
+    # Five times, after a random number of fits and a moment more.
+    fits_left, found = (random.randint(1, 3), "") if n_killed < 5 else (10**6, "")
     try:
         while fits_left and found != "complete":
             found = receiver.recv()

@@ -325,8 +325,8 @@ def _difference_of_two_distributions(a, b):
     difference = p - q
     covariance = (np.diag(p) - np.outer(p, p) + np.diag(q) - np.outer(q, q)) / 2
     # Proportions sum to one, so the matrix is singular. Unlike the inverse without one level, the pseudoinverse does
-    # not depend on the order of the levels.
-    solution = np.linalg.pinv(covariance, rtol=1e-12, hermitian=True) @ difference
+    # not depend on the order of the levels. The tolerance has another name in NumPy 1 than in NumPy 2.
+    solution = np.linalg.pinv(covariance, 1e-12, hermitian=True) @ difference
     if not np.allclose(covariance @ solution, difference, atol=1e-9):
         return np.inf
     return np.sqrt(max(0.0, difference @ solution))

@@ -28,7 +28,7 @@ MISSING = [
     np.float32("nan"),
     pd.NA,
     pd.NaT,
-    np.datetime64("NaT"),
+    np.datetime64("NaT", "ns"),
     "",
     " ",
     "\t\r\n",
