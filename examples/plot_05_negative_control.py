@@ -39,7 +39,7 @@ X, y = split_xy(cohort)
 # A logistic regression is fast enough for 99 permutations. ``permute="label"``, the default, permutes the outcomes, as
 # in the paper.
 scale = ColumnTransformer([("clinical", ClinicalMinMaxScaler(), list(CLINICAL_COLUMNS))])
-clinical = make_pipeline(scale, LogisticRegression(C=10))
+clinical = make_pipeline(scale, LogisticRegression(C=10, solver="newton-cholesky"))
 controls = {
     "clinical, outcomes permuted": negative_control(clinical, X, y, n_permutations=99, cv=5, random_state=0),
 }

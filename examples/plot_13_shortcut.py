@@ -68,7 +68,7 @@ from sklearn_pspd.plotting.slice_maps import draw_map
 plt.rcParams["font.size"] = 14
 figure, (left, right) = plt.subplots(1, 2, figsize=(7, 4.4), layout="constrained")
 values = maps.values[0, 1]
-left.imshow(maps.images[0, 1], cmap="gray", vmax=np.percentile(maps.images[0, 1], 98))
+left.imshow(maps.images[0, 1], cmap="gray", vmax=np.percentile(maps.images[0, 1], 99.5))
 row, column = np.unravel_index(abs(values).argmax(), values.shape)
 right.plot(column, row, "o", color="#D55E00", markersize=45, markerfacecolor="none", markeredgewidth=3)
 draw_map(right, maps.images[0, 1], values, abs(values).max())
