@@ -41,7 +41,7 @@ study = Study(cohort, models, cv=4, random_state=0, title="Synthetic cohort")
 # started by ``pspd study cohort.csv --out results --task 1/2`` and ``--task 2/2``; here they run one after the other.
 # ``on_progress`` is told of each fit. We write down who ran it, and stop the second task after three fits.
 
-from sklearn_pspd.model_selection.kept_fits import UnfinishedError
+from sklearn_pspd.exceptions import UnfinishedError
 
 who_ran = {}
 

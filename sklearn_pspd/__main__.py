@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from . import __version__
-from .exceptions import InputError
+from .exceptions import InputError, UnfinishedError
 
 COMMANDS = ("study", "check", "pick", "predict")
 # Ctrl-C, the end of a job of a cluster, and a terminal that is closed; Windows has no SIGHUP.
@@ -100,7 +100,6 @@ def _stopped(received):
 
 
 def _study(*, out, table, resume, overwrite, share, tables, inspect, **options):
-    from .model_selection.kept_fits import UnfinishedError
     from .neural_network.messages import native_messages_to
     from .study import prepare_study
 

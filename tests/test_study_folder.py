@@ -16,9 +16,9 @@ from sklearn.pipeline import make_pipeline
 
 from sklearn_pspd import CNNLSTMClassifier, SequentialSearchCV, Study, load_pipeline, make_cohort, save_pipeline
 from sklearn_pspd.baselines import baseline_models
-from sklearn_pspd.exceptions import InputError
+from sklearn_pspd.exceptions import InputError, UnfinishedError
 from sklearn_pspd.model_selection import KeptFits, compare_models, external_uses
-from sklearn_pspd.model_selection.kept_fits import UnfinishedError, fingerprint
+from sklearn_pspd.model_selection.kept_fits import fingerprint
 from sklearn_pspd.pipelines import make_clinical_pipeline
 from sklearn_pspd.release import load_model
 

@@ -21,20 +21,6 @@ WITHOUT_EFFECT = ("memory", "n_jobs", "verbose", "pre_dispatch", "on_progress")
 PACKAGES = ("sklearn_pspd", "scikit-learn", "keras", "tensorflow", "numpy", "scipy")
 
 
-class UnfinishedError(RuntimeError):
-    """A protocol lacks fits that other processes are to add to the folder.
-
-    Parameters
-    ----------
-    n_missing : int
-        Number of fits that are not in the folder.
-    """
-
-    def __init__(self, n_missing):
-        super().__init__(f"{n_missing} fits are missing; other shares of the protocol have to add them")
-        self.n_missing = n_missing
-
-
 class KeptFits:
     """Finished fits in a folder.
 

@@ -5,7 +5,7 @@ from contextvars import ContextVar
 
 from sklearn.utils.parallel import Parallel, delayed
 
-from .kept_fits import UnfinishedError
+from sklearn_pspd.exceptions import UnfinishedError
 
 _listener = ContextVar("listener", default=None)
 

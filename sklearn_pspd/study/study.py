@@ -16,7 +16,7 @@ from sklearn.model_selection import RepeatedStratifiedKFold
 
 from sklearn_pspd.cohort import absent_columns, clinical_columns, missing_counts, split_xy
 from sklearn_pspd.cohort.problems import check_frame
-from sklearn_pspd.exceptions import InputError
+from sklearn_pspd.exceptions import InputError, UnfinishedError
 from sklearn_pspd.file_writing import write_table
 from sklearn_pspd.loading import image_findings
 from sklearn_pspd.loading.findings import NOTHING_KNOWN
@@ -29,7 +29,7 @@ from sklearn_pspd.model_selection import (
     single_feature_aucs,
 )
 from sklearn_pspd.model_selection.folds import CROSS_VALIDATION, EXTERNAL
-from sklearn_pspd.model_selection.kept_fits import UnfinishedError, fingerprint
+from sklearn_pspd.model_selection.kept_fits import fingerprint
 from sklearn_pspd.persistence import installed_versions
 from sklearn_pspd.pipelines import make_clinical_pipeline, n_encoded_columns
 from sklearn_pspd.statistics import (
