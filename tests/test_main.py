@@ -159,7 +159,7 @@ def test_both_published_variants_run(variant, tmp_path, monkeypatch, capsys):
     assert "Cross-validation: 2 folds" in capsys.readouterr().out
 
 
-def test_a_call_leaves_the_process_as_it_was(tmp_path, monkeypatch, capsys, few_trees):
+def test_a_call_leaves_the_process_as_it_was(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
 
