@@ -92,20 +92,19 @@ def test_the_terminal_shows_our_lines_only(study):
     assert lines[-1].endswith("negative control, clinical alone: permutation 1 of 1")
 
 
-def test_own_cohort_as_dicom(tmp_path, monkeypatch, capsys, few_trees):
-    monkeypatch.chdir(tmp_path)
+def test_own_cohort_as_dicom(tmp_path):
     make_cohort(tmp_path / "own", 20, image_format="dicom", matrix_px=(128,), n_native_slices=10, random_state=1)
-    assert command.main(["own/cohort.csv", *QUICK, "--test-site", "A", "--folds", "9", "--out", "results"]) == 2
-    assert "the training patients include" in capsys.readouterr().err
-    assert command.main(["study", "own/cohort.csv", *QUICK, "--out", "results", "--jobs", "2"]) == 0
-    printed = capsys.readouterr().out
-    assert "Synthetic" not in printed
-    assert "Negative control" not in printed
-    assert "held out: site B" in printed
-    # In a process of its own, as a user calls it: it prints the same.
+    result = run("own/cohort.csv", *QUICK, "--test-site", "A", "--folds", "9", "--out", "results", cwd=tmp_path)
+    assert result.returncode == 2
+    assert "the training patients include" in result.stderr
+    result = run("study", "own/cohort.csv", *QUICK, "--out", "results", "--jobs", 2, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "Synthetic" not in result.stdout
+    assert "Negative control" not in result.stdout
+    assert "held out: site B" in result.stdout
     checked = run("check", "own/cohort.csv", cwd=tmp_path)
     assert checked.returncode == 0, checked.stderr
-    assert checked.stdout.strip() == printed.split("\n\nCross-validation")[0].strip()
+    assert checked.stdout.strip() == result.stdout.split("\n\nCross-validation")[0].strip()
 
 
 def test_ordinary_cohorts_run(tmp_path, monkeypatch, capsys, few_trees):
@@ -160,7 +159,7 @@ def test_both_published_variants_run(variant, tmp_path, monkeypatch, capsys):
     assert "Cross-validation: 2 folds" in capsys.readouterr().out
 
 
-def test_a_call_leaves_the_process_as_it_was(tmp_path, monkeypatch, capsys, few_trees):
+def test_a_call_leaves_the_process_as_it_was(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
 
