@@ -25,11 +25,12 @@ PLACEHOLDERS = {
 # Shorter names are found with the other part of the name only, shorter ids not at all.
 SHORTEST_NAME, SHORTEST_ID = 3, 4
 # A path has at least two parts below its root. What follows a letter, a digit or "<" is a unit, a ratio or an element.
+# Of each pattern, texts without which it cannot match: they are found much faster, and most saved models have none.
 PATHS = (
-    re.compile(r"(?<![\w<:/.\-+)])/(?:[^\s/\"'<>|,;:()]+/)+[^\s/\"'<>|,;:()]*"),
-    re.compile(r"(?<!\w)[A-Za-z]:(?:\\\\?|/)(?![/\\\s])[^\s\"'<>|]+"),
-    re.compile(r"(?<!\\)\\\\\w[\w.$-]*\\{1,2}[^\s\"'<>|]+"),
-    re.compile(r"\bfile://[^\s\"'<>|]+"),
+    (("/",), re.compile(r"(?<![\w<:/.\-+)])/(?:[^\s/\"'<>|,;:()]+/)+[^\s/\"'<>|,;:()]*")),
+    ((":\\", ":/"), re.compile(r"(?<!\w)[A-Za-z]:(?:\\\\?|/)(?![/\\\s])[^\s\"'<>|]+")),
+    (("\\\\",), re.compile(r"(?<!\\)\\\\\w[\w.$-]*\\{1,2}[^\s\"'<>|]+")),
+    (("file://",), re.compile(r"\bfile://[^\s\"'<>|]+")),
 )
 EMBEDDED = re.compile(r"data:[\w/+.-]+;base64,[A-Za-z0-9+/=]+")
 ELEMENT = re.compile(r"<[^>]*>")
@@ -94,7 +95,7 @@ def find_identifiers(folder, cohort=None):
     own_ids = [] if cohort is None else sorted(map(str, cohort["patient_id"]), key=len, reverse=True)
     rows = []
     for name, text in _texts(folder):
-        text = EMBEDDED.sub("", text)
+        text = EMBEDDED.sub("", text) if ";base64," in text else text
         rows += [(name, *found) for found in _paths(text)]
         rows += [(name, *found) for found in _of_patients(text, known, own_ids)]
     return pd.DataFrame(rows, columns=["file", "line", "finding", "patient_id", "detail"])
@@ -116,10 +117,21 @@ def _texts(folder):
 
 
 def _paths(text):
-    for number, line in enumerate(text.split("\n"), start=1):
-        for pattern in PATHS:
-            for match in pattern.finditer(line):
-                yield number, PATH, "", match.group()
+    found = []
+    for place, (needed, pattern) in enumerate(PATHS):
+        if any(part in text for part in needed):
+            found += [(number, place, match) for number, match in _matches(pattern, text)]
+    for number, _, match in sorted(found, key=lambda item: item[:2]):
+        yield number, PATH, "", match.group()
+
+
+def _matches(pattern, text):
+    """Yield the line of each match, counted from 1, and the match; a saved model may have a million lines."""
+    number, counted = 1, 0
+    for match in pattern.finditer(text):
+        number += text.count("\n", counted, match.start())
+        counted = match.start()
+        yield number, match
 
 
 def _of_patients(text, known, own_ids):
@@ -131,11 +143,10 @@ def _of_patients(text, known, own_ids):
     for own in own_ids:
         without_ids = without_ids.replace(own, " " * len(own))
     for content, identifiers in ((text, names), (without_ids, numbers)):
-        lines = content.split("\n")
         for identifier in identifiers:
-            for number, line in enumerate(lines, start=1):
-                if identifier.pattern.search(line):
-                    yield number, identifier.finding, identifier.patient, identifier.shown
+            # One finding per line.
+            for number in dict.fromkeys(number for number, _ in _matches(identifier.pattern, content)):
+                yield number, identifier.finding, identifier.patient, identifier.shown
 
 
 def _identifiers(cohort):
