@@ -1,8 +1,10 @@
 """The command ``pspd predict``, from a DICOM folder to a page."""
 
 import shutil
+from pathlib import Path
 
 import pandas as pd
+import pydicom
 import pytest
 
 from sklearn_pspd import __main__ as command
@@ -42,6 +44,19 @@ def test_from_a_dicom_folder_to_a_page(network_folder, patient, tmp_path, monkey
     # The results of one patient are not mixed with those of another.
     assert predict(network_folder, patient["image"], *where, "--set", *VALUES) == 2
     assert "already holds predictions.csv" in capsys.readouterr().err
+
+
+def test_the_position_is_given_as_in_no_training_patient(network_folder, patient, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    headers = [pydicom.dcmread(path, stop_before_pixels=True) for path in Path(patient["image"]).iterdir()]
+    z_mm = sorted(float(header.ImagePositionPatient[2]) for header in headers)[int(patient["lesion_slice"])]
+    for name, where in (("slice", ["--lesion-slice", patient["lesion_slice"]]), ("z", [f"--lesion-z-mm={z_mm}"])):
+        assert predict(network_folder, patient["image"], *where, "--set", *VALUES, "--out", name) == 0
+    by_slice, by_z = (pd.read_csv(f"{name}/predictions.csv") for name in ("slice", "z"))
+    pd.testing.assert_frame_equal(by_slice, by_z)
+    capsys.readouterr()
+    assert predict(network_folder, patient["image"], "--set", *VALUES, "--out", "none") == 2
+    assert "no lesion position is given" in capsys.readouterr().err
 
 
 def test_a_series_is_chosen_among_others(network_folder, tmp_path, monkeypatch, capsys):
