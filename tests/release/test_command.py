@@ -70,6 +70,19 @@ def test_a_series_is_chosen_among_others(network_folder, tmp_path, monkeypatch, 
     assert "was chosen among" in shown.out.replace("\n", " ")
 
 
+def test_a_folder_of_several_studies_is_refused_with_the_folders_to_give(network_folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    make_cohort("export", 1, layout="export", matrix_px=(128,), n_native_slices=12, random_state=0)
+    folder = next(path for path in Path("export/dicom").iterdir() if path.is_dir())
+    for given in (folder, Path("export/dicom")):
+        assert predict(network_folder, given, "--lesion-slice", 4, "--set", *VALUES) == 2
+        error = capsys.readouterr().err
+        assert "give the folder of one study" in error
+        named = [line.rpartition(" is in ")[2] for line in error.splitlines() if " is in " in line]
+        assert {Path(name).parent for name in named} == {path.resolve() for path in folder.iterdir()}
+    assert predict(network_folder, named[0], "--lesion-slice", 4, "--set", *VALUES) == 0
+
+
 def test_a_table_of_patients(forest_folder, training, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     X, _ = training
