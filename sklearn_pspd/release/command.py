@@ -156,7 +156,7 @@ def _image(path, workspace):
         raise InputError(_not_one_series(path, ranked))
     best = chosen.iloc[0]
     # Without the description, in which a scanner's operator may have written anything.
-    note = f"Series check: series {best['series_number']} was chosen among {len(ranked)} ({best['rule']})."
+    note = f"Series check: series {best['series_number']} was chosen among {len(ranked)} (rule: {best['rule']})."
     if best["remark"]:
         note += f" {best['remark']}."
     folder = workspace / "series"

@@ -49,11 +49,15 @@ def test_from_a_dicom_folder_to_a_page(network_folder, patient, tmp_path, monkey
 def test_the_position_is_given_as_in_no_training_patient(network_folder, patient, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     headers = [pydicom.dcmread(path, stop_before_pixels=True) for path in Path(patient["image"]).iterdir()]
-    z_mm = sorted(float(header.ImagePositionPatient[2]) for header in headers)[int(patient["lesion_slice"])]
-    for name, where in (("slice", ["--lesion-slice", patient["lesion_slice"]]), ("z", [f"--lesion-z-mm={z_mm}"])):
-        assert predict(network_folder, patient["image"], *where, "--set", *VALUES, "--out", name) == 0
-    by_slice, by_z = (pd.read_csv(f"{name}/predictions.csv") for name in ("slice", "z"))
-    pd.testing.assert_frame_equal(by_slice, by_z)
+    headers.sort(key=lambda header: header.ImagePositionPatient[2])
+    middle = headers[int(patient["lesion_slice"])]
+    ways = {"slice": patient["lesion_slice"], "instance": middle.InstanceNumber, "z-mm": middle.ImagePositionPatient[2]}
+    for way, value in ways.items():
+        where = f"--lesion-{way}={value}"
+        assert predict(network_folder, patient["image"], where, "--set", *VALUES, "--out", way) == 0
+    by_slice, *others = (pd.read_csv(f"{way}/predictions.csv") for way in ways)
+    for other in others:
+        pd.testing.assert_frame_equal(by_slice, other)
     capsys.readouterr()
     assert predict(network_folder, patient["image"], "--set", *VALUES, "--out", "none") == 2
     assert "no lesion position is given" in capsys.readouterr().err
