@@ -168,7 +168,7 @@ def _check(*, table, contact_sheet, workspace, n_slices, fov_mm, slice_spacing_m
         study.write_contact_sheet(contact_sheet)
         _say(f"the slices of all patients are in {contact_sheet}")
     print(study.describe())
-    _say(f"{study.summary()}; pspd study --test-site holds out another one")
+    _say(study.summary() if study.held_out_site is None else f"{study.summary()} (--test-site of pspd study: another)")
 
 
 def _predict(*, workspace, model, sources, out, values, further, patient_id, **options):
