@@ -15,6 +15,8 @@ from . import __version__
 from .exceptions import InputError, UnfinishedError
 
 COMMANDS = ("study", "check", "pick", "predict")
+# What remains of a command that is interrupted.
+REMAINS = {"study": "; what was complete is in the folder of the results", "pick": "; every pick was written at once"}
 # Ctrl-C, the end of a job of a cluster, and a terminal that is closed; Windows has no SIGHUP.
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
@@ -44,11 +46,11 @@ def main(arguments=None):
         with _signals_end(received), _temporary_folder() as workspace:
             run(workspace=workspace, **options)
     except (KeyboardInterrupt, SystemExit):
-        return _stopped(received)
+        return _stopped(received, arguments[0])
     except Exception as error:
         # A process that ended by the same signal as this one can be missed before the signal arrives here.
         if received:
-            return _stopped(received)
+            return _stopped(received, arguments[0])
         if traceback or not isinstance(error, (InputError, OSError)):
             raise
         _say(f"error: {error}")
@@ -94,8 +96,12 @@ def _temporary_folder():
             raise
 
 
-def _stopped(received):
-    _say("interrupted; what was complete is in the folder of the results")
+def _stopped(received, command):
+    remains = {
+        "study": "; what was complete is in the folder of the results",
+        "pick": "; every pick was written at once",
+    }
+    _say(f"interrupted{remains.get(command, '')}")
     return 128 + (received[0] if received else signal.SIGINT)
 
 
@@ -161,6 +167,7 @@ def _check(*, table, contact_sheet, workspace, n_slices, fov_mm, slice_spacing_m
         study.write_contact_sheet(contact_sheet)
         _say(f"the slices of all patients are in {contact_sheet}")
     print(study.describe())
+    _say(study.summary() if study.held_out_site is None else f"{study.summary()} (--test-site of pspd study: another)")
 
 
 def _predict(*, workspace, model, sources, out, values, further, patient_id, **options):
@@ -205,18 +212,35 @@ def _parser():
     parser.add_argument("--version", action="version", version=f"sklearn_pspd {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     study = commands.add_parser("study", help="run the study", description=parser.description)
-    check = commands.add_parser("check", help="check a cohort table and its images, without training")
+    check = commands.add_parser(
+        "check",
+        help="check a cohort table and its images, without training",
+        description="Check a cohort table and its images without training: problems, leakage, patients, and what their "
+        "number allows. The same site is held out as in a study.",
+    )
     check.add_argument("table", type=Path, metavar="cohort", help="cohort table (.csv, .xlsx, .ods)")
     sheet = "write the slices of all patients to one HTML page, with what was found about them"
     check.add_argument("--contact-sheet", type=Path, metavar="FILE", help=sheet)
     check.set_defaults(run=_check)
-    pick = commands.add_parser("pick", help="pick the lesion's slice of each patient in the browser")
+    pick = commands.add_parser(
+        "pick",
+        help="pick the lesion's slice of each patient in the browser",
+        description="Pick the slice that shows the lesion of each patient best, in a page of this computer's browser. "
+        "Each pick is written at once: to lesion_slice of the table, and to a record beside it (.picks.csv).",
+    )
     pick.add_argument(
         "table", type=Path, metavar="cohort", help="cohort table as text (.csv), with or without positions"
     )
     pick.set_defaults(run=_pick)
     study.set_defaults(run=_study)
-    predict = commands.add_parser("predict", help="predict new patients by a released model")
+    predict = commands.add_parser(
+        "predict",
+        help="predict new patients by a released model",
+        description="Predict new patients by a released model: those of a cohort table, or one patient from the DICOM "
+        "folder of one study, the clinical values and the position of the lesion. Research software, not a medical "
+        "device.",
+        epilog="Example: pspd predict results/models/released dicom/study --lesion-slice 41 --set age_years=56",
+    )
     predict.set_defaults(run=_predict)
     _add_predict_options(predict.add_argument)
     _add_study_options(study.add_argument)
@@ -287,7 +311,7 @@ def _add_image_options(add):
 
 
 def _add_predict_options(add):
-    add("model", type=Path, help="folder that export_model wrote")
+    add("model", type=Path, help="folder of a released model: models/released of a study, or what export_model wrote")
     sources = "cohort table (.csv, .xlsx, .ods), or the DICOM folder or NIfTI file of one patient"
     add("sources", nargs="*", type=Path, metavar="patients", help=f"{sources}; none for a clinical model")
     add("--out", type=Path, default=Path("pspd-predict"), metavar="DIR", help="folder of the results (pspd-predict)")
@@ -296,6 +320,8 @@ def _add_predict_options(add):
     add("--further", nargs="+", default=[], metavar="COLUMN=FILE", help=further)
     add("--id", dest="patient_id", default="new", metavar="ID", help="how results name one patient (new)")
     add("--lesion-slice", type=int, metavar="N", help="axial slice that shows the lesion best, 0 at the feet")
+    instance = "or the number of this image in its series, which DICOM viewers show (InstanceNumber)"
+    add("--lesion-instance", type=int, metavar="N", help=instance)
     add("--lesion-z-mm", type=float, metavar="Z", help="or its height in scanner coordinates, in mm towards the head")
     add("--lesion-mask", type=Path, metavar="FILE", help="or a NIfTI mask of the lesion on the grid of the image")
     _add_reading_options(add)

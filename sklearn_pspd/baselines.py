@@ -12,7 +12,6 @@ from typing import ClassVar
 import numpy as np
 from joblib import Memory, Parallel, delayed
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
-from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegressionCV
@@ -32,6 +31,7 @@ from sklearn_pspd.loading.cache import open_cache
 from sklearn_pspd.loading.geometry import read_slices
 from sklearn_pspd.loading.nifti import open_nifti
 from sklearn_pspd.pipelines import (
+    CohortColumnTransformer,
     CohortPipeline,
     ImageSelector,
     _clinical_branch,
@@ -724,7 +724,7 @@ class _InnerFolds(BaseCrossValidator):
 
 def _make_image_model(branches, random_state):
     classifier = penalised_regression(random_state=random_state)
-    return CohortPipeline([("features", ColumnTransformer(branches)), ("classifier", classifier)])
+    return CohortPipeline([("features", CohortColumnTransformer(branches)), ("classifier", classifier)])
 
 
 def _make_components(images, random_state):

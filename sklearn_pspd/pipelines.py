@@ -11,7 +11,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.pipeline import Pipeline
 
 from sklearn_pspd.cohort.cells import did_you_mean
-from sklearn_pspd.cohort.columns import CLINICAL_COLUMNS, checked_further_images, clinical_columns
+from sklearn_pspd.cohort.columns import CLINICAL_COLUMNS, POSITION_COLUMNS, checked_further_images, clinical_columns
 from sklearn_pspd.cohort.problems import check_frame, is_missing
 from sklearn_pspd.exceptions import InputError
 from sklearn_pspd.loading import SliceStackLoader
@@ -27,6 +27,7 @@ from sklearn_pspd.preprocessing import (
 
 __all__ = [
     "ClinicalSelector",
+    "CohortColumnTransformer",
     "CohortPipeline",
     "ImageSelector",
     "SamplingCohortPipeline",
@@ -311,6 +312,83 @@ class ImageSelector:
         return [name for name in image_columns(self.further_images) if name in X.columns]
 
 
+class CohortColumnTransformer(ColumnTransformer):
+    """Column transformer of a cohort table, in which each patient may give the lesion's position in another way.
+
+    It differs from :class:`sklearn.compose.ColumnTransformer` in this: columns of the lesion's position that a table
+    lacks are added, empty, before a fit and before a prediction. So a model that was trained on a table with
+    ``lesion_slice`` predicts a patient whose table has ``lesion_z_mm``, ``lesion_instance``, a point or
+    ``lesion_mask``.
+
+    Parameters
+    ----------
+    transformers : list of (str, estimator, columns)
+        As in :class:`sklearn.compose.ColumnTransformer`.
+    remainder : {"drop", "passthrough"} or estimator, default="drop"
+        As in :class:`sklearn.compose.ColumnTransformer`.
+    sparse_threshold : float, default=0.3
+        As in :class:`sklearn.compose.ColumnTransformer`.
+    n_jobs : int, default=None
+        As in :class:`sklearn.compose.ColumnTransformer`.
+    transformer_weights : dict, default=None
+        As in :class:`sklearn.compose.ColumnTransformer`.
+    verbose : bool, default=False
+        As in :class:`sklearn.compose.ColumnTransformer`.
+    verbose_feature_names_out : bool, str or callable, default=True
+        As in :class:`sklearn.compose.ColumnTransformer`.
+
+    See Also
+    --------
+    CohortPipeline : Has it as its first step.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sklearn_pspd.pipelines import CohortColumnTransformer, ImageSelector
+    >>> trained_on = pd.DataFrame({"patient_id": ["P1"], "image": ["P1.nii"], "lesion_slice": [41]})
+    >>> features = CohortColumnTransformer([("mri", "passthrough", ImageSelector())]).fit(trained_on)
+    >>> new = pd.DataFrame({"patient_id": ["P2"], "image": ["P2.nii"], "lesion_z_mm": [12.5]})
+    >>> features.transform(new)[0, :3].tolist(), 12.5 in features.transform(new)
+    (['P2', 'P2.nii', None], True)
+    """
+
+    def fit_transform(self, X, y=None, **params):
+        """Fit all branches to a cohort table and return the joined features.
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n_patients, n_columns)
+            Cohort table.
+        y : array-like of shape (n_patients,), default=None
+            Outcomes.
+        **params : dict
+            As in :class:`sklearn.compose.ColumnTransformer`.
+
+        Returns
+        -------
+        ndarray of shape (n_patients, n_features)
+            The features of all branches.
+        """
+        return super().fit_transform(_with_position_columns(X), y, **params)
+
+    def transform(self, X, **params):
+        """Return the joined features of a cohort table.
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n_patients, n_columns)
+            Cohort table, with the columns of the fit apart from those of the lesion's position.
+        **params : dict
+            As in :class:`sklearn.compose.ColumnTransformer`.
+
+        Returns
+        -------
+        ndarray of shape (n_patients, n_features)
+            The features of all branches.
+        """
+        return super().transform(_with_position_columns(X), **params)
+
+
 def make_fusion_pipeline(
     classifier=None,
     *,
@@ -393,7 +471,7 @@ def make_fusion_pipeline(
     """
     further = checked_further_images(further_images)
     mri = _mri_branch(n_slices, size_px, fov_mm, slice_spacing_mm, further, allow_sequence, memory, n_jobs)
-    features = ColumnTransformer([("mri", mri, ImageSelector(further)), _clinical_branch(clinical, missing)])
+    features = CohortColumnTransformer([("mri", mri, ImageSelector(further)), _clinical_branch(clinical, missing)])
     return _assemble(features, _network(classifier), sampler, recipe)
 
 
@@ -451,7 +529,7 @@ def make_image_pipeline(
     """
     further = checked_further_images(further_images)
     mri = _mri_branch(n_slices, size_px, fov_mm, slice_spacing_mm, further, allow_sequence, memory, n_jobs)
-    features = ColumnTransformer([("mri", mri, ImageSelector(further))])
+    features = CohortColumnTransformer([("mri", mri, ImageSelector(further))])
     return _assemble(features, _network(classifier), sampler, recipe)
 
 
@@ -729,6 +807,12 @@ def _clinical_branch(clinical, missing):
     selector = ClinicalSelector(None if clinical is None else tuple(column.name for column in chosen))
     declared = tuple(column for column in chosen if column.name not in CLINICAL_COLUMNS)
     return "clinical", ClinicalMinMaxScaler(missing=missing, clinical=declared), selector
+
+
+def _with_position_columns(X):
+    """Return a table with all columns of the lesion's position, of which those that it lacks are empty."""
+    absent = [name for name in POSITION_COLUMNS if name not in getattr(X, "columns", POSITION_COLUMNS)]
+    return X.assign(**dict.fromkeys(absent)) if absent and isinstance(X, pd.DataFrame) else X
 
 
 def _network(classifier):

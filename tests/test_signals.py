@@ -142,6 +142,15 @@ def test_status_and_handlers(number, status, monkeypatch, capsys):
     assert [signal.getsignal(each) for each in command.SIGNALS] == before
 
 
+@pytest.mark.parametrize(
+    ("arguments", "remains"), [(["pick", "t.csv"], "; every pick was written at once"), (["check", "t.csv"], "")]
+)
+def test_what_remains_of_other_commands(arguments, remains, monkeypatch, capsys):
+    monkeypatch.setattr(command, f"_{arguments[0]}", lambda workspace, **_: signal.raise_signal(signal.SIGTERM))
+    assert command.main(arguments) == 143
+    assert capsys.readouterr().err == f"interrupted{remains}\n"
+
+
 def test_an_error_after_a_signal_is_the_signal(monkeypatch, capsys):
     """Workers that end by the same signal make the fits fail."""
 

@@ -143,7 +143,7 @@ def _choose_for(patient, of_patient, near, most_days, checks):
         if not item.exclusion and not pd.isna(row["study_date"]) and not pd.isna(date)
     }
     if not days:
-        why = "near has no date of the lesion" if pd.isna(date) else "no T1 series with a date"
+        why = "the date of the lesion is not known" if pd.isna(date) else "no T1 series with a date"
         return [_row(pair, doubt=why, rule=pair[1].exclusion) for pair in everything]
     least = min(map(abs, days.values()))
     nearest = [day for day, distance in days.items() if abs(distance) == least]

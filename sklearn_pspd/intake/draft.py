@@ -29,6 +29,20 @@ from .spreadsheet import (
 
 FINDING_COLUMNS = ("patient_id", "finding", "column", "value")
 SHOWN = 10
+OTHER_ZEROS = "Ids that differ from those of the images by leading zeros, and were not matched"
+LEFT_OUT = "Left out: no series was chosen"
+# What to do about a finding, by how it begins.
+ADVICE = {
+    "Words without a code": "give their meaning in codes; proposals are below",
+    "Empty cells": "fill them in; for words, codes can say what an empty cell means",
+    "No numbers": "give the other decimal mark in decimal, or correct the cells",
+    "Numbers outside": "correct the cells, or their unit",
+    "Lesion before": "one of the dates is wrong",
+    "Interval differs": "the interval or one of the dates is wrong",
+    "Study date before": "one of the dates is wrong, or the study was chosen wrongly",
+    "Site taken": "map a column to site, or give it in constants, if this is not how sites are told apart",
+    LEFT_OUT: "look at these series in a viewer, and give the series_uid of the wanted one, by patient, in decisions",
+}
 _ORDER = (
     "patient_id", "site", "image", *POSITION_COLUMNS, "age_years", "sex", "mgmt", "idh", "dose_gy", "n_fractions",
     "interval_days", "outcome", "radiotherapy_end", "lesion_date", "study_date", "description", "series_uid",
@@ -72,7 +86,7 @@ class CohortDraft:
         Returns
         -------
         str
-            One paragraph per kind of finding.
+            One paragraph per kind of finding, with what to do about it.
         """
         lines = [f"Draft of a cohort table: {_count(len(self.cohort), 'patient')}."]
         for title, ids in (
@@ -82,7 +96,7 @@ class CohortDraft:
             if ids:
                 lines.append(f"{title}: {_listing(ids)}.")
         for finding, rows in self.findings.groupby("finding", sort=False):
-            lines += ["", f"{finding}:"]
+            lines += ["", f"{finding}:", *_advice(finding, rows)]
             # Patients with the same cell are in one line.
             for (column, value), alike in rows.groupby(["column", "value"], sort=False):
                 text = ": ".join(filter(None, [column, value]))
@@ -90,6 +104,13 @@ class CohortDraft:
                 lines.append(f"  {text} ({patients} {_listing(alike['patient_id'].tolist())})")
         for column, words in self.proposed_codes.items():
             lines += ["", f"Proposed codes of {column}, not applied: {words}"]
+        has = self.cohort.reindex(columns=list(POSITION_COLUMNS)).notna().any(axis=1)
+        if not has.all():
+            patients = _count(int((~has).sum()), "patient")
+            lines += [
+                "",
+                f"No position of the lesion: {patients}. Save the draft, and pick it by pspd pick cohort.csv.",
+            ]
         return "\n".join(lines) + "\n"
 
     def save(self, folder):
@@ -120,6 +141,10 @@ class CohortDraft:
             images = self._copy_images(Path(part))
             of_patient = self.cohort["patient_id"].map(images)
             cohort = self.cohort.assign(image=of_patient.where(of_patient.notna(), self.cohort["image"]))
+            # Whole numbers without a decimal point, also where some are missing.
+            numbers = cohort.select_dtypes(float)
+            whole = [name for name in numbers if (numbers[name].dropna() % 1 == 0).all()]
+            cohort = cohort.astype(dict.fromkeys(whole, "Int64"))
             write_text(Path(part, "intake.txt"), self.report())
             write_table(Path(part, "cohort.csv"), cohort, date_format="%Y-%m-%d")
             for entry in sorted(Path(part).iterdir(), reverse=True):
@@ -151,6 +176,7 @@ def draft_cohort(
     decimal=".",
     most_days=MOST_DAYS,
     decisions=None,
+    pixels=False,
     sep=None,
     encoding=None,
     sheet=None,
@@ -187,6 +213,8 @@ def draft_cohort(
     most_days : int, default=31
         See :func:`choose_series`; not used if `series` is its table.
     decisions : mapping of str to str, default=None
+        See :func:`choose_series`; not used if `series` is its table.
+    pixels : bool, default=False
         See :func:`choose_series`; not used if `series` is its table.
     sep, encoding, sheet : str, default=None
         See :func:`~sklearn_pspd.cohort.read_cohort`.
@@ -240,7 +268,7 @@ def draft_cohort(
         table[column] = value
     _add_interval(table, findings)
     # Series.
-    ranked = _ranked(series, table, near, most_days, decisions)
+    ranked = _ranked(series, table, near, most_days=most_days, decisions=decisions, pixels=pixels)
     chosen = ranked[ranked["chosen"]]
     matched, without_images, without_record = _match(table, ranked, findings)
     rows, to_copy = [], {}
@@ -352,7 +380,7 @@ def _add_interval(table, findings):
     table["interval_days"] = pd.Series(intervals, index=table.index, dtype=object)
 
 
-def _ranked(series, table, near, most_days, decisions):
+def _ranked(series, table, near, **choosing):
     if "chosen" in getattr(series, "columns", ()):
         return series
     if near is None and "lesion_date" in table.columns:
@@ -361,7 +389,7 @@ def _ranked(series, table, near, most_days, decisions):
             for patient, day in zip(table["patient_id"], table["lesion_date"], strict=True)
             if not is_missing(day)
         }
-    return choose_series(series, near=near, most_days=most_days, decisions=decisions)
+    return choose_series(series, near=near, **choosing)
 
 
 def _match(table, ranked, findings):
@@ -378,7 +406,7 @@ def _match(table, ranked, findings):
             _add(
                 findings,
                 record["patient_id"],
-                "Ids that differ from those of the images by leading zeros, and were not matched",
+                OTHER_ZEROS,
                 "patient_id",
                 f"{record['patient_id']} / {', '.join(similar)}",
             )
@@ -400,9 +428,10 @@ def _join(key, record, ranked, chosen, to_copy, findings):
         doubt = next(filter(None, every["doubt"]), "no chosen series")
         text = f"{len(own)} chosen series, of several studies; give near or lesion_date" if len(own) > 1 else doubt
         candidates = every[every["rank"] <= 2] if len(own) == 0 else own
-        for name, uid in zip(candidates["description"], candidates["series_uid"], strict=True):
-            text += f"; {name!r} is {uid}"
-        _add(findings, patient, "Left out: no series was chosen", "image", text)
+        for series in candidates.itertuples():
+            number = "" if pd.isna(series.series_number) else f", series {series.series_number:g}"
+            text += f"; {series.description!r}{number} in {series.folder} is {series.series_uid}"
+        _add(findings, patient, LEFT_OUT, "image", text)
         return None
     best = own.iloc[0]
     row = record | {name: best[name] for name in ("study_date", "description", "series_uid")}
@@ -432,6 +461,20 @@ def _image_path(best, ranked):
     if len(best["folders"]) > 1 or best["n_copies"] or any(folder in folders for folders in others):
         return None
     return folder
+
+
+def _advice(finding, rows):
+    """Return what to do about a finding, as lines of the report."""
+    texts = [text for start, text in ADVICE.items() if finding.startswith(start)]
+    if finding == OTHER_ZEROS:
+        of_images = [value.partition(" / ")[2] for value in rows["value"]]
+        same = {name: other for name, other in zip(rows["patient_id"], of_images, strict=True) if "," not in other}
+        texts = [f"if they are the same patients, give ids={same}"]
+    if finding.startswith("No dates"):
+        orders = [order for order in DATE_ORDERS if all(parse_date(cell, order) is not None for cell in rows["value"])]
+        proposals = " or ".join(f"date_order={order!r}" for order in orders)
+        texts = [f"{proposals} reads all of them; make sure that it is right" if orders else "correct the cells"]
+    return [f"  ({text})" for text in texts]
 
 
 def _count(number, noun):

@@ -41,7 +41,7 @@ def middle_slice(path, volume, position, settings):
             raise FileError(
                 path,
                 f"has {n_slices} axial slices and no lesion position is given; give one of {POSITION_WAYS}, or exactly "
-                f"n_slices={settings.n_slices} slices",
+                f"n_slices={settings.n_slices} slices (pspd pick asks a reader for lesion_slice)",
             )
         return n_slices // 2
     if way == "lesion_slice":

@@ -16,6 +16,7 @@ from .model_card import STAMP, band_text
 from .patients import parse_settings, patient_from_values, read_patients
 
 WIDTH = 88
+CANDIDATES = 2  # of each patient and study, that are named where no series is chosen
 IMAGE_SUFFIXES = (".nii", ".nii.gz", ".hdr", ".img", ".dcm", ".ima")
 
 
@@ -145,7 +146,6 @@ def _image(path, workspace):
         # The loader says what is wrong with the folder.
         return path, []
     chosen = ranked[ranked["chosen"]]
-    doubts = [str(doubt) for doubt in ranked.attrs["doubts"]]
     if len(ranked) == 1:
         # The user named this series; what speaks against it is said.
         only = ranked.iloc[0]
@@ -153,11 +153,10 @@ def _image(path, workspace):
         reasons += [str(only["remark"])] if only["remark"] else []
         return path, [f"Series check: {reason}." for reason in reasons if reason]
     if len(chosen) != 1:
-        listed = "\n".join(f"  {text}" for text in doubts or [f"{len(chosen)} series of several studies or patients"])
-        raise InputError(f"{path} holds {len(ranked)} series; name the folder of the one to use:\n{listed}")
+        raise InputError(_not_one_series(path, ranked))
     best = chosen.iloc[0]
     # Without the description, in which a scanner's operator may have written anything.
-    note = f"Series check: series {best['series_number']} was chosen among {len(ranked)} ({best['rule']})."
+    note = f"Series check: series {best['series_number']} was chosen among {len(ranked)} (rule: {best['rule']})."
     if best["remark"]:
         note += f" {best['remark']}."
     folder = workspace / "series"
@@ -165,3 +164,20 @@ def _image(path, workspace):
     for number, file in enumerate(best["files"]):
         shutil.copyfile(file, folder / f"{number:05d}")
     return folder, [note]
+
+
+def _not_one_series(path, ranked):
+    """Say why no series of a folder was chosen, and which folders hold those that may be meant."""
+    chosen = ranked[ranked["chosen"]]
+    lines = [f"  {doubt}" for doubt in ranked.attrs["doubts"]]
+    if len(chosen):
+        patients, studies = chosen["patient_id"].nunique(), chosen["study_date"].nunique()
+        lines.append(f"  {len(chosen)} series were found, of {patients} patient(s) and {studies} study date(s)")
+    # Those that the rules rank first; without any, no series is T1.
+    for series in ranked[ranked["rank"] <= CANDIDATES].itertuples():
+        date = "" if pd.isna(series.study_date) else f" of {series.study_date:%Y-%m-%d}"
+        lines.append(f"  series {series.series_number}{date}, {series.description!r}, is in {series.folder}")
+    return (
+        f"{path} holds {len(ranked)} series, of which none can be chosen with certainty; give the folder of one study, "
+        "or of the one series, of the patient:\n" + "\n".join(lines)
+    )

@@ -52,17 +52,8 @@ def cohort_text(
         Leakage checks, image checks, absent columns and missing values, one block per table of characteristics, sample
         size.
     """
-    is_limit = findings["finding"].isin(LIMITS)
-    found = findings[~is_limit].drop(columns="sites").astype(str)
-    lines = ["Leakage checks: none found (duplicate patients, features that reveal the outcome)"]
-    if len(found):
-        lines = [f"Leakage checks: {len(found)} findings to look at", plain_text(found)]
-    elif is_limit.any():
-        lines = [
-            _paragraph(
-                "Leakage checks: no duplicate patients; too few patients to tell whether a feature reveals the outcome"
-            )
-        ]
+    found = findings[~findings["finding"].isin(LIMITS)].drop(columns="sites").astype(str)
+    lines = [_paragraph(leakage_line(findings)), *([plain_text(found)] if len(found) else [])]
     if features is not None and len(known := features.dropna(subset="auc")):
         largest = known.loc[known["auc"].idxmax()]
         interval = f"{largest['auc']:.2f} ({largest['low']:.2f} to {largest['high']:.2f})"
@@ -88,6 +79,27 @@ def cohort_text(
         lines += ["", heading, plain_text(table.frame())]
     heading = [wrapped_text(title), ""] if title else []
     return "\n".join([*heading, *lines, "", *_size_lines(sample_size), ""])
+
+
+def leakage_line(findings):
+    """Say in one line what the leakage checks found, and what they could not tell.
+
+    Parameters
+    ----------
+    findings : DataFrame
+        What :func:`~sklearn_pspd.model_selection.audit_leaks` returned.
+
+    Returns
+    -------
+    str
+        For example "Leakage checks: 2 findings to look at".
+    """
+    is_limit = findings["finding"].isin(LIMITS)
+    if n := int((~is_limit).sum()):
+        return f"Leakage checks: {n} finding{'' if n == 1 else 's'} to look at"
+    if is_limit.any():
+        return "Leakage checks: no duplicate patients; too few patients to tell whether a feature reveals the outcome"
+    return "Leakage checks: none found (duplicate patients, features that reveal the outcome)"
 
 
 def _paragraph(text):

@@ -101,8 +101,8 @@ def difference_table(tests, metric):
     rows = [
         [
             f"{test['model_a']} - {test['model_b']}",
-            f"{test['difference']:+.2f} ({test['low']:+.2f} to {test['high']:+.2f})",
-            *(_p_value(test[name]) for name in ("p_value", "p_holm")),
+            difference_text(test),
+            *(p_value_text(test[name]) for name in ("p_value", "p_holm")),
         ]
         for test in tests.to_dict("records")
     ]
@@ -328,6 +328,40 @@ def interval_text(row):
     return f"{number_text(row['value'])} ({number_text(row['low'])} to {number_text(row['high'])})"
 
 
+def difference_text(test):
+    """Write a difference with its interval.
+
+    Parameters
+    ----------
+    test : dict of str to float
+        ``difference``, ``low`` and ``high``.
+
+    Returns
+    -------
+    str
+        For example "+0.20 (-0.11 to +0.51)".
+    """
+    return f"{test['difference']:+.2f} ({test['low']:+.2f} to {test['high']:+.2f})"
+
+
+def p_value_text(p):
+    """Write a p-value with three decimals.
+
+    Parameters
+    ----------
+    p : float
+        The p-value; NaN if there is none.
+
+    Returns
+    -------
+    str
+        For example "0.115", "<0.001" or "-".
+    """
+    if math.isnan(p):
+        return "-"
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
 def number_text(value):
     """Write a number with two decimals.
 
@@ -365,12 +399,6 @@ def _range(low, high):
 
 def _interval_of(row, name):
     return interval_text({"value": row[name], "low": row[f"{name}_low"], "high": row[f"{name}_high"]})
-
-
-def _p_value(p):
-    if math.isnan(p):
-        return "-"
-    return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _percent(value):

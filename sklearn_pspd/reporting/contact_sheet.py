@@ -49,8 +49,8 @@ _HEAD = """<!doctype html>
 <title>{heading}</title><link rel="icon" href="data:,"><style>{style}</style></head>
 <body><h1>{heading}</h1>
 """
-_END = """<section id="summary"><p>{n_patients} patients, {n_slices} slices each from feet to head; the patient's right
-is at the left. The framed slice must show the lesion. Outcomes are not shown.</p>{found}</section>
+_END = """<section id="summary"><p>{n_patients} patients, {n_slices} slices each from feet to head, counted from 0; the
+patient's right is at the left. The framed slice must show the lesion. Outcomes are not shown.</p>{found}</section>
 <footer>Research software, not a medical device.</footer></body></html>
 """
 
@@ -161,7 +161,9 @@ def _article(number, row, stack, texts):
 
 
 def _position_text(row):
-    given = [f"{name} {row[name]}" for name in POSITION_COLUMNS if name in row and not is_missing(row[name])]
+    given = {name: row[name] for name in POSITION_COLUMNS if name in row and not is_missing(row[name])}
+    # A table in which some slices are empty has the others as 5.0.
+    given = [f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in given.items()]
     # The path of a mask is long, and may contain a name.
     return "; ".join("lesion_mask" if text.startswith("lesion_mask") else text for text in given)
 

@@ -14,9 +14,9 @@ from sklearn_pspd.plotting import NegativeControlDisplay, SequentialSearchDispla
 
 from .checklist_items import CHECKLISTS
 from .checklists import checklist
-from .cohort import LIMITS, sample_size_sentences
+from .cohort import leakage_line, sample_size_sentences
 from .comparison import comparison_notes, use_notes
-from .comparison_tables import interval_text
+from .conclusion import conclusion_sentences
 from .figures import CAPTIONS, comparison_displays, flow_display
 from .limits import limit_sentences
 from .markup import bullets, figure_element, paragraphs, section, table_element
@@ -134,25 +134,14 @@ class _Page:
 
 def _summary(page):
     result = page.result
+    site = result.settings.get("held_out_site")
+    names = {"training": "Training", "held out": "Held out" if site is None else f"Held out, site {site}"}
     sizes = [
-        f"{row['patients'].capitalize()}: {row['n_patients']} patients ({row['n_pd']} PD, {row['n_pspd']} PsPD)"
+        f"{names[row['patients']]}: {row['n_patients']} patients ({row['n_pd']} PD, {row['n_pspd']} PsPD)"
         for row in result.sample_size.to_dict("records")
     ]
-    summary = result.tables["comparison"]
-    aucs = [
-        f"AUC of {row['model']}, {row['evaluation']}: {interval_text(row)}"
-        for row in summary[summary["metric"] == "auc"].to_dict("records")
-        if row["model"] == summary["model"].iloc[0]
-    ]
-    yield bullets([*sizes, *aucs, _leakage_line(result.findings)])
+    yield bullets([*sizes, *conclusion_sentences(result.tables), leakage_line(result.findings)])
     yield paragraphs(use_notes(result.tables.get("external_uses")))
-
-
-def _leakage_line(findings):
-    n = int((~findings["finding"].isin(LIMITS)).sum())
-    if n:
-        return f"Leakage checks: {n} findings to look at"
-    return "Leakage checks: none found (duplicate patients, features that reveal the outcome)"
 
 
 def _cohort(page):
@@ -172,7 +161,7 @@ def _images(page):
 
 
 def _leakage(page):
-    yield paragraphs([f"{_leakage_line(page.result.findings)}."])
+    yield paragraphs([f"{leakage_line(page.result.findings)}."])
     yield from page.table("leakage", "single features")
 
 

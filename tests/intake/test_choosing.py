@@ -87,7 +87,7 @@ def test_without_dates_each_study_has_its_own_series(export):
 
 @pytest.mark.parametrize(
     ("shift", "doubt"),
-    [(0, ""), (40, "the nearest study is 40 days"), (None, "near has no date")],
+    [(0, ""), (40, "the nearest study is 40 days"), (None, "the date of the lesion is not known")],
     ids=["near", "far", "unknown"],
 )
 def test_the_study_must_be_near_the_lesion(export, shift, doubt):

@@ -44,6 +44,9 @@ def test_an_export_and_a_spreadsheet_become_the_cohort(hospital, export, tmp_pat
     )
     assert draft.proposed_codes == {}
     path = draft.save(tmp_path / "study")
+    written = pd.read_csv(path, dtype=str)
+    assert written["lesion_slice"].str.fullmatch(r"\d+").all()
+    assert written["age_years"].str.fullmatch(r"\d+").all()
     found = read_cohort(path).set_index("patient_id")
     known = truth.drop_duplicates("patient_id").set_index("patient_id")
     true = cohort.set_index("patient_id").loc[known["synthetic_id"]].set_axis(known.index)
@@ -84,6 +87,40 @@ def test_what_is_missing_or_odd_is_reported(hospital, export):
     for value in draft.findings["value"]:
         assert value in report
     assert "mgmt: unmethyliert, perhaps 'unmethylated' (4 patients" in report
+    # And what to do about it, with the places of the series to look at.
+    assert "ids={'4711003': '04711003'}" in report
+    candidates = draft.series.query("patient_id in @left_out and rank <= 2")
+    assert len(candidates) > len(left_out)
+    for row in candidates.itertuples():
+        assert f"series {row.series_number} in {row.folder} is {row.series_uid}" in report
+    for argument in ("codes", "decisions"):
+        assert f"in {argument}" in report
+
+
+def test_the_report_names_the_order_that_reads_all_dates(hospital, export):
+    folder, _, _ = hospital
+    report = draft_cohort(export[2], folder / "records.csv", **OPTIONS | {"date_order": "mdy"}).report()
+    assert "date_order='dmy' reads all of them" in report
+    assert "date_order='ymd'" not in report
+    assert "the date of the lesion is not known" in report
+    table = records(lesion=["31.02.2016", "1.3.16"])
+    draft = draft_cohort(export[2], table, columns={"patient_id": "id", "lesion_date": "lesion"}, date_order="dmy")
+    assert "(correct the cells)" in draft.report()
+
+
+def test_patients_without_a_position_are_counted(hospital, export):
+    folder, _, _ = hospital
+    columns = {name: header for name, header in OPTIONS["columns"].items() if name != "lesion_slice"}
+    draft = draft_cohort(export[2], folder / "records.csv", **OPTIONS | {"columns": columns})
+    assert f"No position of the lesion: {len(draft.cohort)} patients" in draft.report()
+    assert "pspd pick" not in draft_cohort(export[2], folder / "records.csv", **OPTIONS).report()
+
+
+def test_pixels_decide_where_words_do_not(hospital, export):
+    folder, _, truth = hospital
+    (wordless,) = truth.loc[truth["trap"] == "no words", "patient_id"].unique()
+    drafts = [draft_cohort(export[2], folder / "records.csv", pixels=pixels, **OPTIONS) for pixels in (False, True)]
+    assert [wordless in draft.cohort["patient_id"].tolist() for draft in drafts] == [False, True]
 
 
 def test_series_that_share_a_folder_are_copied(hospital, export, tmp_path):

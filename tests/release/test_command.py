@@ -1,8 +1,10 @@
 """The command ``pspd predict``, from a DICOM folder to a page."""
 
 import shutil
+from pathlib import Path
 
 import pandas as pd
+import pydicom
 import pytest
 
 from sklearn_pspd import __main__ as command
@@ -44,6 +46,23 @@ def test_from_a_dicom_folder_to_a_page(network_folder, patient, tmp_path, monkey
     assert "already holds predictions.csv" in capsys.readouterr().err
 
 
+def test_the_position_is_given_as_in_no_training_patient(network_folder, patient, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    headers = [pydicom.dcmread(path, stop_before_pixels=True) for path in Path(patient["image"]).iterdir()]
+    headers.sort(key=lambda header: header.ImagePositionPatient[2])
+    middle = headers[int(patient["lesion_slice"])]
+    ways = {"slice": patient["lesion_slice"], "instance": middle.InstanceNumber, "z-mm": middle.ImagePositionPatient[2]}
+    for way, value in ways.items():
+        where = f"--lesion-{way}={value}"
+        assert predict(network_folder, patient["image"], where, "--set", *VALUES, "--out", way) == 0
+    by_slice, *others = (pd.read_csv(f"{way}/predictions.csv") for way in ways)
+    for other in others:
+        pd.testing.assert_frame_equal(by_slice, other)
+    capsys.readouterr()
+    assert predict(network_folder, patient["image"], "--set", *VALUES, "--out", "none") == 2
+    assert "no lesion position is given" in capsys.readouterr().err
+
+
 def test_a_series_is_chosen_among_others(network_folder, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     make_cohort("export", 1, layout="export", matrix_px=(128,), n_native_slices=12, random_state=0)
@@ -53,6 +72,19 @@ def test_a_series_is_chosen_among_others(network_folder, tmp_path, monkeypatch, 
     shown = capsys.readouterr()
     assert rc == 0, shown.err
     assert "was chosen among" in shown.out.replace("\n", " ")
+
+
+def test_a_folder_of_several_studies_is_refused_with_the_folders_to_give(network_folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    make_cohort("export", 1, layout="export", matrix_px=(128,), n_native_slices=12, random_state=0)
+    folder = next(path for path in Path("export/dicom").iterdir() if path.is_dir())
+    for given in (folder, Path("export/dicom")):
+        assert predict(network_folder, given, "--lesion-slice", 4, "--set", *VALUES) == 2
+        error = capsys.readouterr().err
+        assert "give the folder of one study" in error
+        named = [line.rpartition(" is in ")[2] for line in error.splitlines() if " is in " in line]
+        assert {Path(name).parent for name in named} == {path.resolve() for path in folder.iterdir()}
+    assert predict(network_folder, named[0], "--lesion-slice", 4, "--set", *VALUES) == 0
 
 
 def test_a_table_of_patients(forest_folder, training, tmp_path, monkeypatch, capsys):

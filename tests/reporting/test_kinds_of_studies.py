@@ -74,7 +74,7 @@ def test_findings_and_missing_values(cohort, tmp_path):
     assert row["missing"] == "3"
     assert tables["columns not used"].frame.to_numpy().tolist() == [["dose_gy", "one value only", "60.0"]]
     assert all(str(patient) in page for patient in table.loc[inside[:2], "patient_id"])
-    assert "findings to look at" in page
+    assert "Leakage checks: 1 finding to look at" in page
     assert "replaced by the median of the training fold" in " ".join(methods_text(result).split())
 
 

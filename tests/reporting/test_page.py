@@ -2,6 +2,8 @@
 
 import re
 from collections import Counter
+from dataclasses import replace
+from html import escape
 from html.parser import HTMLParser
 from itertools import pairwise
 
@@ -12,6 +14,7 @@ import pytest
 from sklearn_pspd.exceptions import InputError
 from sklearn_pspd.reporting import html_report, methods_text
 from sklearn_pspd.reporting.comparison_tables import interval_text
+from sklearn_pspd.reporting.conclusion import conclusion_sentences
 from sklearn_pspd.reporting.tables import report_tables
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -109,6 +112,34 @@ def test_the_numbers_are_those_of_the_result(six, quick):
     assert shown["AUC"].tolist() == [interval_text(row) for row in cells]
     assert shown["model"].tolist() == [row["model"] for row in cells]
     assert "replicates" not in report_tables(quick)
+
+
+def test_the_summary_says_what_could_not_be_told(quick):
+    few = quick.findings.head(0).reindex([0]).assign(finding="too few patients to tell")
+    page = html_report(replace(quick, findings=few))
+    (section,) = re.findall(r'<section id="summary".*?</section>', page, re.DOTALL)
+    assert "too few patients to tell whether a feature reveals the outcome" in section
+    assert f"Held out, site {quick.settings['held_out_site']}: " in section
+    for sentence in conclusion_sentences(quick.tables):
+        assert escape(sentence) in section
+
+
+def test_conclusions_follow_the_intervals_and_the_corrected_p_values(six):
+    comparison, tests = six.tables["comparison"], six.tables["tests"]
+    first = comparison["model"].iloc[0]
+    is_first = comparison["metric"].eq("auc") & comparison["model"].eq(first)
+    others = tests.query("metric == 'auc' and model_a == @first")["model_b"].unique()
+    for low, high, p, sentence, found in (
+        (0.4, 0.9, 0.3, "the interval includes chance (0.5)", "no difference from another model was shown"),
+        (0.6, 0.9, 0.01, "better than chance (0.5)", f"higher than that of {others[0]} (+0.20"),
+        (0.1, 0.4, 0.01, "below chance (0.5)", "no difference from the others was shown"),
+    ):
+        changed = comparison.copy()
+        changed.loc[is_first, ["low", "high"]] = low, high
+        differences = tests.assign(p_holm=0.5, difference=0.2, low=0.1, high=0.3)
+        differences.loc[differences["model_b"] == others[0], "p_holm"] = p
+        text = "\n".join(conclusion_sentences({"comparison": changed, "tests": differences}))
+        assert text.count(sentence) == text.count(found) == is_first.sum()
 
 
 def test_text_is_escaped(page):
