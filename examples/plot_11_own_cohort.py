@@ -48,7 +48,8 @@ series[["patient_id", "study_date", "description", "te_ms", "orientation", "n_im
 # -------------------------------------
 # :func:`~sklearn_pspd.intake.draft_cohort` joins the spreadsheet, and chooses the post-contrast T1 series nearest to
 # the date of the lesion (:func:`~sklearn_pspd.intake.choose_series`). It is told which column is which, and guesses
-# nothing: its report says what is missing.
+# nothing: its report says what is missing. Ask how a spreadsheet counts slices: those of this one are counted as
+# ``lesion_slice`` is, from 0 at the feet; a number that was read from a viewer is ``lesion_instance``.
 
 from sklearn_pspd import draft_cohort
 
