@@ -408,7 +408,7 @@ for n_patients in (64, 64, 2048):
     before = own_mib()
     model.fit(X, np.arange(n_patients) % 2).predict_proba(X)
     grown.append(own_mib() - before)
-assert grown[2] < 30, grown  # the table has 96 MiB
+assert grown[2] < 60, grown  # the table has 96 MiB; TensorFlow 2.18 needs 41 for the first large table
 """
     if not sys.platform.startswith("linux"):
         pytest.skip("reads the resident size from /proc")
