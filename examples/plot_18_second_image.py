@@ -58,7 +58,8 @@ comparison = compare_models(models, X, y, cv=4, random_state=0)
 # %%
 # Result
 # ------
-# The AUC with FLAIR is higher, and 110 patients are too few to tell: the interval of the difference contains 0.
+# The AUC with FLAIR is higher, and 110 patients are too few to tell: the interval of the difference contains 0. The
+# figure shows the middle slice of one patient, and the AUCs with their intervals.
 
 auc = comparison.frame().query("metric == 'auc'").set_index("model")
 difference = comparison.tests().query("metric == 'auc'").iloc[0]
@@ -68,19 +69,21 @@ print(f"difference of AUC {difference.difference:+.2f} ({difference.low:+.2f} to
 
 import matplotlib.pyplot as plt
 
-figure = plt.figure(figsize=(9, 3.6), layout="constrained")
-left, middle, right = figure.subplots(1, 3, width_ratios=(1, 1, 1.4))
-for ax, slices, name in zip((left, middle), stack.images, ("post-contrast T1", "FLAIR"), strict=True):
+plt.rcParams["font.size"] = 13
+figure = plt.figure(figsize=(6.8, 4.4), layout="constrained")
+grid = figure.add_gridspec(2, 2, width_ratios=(1, 1.9))
+for row, (slices, name) in enumerate(zip(stack.images, ("post-contrast T1", "FLAIR"), strict=True)):
+    ax = figure.add_subplot(grid[row, 0])
     ax.imshow(slices[1], cmap="gray")
-    ax.set_title(name)
+    ax.set_title(name, fontsize=13)
     ax.set_axis_off()
+ax = figure.add_subplot(grid[:, 1])
 for row, name in enumerate(models):
-    right.plot([auc["low"][name], auc["high"][name]], [row, row], lw=4, solid_capstyle="round")
-    right.plot(auc["value"][name], row, "o", ms=11, color="black")
-right.set_yticks(range(len(models)), models)
-right.set_ylim(1.6, -0.6)
-right.set_xlabel("AUC, 95 % interval")
-right.set_title("Synthetic cohort")
+    ax.plot([auc["low"][name], auc["high"][name]], [row, row], linewidth=4, solid_capstyle="round")
+    ax.plot(auc["value"][name], row, "o", markersize=12, color="black")
+ax.set_yticks(range(len(models)), [name.replace(" ", "\n", 1) for name in models])
+ax.set(xlim=(0.5, 1), ylim=(1.6, -0.6), xlabel="AUC, 95 % interval")
+ax.set_title("Synthetic cohort: one image or two", fontsize=13)
 plt.show()
 
 folder.cleanup()
