@@ -183,7 +183,7 @@ def summary(results):
         log_loss=("log_loss", "mean"),
         level_sd=("mean_probability", "std"),
         cpu_seconds=("cpu_seconds", "median"),
-        n_seeds=("seed", "size"),
+        n_fits=("seed", "size"),
     )
     cohorts["ensemble"] = [ensemble_auc(rows) for _, rows in by_cohort]
     table = cohorts.groupby(SCENE, sort=False).agg(
@@ -196,7 +196,7 @@ def summary(results):
         ensemble=("ensemble", "mean"),
         cpu_seconds=("cpu_seconds", "median"),
         n_cohorts=("auc", "size"),
-        n_seeds=("n_seeds", "max"),
+        n_fits=("n_fits", "sum"),
     )
     return table.join(difference_to_published(cohorts["auc"]))
 
@@ -227,7 +227,7 @@ HEADINGS = (
     "AUC of all",
     "minus published",
     "CPU s",
-    "cohorts, seeds",
+    "cohorts, fits",
 )
 
 
@@ -249,7 +249,7 @@ def _cells(recipe, row):
     spreads = ["" if np.isnan(value) else f"{value:.3f}" for value in (row.sd, row.level_sd)]
     return [
         recipe, f"{row.auc:.3f}", f"{row.lowest:.2f}, {row.highest:.2f}", spreads[0], f"{row.log_loss:.2f}", spreads[1],
-        f"{row.ensemble:.3f}", difference, f"{row.cpu_seconds:.1f}", f"{row.n_cohorts:.0f}, {row.n_seeds:.0f}",
+        f"{row.ensemble:.3f}", difference, f"{row.cpu_seconds:.1f}", f"{row.n_cohorts:.0f}, {row.n_fits:.0f}",
     ]  # fmt: skip
 
 
