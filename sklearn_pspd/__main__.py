@@ -97,11 +97,7 @@ def _temporary_folder():
 
 
 def _stopped(received, command):
-    remains = {
-        "study": "; what was complete is in the folder of the results",
-        "pick": "; every pick was written at once",
-    }
-    _say(f"interrupted{remains.get(command, '')}")
+    _say(f"interrupted{REMAINS.get(command, '')}")
     return 128 + (received[0] if received else signal.SIGINT)
 
 
