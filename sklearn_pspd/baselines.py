@@ -39,6 +39,7 @@ from sklearn_pspd.pipelines import (
     make_clinical_pipeline,
 )
 from sklearn_pspd.preprocessing import FOVNormalizer, SliceStandardizer, check_stacks
+from sklearn_pspd.preprocessing.images import split_images
 from sklearn_pspd.preprocessing.interpolation import resample_stack
 
 __all__ = [
@@ -428,10 +429,11 @@ class RadiomicsExtractor(TransformerMixin, BaseEstimator):
         stacks = self._loader().transform(X)
         images = FOVNormalizer(fov_mm=self.fov_mm, size_px=self.size_px).transform(stacks)
         images = SliceStandardizer().transform(images)
+        images = split_images(images, 1 + len(self.further_images))
         regions = self._regions(X, stacks)
-        found = self._features_of_image(stacks, images[:, : self.n_slices], regions, self._families())
+        found = self._features_of_image(stacks, images[:, 0], regions, self._families())
         for number, name in enumerate(self.further_images, start=1):
-            own = images[:, number * self.n_slices :][:, : self.n_slices]
+            own = images[:, number]
             further = self._features_of_image(stacks, own, regions, tuple(self.families))
             for row, features in zip(found, further, strict=True):
                 row |= {f"{name}_{feature}": value for feature, value in features.items()}
@@ -630,8 +632,7 @@ class SliceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             If the network does not take such slices, or returns neither maps nor vectors.
         """
         X = check_stacks(X)
-        if X.shape[1] % self.n_images:
-            raise InputError(f"X has {X.shape[1]} slices per patient, which are not those of n_images={self.n_images}")
+        split_images(X, self.n_images)
         self.stack_shape_ = X.shape[1:]
         self.seed_ = None
         if self.network is None:
@@ -728,19 +729,19 @@ def _make_image_model(branches, random_state):
 
 
 def _make_components(images, random_state):
-    mri = _mri_branch(**images)
+    name, mri, columns = _mri_branch(**images)
     # A tenth of the components has most of the variance; scaled to unit variance they share one penalty.
     mri.steps.append(("components", PCA(0.7, whiten=True, svd_solver="full")))
-    return _make_image_model([("mri", mri, ImageSelector(images["further_images"]))], random_state)
+    return _make_image_model([(name, mri, columns)], random_state)
 
 
 def _make_encoded(images, encoder, random_state):
     encoder = SliceEncoder(random_state=random_state) if encoder is None else encoder
     if images["further_images"]:
         encoder = clone(encoder).set_params(n_images=1 + len(images["further_images"]))
-    mri = _mri_branch(**images)
+    name, mri, columns = _mri_branch(**images)
     mri.steps[-1:] = [("encode", encoder), ("scale", StandardScaler())]
-    return _make_image_model([("mri", mri, ImageSelector(images["further_images"]))], random_state)
+    return _make_image_model([(name, mri, columns)], random_state)
 
 
 def _radiomics_branch(images):

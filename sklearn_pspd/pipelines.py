@@ -469,9 +469,8 @@ def make_fusion_pipeline(
     >>> model.get_params()["classifier__stack_shape"]
     (9, 64, 64)
     """
-    further = checked_further_images(further_images)
-    mri = _mri_branch(n_slices, size_px, fov_mm, slice_spacing_mm, further, allow_sequence, memory, n_jobs)
-    features = CohortColumnTransformer([("mri", mri, ImageSelector(further)), _clinical_branch(clinical, missing)])
+    mri = _mri_branch(n_slices, size_px, fov_mm, slice_spacing_mm, further_images, allow_sequence, memory, n_jobs)
+    features = CohortColumnTransformer([mri, _clinical_branch(clinical, missing)])
     return _assemble(features, _network(classifier), sampler, recipe)
 
 
@@ -527,9 +526,8 @@ def make_image_pipeline(
     >>> [name for name, step in make_image_pipeline().steps]
     ['features', 'classifier']
     """
-    further = checked_further_images(further_images)
-    mri = _mri_branch(n_slices, size_px, fov_mm, slice_spacing_mm, further, allow_sequence, memory, n_jobs)
-    features = CohortColumnTransformer([("mri", mri, ImageSelector(further))])
+    mri = _mri_branch(n_slices, size_px, fov_mm, slice_spacing_mm, further_images, allow_sequence, memory, n_jobs)
+    features = CohortColumnTransformer([mri])
     return _assemble(features, _network(classifier), sampler, recipe)
 
 
@@ -788,16 +786,15 @@ def n_encoded_columns(model, X):
 
 
 def _mri_branch(n_slices, size_px, fov_mm, slice_spacing_mm, further_images, allow_sequence, memory, n_jobs):
+    further = checked_further_images(further_images)
     reading = {"n_slices": n_slices, "slice_spacing_mm": slice_spacing_mm, "allow_sequence": allow_sequence}
-    reading["further_images"] = further_images
-    return StackPipeline(
-        [
-            ("load", SliceStackLoader(**reading, memory=memory, n_jobs=n_jobs)),
-            ("fov", FOVNormalizer(fov_mm=fov_mm, size_px=size_px)),
-            ("standardize", SliceStandardizer(n_images=1 + len(further_images))),
-            ("flatten", StackFlattener()),
-        ]
-    )
+    steps = [
+        ("load", SliceStackLoader(**reading, further_images=further, memory=memory, n_jobs=n_jobs)),
+        ("fov", FOVNormalizer(fov_mm=fov_mm, size_px=size_px)),
+        ("standardize", SliceStandardizer(n_images=1 + len(further))),
+        ("flatten", StackFlattener()),
+    ]
+    return "mri", StackPipeline(steps), ImageSelector(further)
 
 
 def _clinical_branch(clinical, missing):

@@ -223,17 +223,15 @@ class SliceStandardizer(TransformerMixin, BaseEstimator):
         """
         self._validate_params()
         X = check_stacks(X)
-        if X.shape[1] % self.n_images:
-            raise InputError(f"X has {X.shape[1]} slices per patient, which are not those of n_images={self.n_images}")
         scaled = np.empty_like(X, order="C")
-        for row, (images, result) in enumerate(zip(X, scaled, strict=True)):
+        by_image = split_images(X, self.n_images)
+        for row, (images, parts, result) in enumerate(zip(X, by_image, scaled, strict=True)):
             constant = np.flatnonzero(_is_constant(images, axis=(1, 2)))
             if constant.size:
                 raise InputError(
                     f"row {row}, slice(s) {', '.join(map(str, constant))}: all pixels are equal, so they cannot be "
                     "scaled to unit variance; correct the image or remove the patient"
                 )
-            parts = images.reshape(self.n_images, -1, *images.shape[1:])
             axis = (2, 3) if self.scope == "slice" else (1, 2, 3)
             result[:] = standardize_images(parts, axis=axis, norm=self.norm).reshape(images.shape)
         return scaled
@@ -372,6 +370,31 @@ def check_stacks(X, expected_shape=None):
             f"X has stacks of shape {X.shape[1:]}; the shape must be {tuple(expected_shape)} (n_slices, height, width)"
         )
     return X
+
+
+def split_images(X, n_images):
+    """Tell apart the slices of several images per patient, which follow each other in a stack.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_patients, n_images * n_slices, height, width)
+        Image stacks.
+    n_images : int
+        Number of images of each patient.
+
+    Returns
+    -------
+    X : ndarray of shape (n_patients, n_images, n_slices, height, width)
+        The stacks, as a view where that is possible.
+
+    Raises
+    ------
+    InputError
+        If the slices are not those of so many images.
+    """
+    if X.shape[1] % n_images:
+        raise InputError(f"X has {X.shape[1]} slices per patient, which are not those of n_images={n_images}")
+    return X.reshape(len(X), n_images, -1, *X.shape[2:])
 
 
 def standardize_images(images, *, axis=(-2, -1), norm="unit_variance"):
