@@ -36,6 +36,13 @@ def cohort_folder(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="session")
+def flair_cohort(tmp_path_factory):
+    """A synthetic cohort of 16 patients with a second image each; its files must not be changed."""
+    folder = tmp_path_factory.mktemp("flair")
+    return make_cohort(folder, 16, flair=True, matrix_px=(128,), n_native_slices=10, random_state=0)
+
+
 @pytest.fixture
 def few_trees(monkeypatch):
     """The paper's random forest has 20 trees in place of 1000, which take 10 s to be saved and read again."""

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sklearn_pspd import CNNLSTMClassifier, make_cohort, make_fusion_pipeline, split_xy
+from sklearn_pspd import CNNLSTMClassifier, make_fusion_pipeline, split_xy
 from sklearn_pspd.exceptions import InputError
 from sklearn_pspd.inspection import (
     confounder_aucs,
@@ -17,9 +17,8 @@ from sklearn_pspd.inspection import (
 
 
 @pytest.fixture(scope="module")
-def fitted(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("flair")
-    X, y = split_xy(make_cohort(folder, 12, flair=True, matrix_px=(128,), n_native_slices=10, random_state=0))
+def fitted(flair_cohort):
+    X, y = split_xy(flair_cohort)
     network = CNNLSTMClassifier(filters=(4,), pooling="average", epochs=1, precision="float32", random_state=0)
     model = make_fusion_pipeline(network, clinical=["age_years"], size_px=16, further_images=["flair"])
     return model.fit(X, y), X, y

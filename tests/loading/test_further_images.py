@@ -1,6 +1,7 @@
 """Several images per patient: read from one grid, refused otherwise, and never taken for anything else."""
 
 import os
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -14,7 +15,6 @@ from sklearn_pspd import (
     CNNLSTMClassifier,
     audit_leaks,
     load_pipeline,
-    make_cohort,
     make_fusion_pipeline,
     make_image_pipeline,
     negative_control,
@@ -29,10 +29,8 @@ from sklearn_pspd.preprocessing import SliceStandardizer
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("flair")
-    make_cohort(folder, 16, flair=True, matrix_px=(128,), n_native_slices=10, random_state=0)
-    return folder
+def folder(flair_cohort):
+    return Path(flair_cohort["image"][0]).parents[1]
 
 
 @pytest.fixture

@@ -390,6 +390,7 @@ def test_a_memory_mapped_table_is_read_in_batches(tmp_path):
     """The memory of a fit does not grow with the number of patients."""
     code = """
 import os, sys
+from importlib.metadata import version
 os.environ.update(TF_CPP_MIN_LOG_LEVEL="3", TF_ENABLE_ONEDNN_OPTS="0")
 import numpy as np
 from sklearn_pspd import CNNLSTMClassifier
@@ -408,7 +409,8 @@ for n_patients in (64, 64, 2048):
     before = own_mib()
     model.fit(X, np.arange(n_patients) % 2).predict_proba(X)
     grown.append(own_mib() - before)
-assert grown[2] < 60, grown  # the table has 96 MiB; TensorFlow 2.18 needs 41 for the first large table
+# The table has 96 MiB. TensorFlow 2.18, the oldest that is supported, needs 41 for the first large one.
+assert grown[2] < (60 if version("tensorflow").startswith("2.18.") else 30), grown
 """
     if not sys.platform.startswith("linux"):
         pytest.skip("reads the resident size from /proc")

@@ -1,22 +1,23 @@
 """A released model of several images per patient."""
 
+from pathlib import Path
+
 import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
 
-from sklearn_pspd import CNNLSTMClassifier, make_cohort, make_fusion_pipeline, split_xy
+from sklearn_pspd import CNNLSTMClassifier, make_fusion_pipeline, split_xy
 from sklearn_pspd.__main__ import main
 from sklearn_pspd.exceptions import InputError
 from sklearn_pspd.release import export_model, load_model, predict_patients
 
 
 @pytest.fixture(scope="module")
-def fitted(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("flair")
-    cohort = make_cohort(folder, 16, flair=True, matrix_px=(128,), n_native_slices=10, random_state=0)
+def fitted(flair_cohort, tmp_path_factory):
     # A second further image, of the same examination.
-    cohort = cohort.assign(earlier=[path.replace("_flair", "_earlier") for path in cohort["flair"]])
+    folder = tmp_path_factory.mktemp("earlier")
+    cohort = flair_cohort.assign(earlier=[str(folder / Path(path).name) for path in flair_cohort["flair"]])
     for flair, earlier in zip(cohort["flair"], cohort["earlier"], strict=True):
         image = nib.load(flair)
         nib.save(nib.Nifti1Image(3 * np.asarray(image.dataobj), image.affine), earlier)
