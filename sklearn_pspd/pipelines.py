@@ -808,8 +808,9 @@ def _clinical_branch(clinical, missing):
 
 def _with_position_columns(X):
     """Return a table with all columns of the lesion's position, of which those that it lacks are empty."""
-    absent = [name for name in POSITION_COLUMNS if name not in getattr(X, "columns", POSITION_COLUMNS)]
-    return X.assign(**dict.fromkeys(absent)) if absent and isinstance(X, pd.DataFrame) else X
+    check_frame(X, "X")
+    absent = [name for name in POSITION_COLUMNS if name not in X.columns]
+    return X.assign(**dict.fromkeys(absent))
 
 
 def _network(classifier):
