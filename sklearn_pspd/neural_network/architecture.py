@@ -7,7 +7,14 @@ import numpy as np
 
 from sklearn_pspd.exceptions import InputError
 
-from .layers import GatedAttention, PooledConv2D, SliceLSTM, WeightedBatchNormalization, hard_sigmoid_keras2
+from .layers import (
+    GatedAttention,
+    ImageNormalization,
+    PooledConv2D,
+    SliceLSTM,
+    WeightedBatchNormalization,
+    hard_sigmoid_keras2,
+)
 from .specification import NetworkSpec
 
 STACK_INPUT = "stack"
@@ -182,7 +189,9 @@ def _combine_slices(sequence, spec):
 
 def _convolution_block(maps, weights, n_filters, step, spec):
     """Return maps after convolution, ReLU, pooling and batch normalisation, in the order of the specification."""
-    normalise = WeightedBatchNormalization(
+    # The scale and offset of images of one channel are left to the convolution.
+    is_image = spec.batch_norm == "before" and maps.shape[-1] == 1
+    normalise = (ImageNormalization if is_image else WeightedBatchNormalization)(
         momentum=spec.batch_norm_momentum,
         synchronized=spec.n_devices > 1,
         name=f"batch_norm_{step}",
@@ -199,9 +208,10 @@ def _convolution_block(maps, weights, n_filters, step, spec):
         maps = keras.layers.Conv2D(n_filters, spec.kernel_size, **convolution)(maps)
         maps = normalise(maps, weights)
         return keras.layers.MaxPooling2D(2, data_format=CHANNELS_LAST, name=f"pool_{step}", dtype=spec.precision)(maps)
-    if spec.batch_norm == "before":
-        maps = normalise(maps, weights)
-    return PooledConv2D(n_filters, spec.kernel_size, **convolution)(maps)
+    convolve = PooledConv2D(n_filters, spec.kernel_size, **convolution)
+    if is_image:
+        return convolve(*normalise(maps, weights))
+    return convolve(normalise(maps, weights) if spec.batch_norm == "before" else maps)
 
 
 def _dense_layers(features, units, name, precision):

@@ -6,6 +6,7 @@ from scikeras.wrappers import KerasClassifier
 from sklearn.preprocessing import FunctionTransformer
 
 from .architecture import CLINICAL_INPUT, STACK_INPUT, WEIGHT_INPUT
+from .blocks import numbers_of_blocks
 
 
 class BatchTrainer(KerasClassifier):
@@ -36,8 +37,9 @@ class BatchTrainer(KerasClassifier):
         # sample_weight and batch_size must be None.
         options = {"batch_size": self.batch_size, "spec": spec}
         training = {name: kwargs.pop(name) for name in ("rng", "augment", "seed", "steps_per_block")}
+        blocks = PatientBatches(X, y, sample_weight, rows=rows, **options, **training)
         super()._fit_keras_model(
-            PatientBatches(X, y, sample_weight, rows=rows, **options, **training),
+            numbers_of_blocks(self.model_, blocks),
             None,
             sample_weight=None,
             batch_size=None,

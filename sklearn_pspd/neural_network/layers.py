@@ -31,21 +31,19 @@ class WeightedBatchNormalization(keras.layers.BatchNormalization):
             outputs, mean, variance = self._normalise_fused(inputs, training)
         else:
             return super().call(inputs, training=training)
-        if not training:
-            return outputs
         # As in the standard layer, only training updates the moving averages that prediction uses.
+        if training:
+            self._update_moving_averages(mean, variance)
+        return outputs
+
+    def _update_moving_averages(self, mean, variance):
         for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
             batch = ops.cast(batch, moving.dtype)
             moving.assign(moving * self.momentum + batch * (1.0 - self.momentum))
-        return outputs
 
     def _normalise_weighted(self, inputs, weights):
         maps = ops.cast(inputs, keras.backend.result_type(inputs.dtype, "float32"))
-        # The weight of one pixel as a proportion of the total weight of all pixels of all maps.
-        proportion = ops.reshape(ops.cast(weights, maps.dtype), (-1, 1, 1, 1))
-        proportion = proportion / (ops.sum(proportion) * float(np.prod(inputs.shape[1:3])))
-        mean = ops.sum(proportion * maps, axis=(0, 1, 2))
-        variance = ops.sum(proportion * ops.square(maps - mean), axis=(0, 1, 2))
+        mean, variance = _weighted_moments(maps, weights)
         gamma, beta = (ops.cast(parameter, maps.dtype) for parameter in (self.gamma, self.beta))
         outputs = (maps - mean) * (gamma * ops.rsqrt(variance + self.epsilon)) + beta
         return ops.cast(outputs, self.compute_dtype), mean, variance
@@ -69,6 +67,33 @@ class WeightedBatchNormalization(keras.layers.BatchNormalization):
 
 
 @keras.saving.register_keras_serializable(package="sklearn_pspd")
+class ImageNormalization(WeightedBatchNormalization):
+    """Batch normalisation of maps of one channel, whose scale and offset are left to the convolution that follows.
+
+    Training needs only two sums of the gradient with respect to the maps: the gradients of scale and offset. The
+    convolution finds them without that gradient, which has as many values as the images.
+    """
+
+    def call(self, inputs, weights=None, training=None):
+        """Return maps of mean 0 and variance 1 over the batch, scale and offset; arguments as in the base class."""
+        maps = ops.cast(inputs, keras.backend.result_type(inputs.dtype, "float32"))
+        if not training:
+            mean, variance = (ops.cast(moving, maps.dtype) for moving in (self.moving_mean, self.moving_variance))
+        elif weights is not None:
+            mean, variance = _weighted_moments(maps, weights)
+        else:
+            mean, variance = ops.moments(ops.reshape(maps, (-1, 1)), 0, synchronized=self.synchronized)
+        if training:
+            self._update_moving_averages(mean, variance)
+        maps = (maps - mean) * ops.rsqrt(variance + self.epsilon)
+        return tuple(ops.cast(values, self.compute_dtype) for values in (maps, self.gamma, self.beta))
+
+    def compute_output_spec(self, inputs, weights=None, training=None):  # noqa: ARG002
+        """Return the shapes and types of the three outputs."""
+        return tuple(keras.KerasTensor(shape, dtype=self.compute_dtype) for shape in (inputs.shape, (1,), (1,)))
+
+
+@keras.saving.register_keras_serializable(package="sklearn_pspd")
 class PooledConv2D(keras.layers.Conv2D):
     """Convolution, followed by the maximum of each 2 x 2 square, bias and ReLU.
 
@@ -82,14 +107,20 @@ class PooledConv2D(keras.layers.Conv2D):
         :class:`keras.layers.MaxPooling2D`.
     """
 
-    def call(self, inputs):
-        """Return maps of half the height and width."""
-        convolve = _convolve_one_channel if inputs.shape[-1] == 1 else self.convolution_op
+    def call(self, inputs, scale=None, offset=None):
+        """Return maps of half the height and width; inputs of one channel are scaled first, and offset.
+
+        The inputs have shape (n_maps, height, width, n_channels), scale and offset (1,).
+        """
+        if scale is None:
+            maps = self.convolution_op(inputs, self.kernel)
+        else:
+            maps = _convolve_scaled(inputs, scale, offset, self.kernel)
         # JAX needs the strides, although they are the default.
-        maps = ops.max_pool(convolve(inputs, self.kernel), 2, strides=2, data_format="channels_last")
+        maps = ops.max_pool(maps, 2, strides=2, data_format="channels_last")
         return ops.relu(_add_bias(maps, self.bias))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape, *_):
         """Return the shape of the pooled maps."""
         n_maps, height, width, n_filters = super().compute_output_shape(input_shape)
         return n_maps, height // 2, width // 2, n_filters
@@ -229,58 +260,90 @@ def _add_bias(maps, bias):
     return tf.nn.bias_add(maps, bias)
 
 
-def _convolve_one_channel(maps, kernel):
-    """Convolve maps of one channel with "same" padding, with its own gradient.
+def _weighted_moments(maps, weights):
+    """Return mean and variance of each channel, over all pixels of maps of which each has a weight."""
+    # The weight of one pixel as a proportion of the total weight of all pixels of all maps.
+    proportion = ops.reshape(ops.cast(weights, maps.dtype), (-1, 1, 1, 1))
+    proportion = proportion / (ops.sum(proportion) * float(np.prod(maps.shape[1:3])))
+    mean = ops.sum(proportion * maps, axis=(0, 1, 2))
+    return mean, ops.sum(proportion * ops.square(maps - mean), axis=(0, 1, 2))
 
-    With a single input channel, the gradient with respect to the maps is a convolution of many channels into one, which
-    the convolution library computes at a fraction of the memory bandwidth. A matrix product and a few shifts compute it
-    faster.
+
+def _convolve_scaled(maps, scale, offset, kernel):
+    """Convolve ``scale * maps + offset`` with "same" padding; the maps have one channel. It has its own gradient.
+
+    A network is trained with respect to scale, offset and kernel. Their gradients are found together, without the
+    gradient with respect to the maps, which a compiled function then does not compute.
     """
     # The sum is the value of the variable: outside of a compiled function, TensorFlow would otherwise expect that
     # gradients of variables are returned as well.
     kernel = ops.convert_to_tensor(kernel) + 0
 
     @ops.custom_gradient
-    def convolve(maps, kernel):
-        outputs = ops.conv(maps, kernel, padding="same", data_format="channels_last")
+    def convolve(maps, scale, offset, kernel):
+        outputs = ops.conv(scale * maps + offset, kernel, padding="same", data_format="channels_last")
 
         def gradient(*args, upstream=None):
             # Keras passes the upstream gradient by position or by name, depending on the backend.
             upstream = args[0] if upstream is None else upstream
-            return _one_channel_gradients(maps, kernel, upstream)
+            of_parameters = _gradients_of_parameters(maps, scale, offset, kernel, upstream)
+            return scale * _gradient_of_maps(kernel, upstream), *of_parameters
 
         return outputs, gradient
 
-    return convolve(maps, kernel)
+    return convolve(maps, scale, offset, kernel)
 
 
-def _one_channel_gradients(maps, kernel, upstream):
-    """Return the gradients with respect to maps and kernel.
+# The forward pass is output[y, x, f] = sum over i, j of inputs[y + i, x + j] * kernel[i, j, f], with the padded inputs
+# scale * maps + offset inside of the image, and 0 outside. A tap is one position (i, j) of the kernel. With an odd
+# number of padding pixels, "same" puts the extra one after the maps.
 
-    The forward pass is output[y, x, f] = sum over i, j of padded[y + i, x + j] * kernel[i, j, f]. A tap is one position
-    (i, j) of the kernel.
+
+def _padding(size):
+    return (size - 1) // 2, size // 2
+
+
+def _gradients_of_parameters(maps, scale, offset, kernel, upstream):
+    """Return the gradients with respect to scale, offset and kernel.
+
+    With the sums of_maps[i, j, f] = sum over y, x of maps[y + i, x + j] * upstream[y, x, f], and of_ones, the same with
+    1 inside of the image, all three are small sums: kernel, scale * of_maps + offset * of_ones; scale, the sum of
+    kernel * of_maps; offset, the sum of kernel * of_ones.
     """
     size, _, _, n_filters = kernel.shape
     _, height, width, _ = maps.shape
-    # Kernel: d kernel[i, j, f] = sum over y, x of padded[y + i, x + j] * upstream[y, x, f]. For each image this is the
-    # product of its shifted maps (taps x pixels) and the upstream gradient (pixels x filters). The sum over images is
-    # taken in at least float32. With an odd number of padding pixels, "same" puts the extra one after the maps.
-    before, after = (size - 1) // 2, size // 2
-    padded = ops.pad(maps[..., 0], ((0, 0), (before, after), (before, after)))
     taps = [(i, j) for i in range(size) for j in range(size)]
-    shifted = ops.stack([padded[:, i : i + height, j : j + width] for i, j in taps], axis=1)
-    upstream = ops.reshape(upstream, (-1, height * width, n_filters))
-    of_kernel = ops.matmul(ops.reshape(shifted, (-1, len(taps), height * width)), upstream)
-    of_kernel = ops.sum(ops.cast(of_kernel, keras.backend.result_type(maps.dtype, "float32")), axis=0)
-    of_kernel = ops.cast(ops.reshape(of_kernel, kernel.shape), kernel.dtype)
-    # Maps: d maps[y, x] = sum over i, j, f of upstream[y - i + before, x - j + before, f] * kernel[i, j, f]. The sum
-    # over f is a matrix product, which gives one image per tap; these images are shifted by their taps and added.
-    per_tap = ops.matmul(upstream, ops.transpose(ops.reshape(kernel, (len(taps), n_filters))))
-    per_tap = ops.pad(
-        ops.reshape(per_tap, (-1, height, width, len(taps))), ((0, 0), (after, before), (after, before), (0, 0))
+    padding = ((0, 0), _padding(size), _padding(size))
+    padded, ones = ops.pad(maps[..., 0], padding), ops.pad(ops.ones_like(maps[..., 0]), padding)
+    shifted = ops.stack([image[:, i : i + height, j : j + width] for image in (padded, ones) for i, j in taps], axis=1)
+    # For each image a product of its shifted maps (2 taps x pixels) and the upstream gradient (pixels x filters). The
+    # sum over images is taken in at least float32.
+    sums = ops.matmul(
+        ops.reshape(shifted, (-1, 2 * len(taps), height * width)),
+        ops.reshape(upstream, (-1, height * width, n_filters)),
     )
-    of_maps = sum(
-        per_tap[:, size - 1 - i : size - 1 - i + height, size - 1 - j : size - 1 - j + width, k]
-        for k, (i, j) in enumerate(taps)
+    sums = ops.sum(ops.cast(sums, keras.backend.result_type(maps.dtype, "float32")), axis=0)
+    of_maps, of_ones = (ops.reshape(half, kernel.shape) for half in ops.split(sums, 2))
+    scale, offset, weights = (ops.cast(values, sums.dtype) for values in (scale, offset, kernel))
+    gradients = [ops.sum(weights * of_maps)[None], ops.sum(weights * of_ones)[None], scale * of_maps + offset * of_ones]
+    return [ops.cast(gradient, kernel.dtype) for gradient in gradients]
+
+
+def _gradient_of_maps(kernel, upstream):
+    """Return the gradient with respect to the inputs, without their scale.
+
+    It is d inputs[y, x] = sum over i, j, f of upstream[y - i + before, x - j + before, f] * kernel[i, j, f]. With a
+    single input channel it is a convolution of many channels into one, which the convolution library computes at a
+    fraction of the memory bandwidth. The sum over f is a matrix product, which gives one image per tap; these images
+    are shifted by their taps and added.
+    """
+    size, _, _, n_filters = kernel.shape
+    _, height, width, _ = upstream.shape
+    before, after = _padding(size)
+    per_tap = ops.matmul(upstream, ops.transpose(ops.reshape(kernel, (size**2, n_filters))))
+    per_tap = ops.pad(per_tap, ((0, 0), (after, before), (after, before), (0, 0)))
+    taps = enumerate((i, j) for i in range(size) for j in range(size))
+    return sum(
+        per_tap[:, size - 1 - i : size - 1 - i + height, size - 1 - j : size - 1 - j + width, k : k + 1]
+        for k, (i, j) in taps
     )
-    return of_maps[..., None], of_kernel

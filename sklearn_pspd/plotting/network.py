@@ -110,17 +110,20 @@ def _tabulate(network):
     nodes, sources, repeats = [], {}, {}  # the last two by the output tensor of a layer
     for operation in network.operations:
         inputs = [] if type(operation).__name__ == "InputLayer" else keras.tree.flatten(operation.input)
-        output, shape = id(operation.output), tuple(operation.output.shape[1:])
-        repeats[output] = max((repeats[id(tensor)] for tensor in inputs), default=1)
-        reads = [source for tensor in inputs for source in sources[id(tensor)]]
+        outputs = keras.tree.flatten(operation.output)
+        shape = tuple(outputs[0].shape[1:])
+        n_repeats = max((repeats[id(tensor)] for tensor in inputs), default=1)
+        reads = list(dict.fromkeys(source for tensor in inputs for source in sources[id(tensor)]))
+        is_reshape = type(operation).__name__ in ("Reshape", "Transpose")
         if type(operation).__name__ == "Reshape":
             # Patients and slices share the first axis between two of these.
-            repeats[output] = inputs[0].shape[1] if len(shape) == 3 else 1
-            sources[output] = reads
+            n_repeats = inputs[0].shape[1] if len(shape) == 3 else 1
+        repeats |= dict.fromkeys(map(id, outputs), n_repeats)
+        sources |= dict.fromkeys(map(id, outputs), reads if is_reshape else [operation.name])
+        if is_reshape:
             continue
-        sources[output] = [operation.name]
         n_weights = operation.count_params() if hasattr(operation, "count_params") else 0
-        nodes.append((operation.name, _kind(operation), shape, repeats[output], n_weights, reads))
+        nodes.append((operation.name, _kind(operation), shape, n_repeats, n_weights, reads))
     return pd.DataFrame(nodes, columns=NODE_COLUMNS)
 
 
@@ -131,12 +134,15 @@ def _kind(layer):
     kinds = {
         "InputLayer": {"stack": "slice stack", "clinical": "clinical features"}.get(layer.name, layer.name),
         "WeightedBatchNormalization": "batch normalisation",
+        "ImageNormalization": "batch normalisation",
         "PooledConv2D": f"convolution {side}, ReLU, max pooling",
         "Conv2D": f"convolution {side}, ReLU",
         "MaxPooling2D": "max pooling",
         "GlobalAveragePooling2D": "average of each map",
         "Flatten": "flatten",
         "SliceLSTM": f"LSTM, {config.get('units')} cells",
+        "GatedAttention": f"gated attention, {config.get('units')} units",
+        "GlobalAveragePooling1D": "mean over slices",
         "Dense": f"dense {config.get('units')}, {_activation(config)}",
         "Concatenate": "concatenate",
         "Dropout": f"dropout {config.get('rate')}",

@@ -23,7 +23,7 @@ def fusion(signal):
 def image_model(signal):
     """The same without clinical columns, with one member."""
     X, y = signal
-    return make_image_pipeline(small_network(epochs=30), **IMAGES).fit(X[:N_TRAIN], y[:N_TRAIN])
+    return make_image_pipeline(small_network(epochs=60), **IMAGES).fit(X[:N_TRAIN], y[:N_TRAIN])
 
 
 @pytest.fixture(scope="session")

@@ -48,6 +48,20 @@ def test_network_is_that_of_the_estimator(tiny_network, batch_norm, pooling):
     assert display.ax_.get_title() == "Model 1"
 
 
+@pytest.mark.parametrize(
+    ("sequence", "kind"), [("attention", "gated attention, 4 units"), ("mean", "mean over slices")]
+)
+@pytest.mark.parametrize("n_images", [1, 2])
+def test_network_with_other_sequences_and_images(tiny_network, sequence, kind, n_images):
+    tiny_network.set_params(sequence=sequence, n_images=n_images, n_clinical=7)
+    display = NetworkDisplay.from_estimator(tiny_network.fit(*rows(n_images * 3 * 8 * 8 + 7)))
+    nodes = display.frame().set_index("layer")
+    assert nodes.loc[sequence, "inputs"] == ["flatten"]
+    assert nodes.loc[["batch_norm_1", "conv_1"], "inputs"].tolist() == [["stack"], ["batch_norm_1"]]
+    assert nodes.loc[["batch_norm_1", sequence], "repeats"].tolist() == [3, 1]
+    assert {kind, "batch normalisation"} <= set(texts(display.ax_))
+
+
 def test_network_without_a_branch():
     clinical = CNNLSTMClassifier(None, epochs=1, random_state=0).fit(*rows(7))
     assert NetworkDisplay.from_estimator(clinical).frame()["layer"].tolist()[0] == "clinical"
