@@ -143,7 +143,7 @@ class CNNLSTMClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     precision : {"auto", "float32", "float64", "mixed_bfloat16"}, default="auto"
         Floating-point precision of the network. "mixed_bfloat16" computes in bfloat16 and keeps float32 weights. "auto"
         selects it where it is faster: on devices with bfloat16 instructions (processors with AVX512-BF16 or AMX, NVIDIA
-        GPUs from Ampere on), if a training step has at least 3 GFLOP. Otherwise it selects "float32".
+        GPUs from Ampere on), if a training step has at least 1 GFLOP. Otherwise it selects "float32".
     n_devices : int, default=1
         Number of GPUs over which each batch is divided during training; without a GPU, of logical CPU devices. The
         statistics of batch normalisation are computed over all devices.

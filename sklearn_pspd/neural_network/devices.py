@@ -16,7 +16,7 @@ from sklearn_pspd.exceptions import InputError
 
 from .specification import NetworkSpec, training_flops
 
-BFLOAT16_FLOPS = 3e9
+BFLOAT16_FLOPS = 1e9
 
 # The widest ones come first; kernels are chosen by them.
 VECTOR_INSTRUCTIONS = {"amx_tile": "AMX", "avx512f": "AVX-512", "avx2": "AVX2", "avx": "AVX", "asimd": "NEON"}
@@ -38,7 +38,7 @@ def choose_precision(spec: NetworkSpec, batch_size: int) -> str:
     Returns
     -------
     {"float32", "mixed_bfloat16"}
-        "mixed_bfloat16" if the device has bfloat16 instructions and a training step has at least 3 GFLOP.
+        "mixed_bfloat16" if the device has bfloat16 instructions and a training step has at least 1 GFLOP.
     """
     is_large = training_flops(spec, batch_size) >= BFLOAT16_FLOPS
     return "mixed_bfloat16" if is_large and has_native_bfloat16() else "float32"

@@ -211,15 +211,21 @@ def transform_stack(stack, transform, *, fov_mm=200.0, rng=None):
         A view of the stack if only mirrored or reversed, otherwise a new array.
     """
     oriented = stack[::-1] if transform.reverse else stack
-    oriented = oriented[:, :, ::-1] if transform.mirror else oriented
     is_moved = transform.rotation_deg or any(transform.shift_mm) or transform.zoom != 1
+    if transform.mirror and not is_moved:
+        oriented = oriented[:, :, ::-1]
     if not (is_moved or transform.gamma != 1 or any(transform.log_bias) or transform.noise):
         return oriented
     # All slices have the same neighbours. They are then transformed in blocks that fit into the processor's cache.
     neighbours = None
     if is_moved:
         neighbours = _find_neighbours(
-            stack.shape[1:], transform.rotation_deg, transform.shift_mm, transform.zoom, fov_mm=fov_mm
+            stack.shape[1:],
+            transform.rotation_deg,
+            transform.shift_mm,
+            transform.zoom,
+            fov_mm=fov_mm,
+            mirror=transform.mirror,
         )
     transformed = np.empty(stack.shape, dtype=np.float32)
     for slices in _slice_blocks(stack.shape):
@@ -342,8 +348,8 @@ class _Neighbours(NamedTuple):
     down: np.ndarray
 
 
-def _find_neighbours(shape, rotation_deg, shift_mm, zoom, *, fov_mm):
-    """Find the neighbours of each pixel of the result in a slice of `shape`."""
+def _find_neighbours(shape, rotation_deg, shift_mm, zoom, *, fov_mm, mirror=False):
+    """Find the neighbours of each pixel of the result in a slice of `shape`, which is mirrored first."""
     height, width = shape
     row_mm, column_mm = fov_mm / height, fov_mm / width
     # Position in the stack of each pixel of the result, in pixels: the inverse of the map, one line per axis.
@@ -352,6 +358,8 @@ def _find_neighbours(shape, rotation_deg, shift_mm, zoom, *, fov_mm):
     columns = np.arange(width) - (width - 1) / 2 - shift_mm[1] / column_mm
     y = np.add.outer(rows * cosine + (height - 1) / 2, columns * (sine * column_mm / row_mm))
     x = np.add.outer(rows * (-sine * row_mm / column_mm), columns * cosine + (width - 1) / 2)
+    if mirror:
+        x = width - 1 - x
     top, down = _lower_and_fraction(y, height)
     left, right = _lower_and_fraction(x, width)
     upper_left = (top * width + left).ravel()
@@ -381,8 +389,8 @@ def _interpolate(slices, neighbours):
 
 
 def _between(pixels, first, second, fraction):
-    """Interpolate between the pixels of two sets of indices, which are inside the slice ("clip" checks none)."""
-    between, difference = (np.take(pixels, index, axis=1, mode="clip") for index in (first, second))
+    """Interpolate between the pixels of two sets of indices, which are inside the slice ("wrap" checks none)."""
+    between, difference = (np.take(pixels, index, axis=1, mode="wrap") for index in (first, second))
     difference -= between
     difference *= fraction
     between += difference

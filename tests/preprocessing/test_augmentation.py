@@ -113,6 +113,13 @@ def test_the_map_is_that_in_mm_for_pixels_of_any_shape(shape, fov_mm, rotation_d
     np.testing.assert_allclose(warped[0][inside], expected[inside], atol=1e-4 * fov_mm)
 
 
+def test_a_stack_is_mirrored_before_it_is_moved():
+    stack = standardised(1)[0]
+    moves = {"rotation_deg": 12.0, "shift_mm": (7.0, -4.0), "zoom": 1.1}
+    mirrored_first = transform_stack(stack[:, :, ::-1], StackTransform(**moves))
+    np.testing.assert_allclose(transform_stack(stack, StackTransform(mirror=True, **moves)), mirrored_first, atol=1e-5)
+
+
 def test_one_row_or_column_has_no_neighbour():
     for shape in ((2, 1, 6), (2, 6, 1), (2, 1, 1)):
         stack = rng().normal(size=shape).astype(np.float32)
