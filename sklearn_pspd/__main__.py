@@ -271,6 +271,8 @@ def _add_study_options(add):
     add("--task", dest="share", type=_share, metavar="I/N", help=shares)
     add("--patients", dest="n_patients", type=_at_least(20), default=78, metavar="N", help="synthetic patients (78)")
     add("--test-site", metavar="SITE", help="site held out as the external set (the one with the fewest patients)")
+    trial = "for trial runs: hold the site out, but do not score on it; without this option, the same study then does"
+    add("--no-external-scores", dest="score_external", action="store_false", help=trial)
     recipes = "training of the networks: for small cohorts, as published, or both (both)"
     add("--recipe", choices=("both", "small_cohort", "published"), default="both", help=recipes)
     members = "networks per fit, trained from different seeds (5)"

@@ -171,6 +171,27 @@ def test_a_folder_holds_one_study(cohort, tmp_path):
         other.open_folder(tmp_path)
 
 
+def test_a_trial_run_leaves_the_external_set_alone_and_the_same_study_goes_on_from_it(cohort, undisturbed, tmp_path):
+    study = Study(cohort, models(), **SETTINGS, score_external=False)
+    assert study.summary().endswith("held out: site B, not scored")
+    trial = study.run(tmp_path)
+    assert set(trial.comparison.scores["evaluation"]) == {"cross-validation"}
+    assert all(set(control.frame()["evaluation"]) == {"cross-validation"} for control in trial.controls.values())
+    assert trial.comparison.external_uses is None
+    assert not external_uses._USES
+    page, text, methods = ((tmp_path / name).read_text() for name in ("report.html", "report.txt", "methods.txt"))
+    assert "external set, on which the models were not scored." in " ".join(methods.split())
+    assert "Held out, site B, not scored: " in page
+    assert "No external set was scored, since this is a trial run" in page
+    assert "External" not in text
+    steps = []
+    Study(cohort, models(), **SETTINGS).run(tmp_path, on_progress=lambda done, total, step: steps.append(step))
+    of_folds = [step for step in steps if step.startswith("validation: ") and "fold" in step]
+    assert len(of_folds) == 6
+    assert all(step.endswith("(kept)") for step in of_folds)
+    assert tables(tmp_path) == tables(undisturbed)
+
+
 def test_the_record_says_what_was_done(undisturbed, cohort):
     record = json.loads((undisturbed / "study.json").read_bytes())
     assert record["finished"] >= record["started"]

@@ -55,6 +55,9 @@ class FileProblems:
         self._others: list[str] = []
         self._facts: dict[str, Any] = {}
 
+    def __bool__(self):
+        return bool(self._paths or self._others)
+
     @property
     def facts(self) -> dict[str, Any]:
         """What had been read before the errors that were collected."""

@@ -373,13 +373,28 @@ def _attempt(row, settings, cache):
             position = _checked_position(given)
         problems.raise_any()
         with reading(path):
-            mask = _identity(position[1]) if position[0] == "lesion_mask" else ()
-            of_further = tuple((_identity(other), _identity_of_sidecar(other)) for _, other in further)
-            identity = _identity(path), mask, _identity_of_sidecar(path), of_further
+            identity = _identities(path, further, position)
             stack, found = _cached(cache, patient_id, path, tuple(further), position, settings, identity)
     except ImageError as error:
         return patient_id, None, {**facts, **(error.facts or {})}, tuple(map(printable, error.problems))
     return patient_id, stack, {**facts, **found}, ()
+
+
+def _identities(path, further, position):
+    """Return what :func:`decode` takes as `identity`; all files that are missing are listed together."""
+    problems = FileProblems()
+    of_image, of_mask, of_further = None, (), []
+    with problems.collecting(path):
+        of_image = _identity(path), _identity_of_sidecar(path)
+    if position[0] == "lesion_mask":
+        with problems.collecting(position[1]):
+            of_mask = _identity(position[1])
+    for _, other in further:
+        with problems.collecting(other):
+            of_further.append((_identity(other), _identity_of_sidecar(other)))
+    problems.raise_any()
+    files, sidecar = of_image
+    return files, of_mask, sidecar, tuple(of_further)
 
 
 def _cached(cache, patient_id, path, further, position, settings, identity):

@@ -8,7 +8,7 @@ import numpy as np
 from nibabel import orientations
 
 from .dicom import count_kinds
-from .errors import FileError, FileProblems, ImageError, reading
+from .errors import FileError, FileProblems, ImageError
 from .findings import FACT_NUMBERS, FACT_SUMMARIES, FACT_TEXTS, facts_of_header, is_allowed
 from .geometry import canonical_shape, canonical_spacing, check_geometry, check_pixels, read_slices, tilt_deg
 from .marks import check_mark, check_same_grid
@@ -124,13 +124,20 @@ def decode(patient_id, path, further, position, settings, identity):
     each further image. It names the files to read, and as part of the cache key it makes a changed file be read again.
     """
     facts: dict[str, Any] = {}
+    problems = FileProblems()
     try:
-        with reading(path):
+        with problems.collecting(path):
             volume = _open_checked(path, position, settings, [file for file, _, _ in identity[0]], facts)
             middle = middle_slice(path, volume, position, settings)
             indices = stack_indices(path, volume, middle, settings)
             pixels = read_slices(volume, indices)
             check_pixels(path, pixels, indices)
+        if problems:
+            # Without the image, further ones can only be opened: what is wrong with them is listed as well.
+            for (_, other), (files, _) in zip(further, identity[3], strict=True):
+                with problems.collecting(other):
+                    open_volume(other, [file for file, _, _ in files])
+            problems.raise_any()
         others, facts["further_images"] = _read_further(path, volume, further, indices, pixels, identity[3])
     except ImageError as error:
         # What had been read before the error still belongs in the quality-control table.

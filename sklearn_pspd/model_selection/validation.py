@@ -128,7 +128,9 @@ def compare_models(
         fit = {"model": name, "evaluation": CROSS_VALIDATION if fold else EXTERNAL}
         fit |= {"repeat": repeats[fold - 1] if fold else 0, "fold": fold}
         model = seeded_clone(models[name], *([fold] if fold else []))
-        calls.append((model, fit, X, y, train, test, X_test, y_test, keep_models))
+        # Without an external set, which it does not need, a fold's kept fit serves with any.
+        external = (None, None) if fold else (X_test, y_test)
+        calls.append((model, fit, X, y, train, test, *external, keep_models))
     what_for = "external set" if X_test is not None else "all patients"
     descriptions = [f"{name}, {f'fold {fold} of {len(splits)}' if fold else what_for}" for name, fold, _, _ in tasks]
     results = list(Tasks(len(calls), n_jobs, on_progress, kept).run(_fit_and_score, calls, descriptions))

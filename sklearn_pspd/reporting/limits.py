@@ -22,7 +22,7 @@ def limit_sentences(result):
     """
     return [
         *_size_limits(result.sample_size),
-        *_external_limits(result.tables),
+        *_external_limits(result.tables, result.settings),
         *_protocol_limits(result),
         "Subgroups of patients and fairness between them were not examined.",
         "Research software, not a medical device.",
@@ -38,9 +38,10 @@ def _size_limits(sample_size):
     ]
 
 
-def _external_limits(tables):
+def _external_limits(tables, settings):
     if not (tables["scores"]["evaluation"] == EXTERNAL).any():
-        return ["No external set was held out: performance at other sites is unknown."]
+        missing = "was held out" if settings.get("score_external", True) else "was scored, since this is a trial run"
+        return [f"No external set {missing}: performance at other sites is unknown."]
     return ["The external set is one site; performance at others can differ.", *use_notes(tables.get("external_uses"))]
 
 

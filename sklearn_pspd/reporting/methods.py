@@ -83,7 +83,8 @@ def _patients(result):
     texts = [f"The models were trained on {_counted(by_part['training'])}."]
     site = result.settings.get("held_out_site")
     if "held out" in by_part:
-        texts.append(f"{_counted(by_part['held out'])} of site {site} were held out as the external set.")
+        scored = "" if result.settings.get("score_external", True) else ", on which the models were not scored"
+        texts.append(f"{_counted(by_part['held out'])} of site {site} were held out as the external set{scored}.")
     else:
         texts.append("No site was held out.")
     absent = result.missing_values[0]

@@ -135,7 +135,10 @@ class _Page:
 def _summary(page):
     result = page.result
     site = result.settings.get("held_out_site")
-    names = {"training": "Training", "held out": "Held out" if site is None else f"Held out, site {site}"}
+    held_out = "Held out" if site is None else f"Held out, site {site}"
+    if not result.settings.get("score_external", True):
+        held_out += ", not scored"
+    names = {"training": "Training", "held out": held_out}
     sizes = [
         f"{names[row['patients']]}: {row['n_patients']} patients ({row['n_pd']} PD, {row['n_pspd']} PsPD)"
         for row in result.sample_size.to_dict("records")

@@ -84,6 +84,10 @@ class Study:
     test_site : str or False, default=None
         The site held out as the external set. None takes the one with the fewest patients, if there are several sites;
         False holds out none.
+    score_external : bool, default=True
+        Whether the models are scored on the external set. False, for trial runs, leaves it held out and unscored: the
+        more often decisions follow a look at it, the less external it is. The same study with True takes the fits of
+        the folds from the folder of the trial run.
     cv : int, splitter or iterable, default=10
         Folds of the cross-validation, as in :func:`~sklearn_pspd.model_selection.compare_models`.
     n_repeats : int, default=1
@@ -143,6 +147,7 @@ class Study:
     further_images: Sequence[str] = ()
     allow_sequence: object = False
     test_site: str | bool | None = None
+    score_external: bool = True
     cv: object = 10
     n_repeats: int = 1
     tune: bool = False
@@ -462,7 +467,8 @@ class Study:
         """
         site = self.held_out_site
         held_out = f"held out: site {site}" if site is not None else "no site held out, so no external set"
-        return f"{len(self.X)} training patients, {held_out}"
+        unscored = "" if self.score_external or site is None else ", not scored"
+        return f"{len(self.X)} training patients, {held_out}{unscored}"
 
     def _run_share(self, models, kept, on_progress):
         """Run the fits of a share, and stop there unless they were the last ones."""
@@ -481,8 +487,7 @@ class Study:
             self.X,
             self.y,
             cv=self._folds,
-            X_test=self.X_test,
-            y_test=self.y_test,
+            **self._external,
             keep_models=True,
             external_log=self.external_log,
             random_state=self.random_state,
@@ -496,7 +501,7 @@ class Study:
 
         Without them, as in a share of the study, the permutations are run only.
         """
-        evaluations = [CROSS_VALIDATION] if self.X_test is None else [CROSS_VALIDATION, EXTERNAL]
+        evaluations = [CROSS_VALIDATION, EXTERNAL] if self._external else [CROSS_VALIDATION]
         controls, n_missing = {}, 0
         for name, model in models.items():
             if not self.n_permutations or (self.controlled is not None and name not in self.controlled):
@@ -509,8 +514,7 @@ class Study:
                     self.y,
                     n_permutations=self.n_permutations,
                     cv=self._folds,
-                    X_test=self.X_test,
-                    y_test=self.y_test,
+                    **self._external,
                     unpermuted=tuple(unpermuted),
                     random_state=self.random_state,
                     n_jobs=self._outer_jobs,
@@ -543,6 +547,12 @@ class Study:
     @cached_property
     def _held_out(self):
         return (None, None) if self.held_out_site is None else split_xy(self._parts[1])
+
+    @property
+    def _external(self):
+        """The external set as arguments of validation and negative control; none if it is not scored."""
+        is_scored = self.score_external and self.held_out_site is not None
+        return {"X_test": self.X_test, "y_test": self.y_test} if is_scored else {}
 
     @cached_property
     def _contents(self):
@@ -693,6 +703,7 @@ class Study:
     def _settings(self, models):
         return {
             "held_out_site": self.held_out_site,
+            "score_external": self.score_external,
             "cv": self.cv if isinstance(self.cv, Integral) else type(self.cv).__name__,
             "n_repeats": self.n_repeats,
             "tune": self.tune,

@@ -132,6 +132,21 @@ def test_all_patients_with_wrong_further_images_are_listed_at_once(X, tmp_path):
     assert not table["problem"].iloc[4:].any()
 
 
+def test_the_problems_of_all_images_of_a_patient_are_listed_at_once(X, tmp_path):
+    """Also if the first image cannot be read, with which the others are compared."""
+    damaged = [tmp_path / "post.nii.gz", tmp_path / "flair.nii.gz"]
+    for path in damaged:
+        path.write_bytes(Path(X["image"].iloc[0]).read_bytes()[:300])
+    missing = [tmp_path / "no_post.nii", tmp_path / "no_flair.nii"]
+    wrong = with_flair(X, 0, damaged[1])
+    wrong = with_flair(wrong, 1, missing[1])
+    wrong.loc[wrong.index[:2], "image"] = [str(damaged[0]), str(missing[0])]
+    table = SliceStackLoader(further_images=["flair"]).inspect(wrong)
+    for problem, paths in zip(table["problem"], (damaged, missing), strict=False):
+        assert all(path.name in problem for path in paths), problem
+    assert not table["problem"].iloc[2:].any()
+
+
 def series(folder, frame, plane="axial", voxels=HEAD, description=""):
     def change(header, index):
         header.FrameOfReferenceUID, header.SeriesDescription = frame, description
