@@ -97,7 +97,7 @@ def test_own_cohort_as_dicom(tmp_path):
     result = run("own/cohort.csv", *QUICK, "--test-site", "A", "--folds", "9", "--out", "results", cwd=tmp_path)
     assert result.returncode == 2
     assert "the training patients include" in result.stderr
-    result = run("study", "own/cohort.csv", *QUICK, "--out", "results", "--jobs", 2, cwd=tmp_path)
+    result = run("study", "own/cohort.csv", *QUICK, "--out", "results", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert "Synthetic" not in result.stdout
     assert "Negative control" not in result.stdout
@@ -159,7 +159,7 @@ def test_both_published_variants_run(variant, tmp_path, monkeypatch, capsys):
     assert "Cross-validation: 2 folds" in capsys.readouterr().out
 
 
-def test_a_call_leaves_the_process_as_it_was(tmp_path, monkeypatch, capsys):
+def test_a_call_leaves_the_process_as_it_was(tmp_path, monkeypatch, capsys, few_trees):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
 
@@ -168,7 +168,9 @@ def test_a_call_leaves_the_process_as_it_was(tmp_path, monkeypatch, capsys):
         return settings, sys.stderr, os.fstat(2).st_ino, len(list(Path("/dev/fd").iterdir()))
 
     quick = ["--patients", "20", *QUICK, "--permutations", "0"]
-    assert command.main(quick) == 0  # the first call starts what a process starts once
+    # The first calls start what a process starts once.
+    assert command.main(["absent.csv"]) == 2
+    assert command.main(quick) == 0
     before, first = state(), capsys.readouterr().out
     assert command.main(quick) == 0
     assert state() == before
