@@ -1,5 +1,7 @@
 """Training of a compiled network by SciKeras, on batches that are read one at a time."""
 
+import contextlib
+
 import keras
 import numpy as np
 from scikeras.wrappers import KerasClassifier
@@ -37,17 +39,16 @@ class BatchTrainer(KerasClassifier):
         # sample_weight and batch_size must be None.
         options = {"batch_size": self.batch_size, "spec": spec}
         training = {name: kwargs.pop(name) for name in ("rng", "augment", "seed", "steps_per_block")}
-        blocks = PatientBatches(X, y, sample_weight, rows=rows, **options, **training)
-        super()._fit_keras_model(
-            numbers_of_blocks(self.model_, blocks),
-            None,
-            sample_weight=None,
-            batch_size=None,
-            validation_data=None
-            if validation_rows is None
-            else PatientBatches(X, y, sample_weight, rows=validation_rows, **options),
-            **kwargs,
-        )
+        with contextlib.ExitStack() as open_batches:
+            blocks = PatientBatches(X, y, sample_weight, rows=rows, **options, **training)
+            open_batches.enter_context(contextlib.closing(blocks))
+            validation = None
+            if validation_rows is not None:
+                validation = PatientBatches(X, y, sample_weight, rows=validation_rows, **options)
+                open_batches.enter_context(contextlib.closing(validation))
+            arguments = {"sample_weight": None, "batch_size": None, "validation_data": validation}
+            numbers = open_batches.enter_context(numbers_of_blocks(self.model_, blocks))
+            super()._fit_keras_model(numbers, None, **arguments, **kwargs)
 
 
 class PatientBatches(keras.utils.PyDataset):
@@ -102,6 +103,10 @@ class PatientBatches(keras.utils.PyDataset):
         if self.spec.weighted:
             inputs[WEIGHT_INPUT] = weights.reshape(-1, 1)
         return inputs, targets, weights
+
+    def close(self):
+        """Forget the patients. TensorFlow keeps every dataset that was read from Python until the process ends."""
+        self.X = self.y = self.sample_weight = None
 
     def on_epoch_end(self):
         """Draw the row order of the next epoch."""

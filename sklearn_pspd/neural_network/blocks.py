@@ -1,5 +1,6 @@
 """Training of several steps per call of a compiled function, on blocks of consecutive batches."""
 
+import contextlib
 import threading
 
 import keras
@@ -126,8 +127,9 @@ def _can_train_in_blocks(spec):
     return keras.backend.backend() == "tensorflow" and spec.n_devices == 1
 
 
+@contextlib.contextmanager
 def numbers_of_blocks(network, blocks):
-    """Return what Keras reads in a fit: the blocks, or only their numbers if the training function reads the blocks.
+    """Yield what Keras reads in a fit: the blocks, or only their numbers if the training function reads the blocks.
 
     Keras would copy each block twice, and start a thread and a generator in each epoch, which for small networks takes
     a quarter of the time of a fit. For a network of one step per block this is negligible, and Keras reads a block
@@ -140,23 +142,26 @@ def numbers_of_blocks(network, blocks):
     blocks : PatientBatches
         Blocks of the fit.
 
-    Returns
-    -------
+    Yields
+    ------
     PatientBatches or tf.data.Dataset
         The first argument of Keras' ``fit``.
     """
     training = getattr(network, "train_function", None)
-    if not isinstance(training, BlockTraining):
-        return blocks
-    training.blocks = blocks if blocks.steps_per_block > 1 else None
-    if training.blocks is None:
-        return blocks
+    if not isinstance(training, BlockTraining) or blocks.steps_per_block == 1:
+        yield blocks
+        return
     import tensorflow as tf
 
     # Autotuning would start a thread in each epoch, and wait for its end.
     options = tf.data.Options()
     options.autotune.enabled = False
-    return tf.data.Dataset.range(len(blocks)).with_options(options)
+    training.blocks = blocks
+    try:
+        yield tf.data.Dataset.range(len(blocks)).with_options(options)
+    finally:
+        # The network is kept for later fits, but not the patients of this one.
+        training.blocks = None
 
 
 def set_steps(network, batch_size, learning_rates):

@@ -1,7 +1,9 @@
 """Ensembles of networks: seeds, training in blocks, schedule, augmentation, and continuing a fit."""
 
 import dataclasses
+import gc
 import pickle
+import weakref
 
 import keras
 import numpy as np
@@ -61,6 +63,25 @@ class AddNoise(BaseEstimator):
 
     def augment(self, stacks, rng):
         return stacks + rng.normal(size=(len(stacks), 1, 1, 1)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {},
+        {"n_members": 2},
+        {"early_stopping": True, "validation_fraction": 0.3},
+        {"callbacks": [keras.callbacks.Callback()]},  # Keras reads the batches one by one
+    ],
+)
+def test_nothing_keeps_the_patients_of_a_fit(network, data, parameters):
+    """Of which every fold of a study has its own copy, at full size hundreds of megabytes."""
+    X, y = data[0].copy(), data[1]
+    kept = weakref.ref(X)
+    network.set_params(**parameters).fit(X, y)
+    del X
+    gc.collect()
+    assert kept() is None
 
 
 def test_one_member_in_blocks_has_the_weights_of_training_step_by_step(data, network):
