@@ -97,7 +97,7 @@ def test_own_cohort_as_dicom(tmp_path):
     result = run("own/cohort.csv", *QUICK, "--test-site", "A", "--folds", "9", "--out", "results", cwd=tmp_path)
     assert result.returncode == 2
     assert "the training patients include" in result.stderr
-    result = run("study", "own/cohort.csv", *QUICK, "--out", "results", cwd=tmp_path)
+    result = run("study", "own/cohort.csv", *QUICK, "--out", "results", "--jobs", 2, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert "Synthetic" not in result.stdout
     assert "Negative control" not in result.stdout

@@ -551,7 +551,7 @@ class Study:
     @property
     def _external(self):
         """The external set as arguments of validation and negative control; none if it is not scored."""
-        is_scored = self.score_external and self.held_out_site is not None
+        is_scored = self.score_external and self.X_test is not None
         return {"X_test": self.X_test, "y_test": self.y_test} if is_scored else {}
 
     @cached_property

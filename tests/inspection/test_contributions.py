@@ -5,7 +5,7 @@ from itertools import permutations
 import numpy as np
 import pandas as pd
 import pytest
-from inspected_cohorts import IMAGES, N_TRAIN, small_network
+from inspected_cohorts import IMAGES, N_TRAIN, draw, small_network
 from scipy.special import logit
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
@@ -134,10 +134,9 @@ def test_the_signal_of_the_image_is_found(fusion, held_out):
     np.testing.assert_allclose(table["drop"] + table["auc_without"], found.auc.value, atol=1e-9)
 
 
-def test_an_image_that_says_nothing_contributes_nothing(signal):
-    """The images are those of other patients, so only the clinical columns have a signal."""
-    X, y = signal
-    X = X.copy()
+def test_an_image_that_says_nothing_contributes_nothing(tmp_path_factory):
+    """The images are those of other patients, so only the clinical columns have a signal, which 100 patients show."""
+    X, y = draw(tmp_path_factory, "images_of_others", N_TRAIN + 100, effect_size=2.0)
     order = np.random.default_rng(1).permutation(len(X))
     X[["image", "lesion_mask"]] = X[["image", "lesion_mask"]].to_numpy()[order]
     network = small_network(epochs=40, learning_rate=0.02, pooling="average")
@@ -145,6 +144,7 @@ def test_an_image_that_says_nothing_contributes_nothing(signal):
     table = permutation_contribution(model, X[N_TRAIN:], y[N_TRAIN:], random_state=0).frame().set_index("group")
     assert table.loc["image", "low"] <= 0 <= table.loc["image", "high"]
     assert table.loc["image", "drop"] < 0.1
+    assert table.loc["all clinical columns", "low"] > 0
     assert table.loc["all clinical columns", "drop"] > 0.2
 
 

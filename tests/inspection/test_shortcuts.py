@@ -100,7 +100,7 @@ def test_a_fact_that_is_the_outcome_is_in_the_features_and_one_of_the_header_is_
     X, y = held_out
     table = confounder_aucs(image_model, X.assign(site=np.where(y == 1, "B", "A")), y, targets=["site", "age_years"])
     table = table.set_index("target")
-    assert table.loc["site", "auc"] > 0.75
+    assert table.loc["site", "low"] > 0.6
     assert table.loc["age_years", "low"] < 0.5
     assert table.loc["outcome", "auc"] == table.loc["site", "auc"]
     assert table.loc["outcome", "header_low"] < 0.5
