@@ -24,6 +24,8 @@ PLACEHOLDERS = {
 }  # fmt: skip
 # Shorter names are found with the other part of the name only, shorter ids not at all.
 SHORTEST_NAME, SHORTEST_ID = 3, 4
+# How often the files are listed again, where another process replaces them while they are read.
+ATTEMPTS = 10
 # A path has at least two parts below its root. What follows a letter, a digit or "<" is a unit, a ratio or an element.
 # Of each pattern, texts without which it cannot match: they are found much faster, and most saved models have none.
 PATHS = (
@@ -93,12 +95,24 @@ def find_identifiers(folder, cohort=None):
         raise InputError(f"{folder} is no folder; give the folder of a study's results")
     known = [] if cohort is None else _identifiers(cohort)
     own_ids = [] if cohort is None else sorted(map(str, cohort["patient_id"]), key=len, reverse=True)
+    for attempt in range(ATTEMPTS):
+        try:
+            rows = _findings(folder, known, own_ids)
+            break
+        except FileNotFoundError:
+            # Another process replaced files of the folder meanwhile: their successors have to be read.
+            if attempt == ATTEMPTS - 1:
+                raise
+    return pd.DataFrame(rows, columns=["file", "line", "finding", "patient_id", "detail"])
+
+
+def _findings(folder, known, own_ids):
     rows = []
     for name, text in _texts(folder):
         text = EMBEDDED.sub("", text) if ";base64," in text else text
         rows += [(name, *found) for found in _paths(text)]
         rows += [(name, *found) for found in _of_patients(text, known, own_ids)]
-    return pd.DataFrame(rows, columns=["file", "line", "finding", "patient_id", "detail"])
+    return rows
 
 
 def _texts(folder):
@@ -107,13 +121,20 @@ def _texts(folder):
         name = path.relative_to(folder).as_posix()
         if path.suffix.lower() in TEXTS:
             yield name, path.read_text(encoding="utf-8", errors="replace")
-        elif path.suffix.lower() in ARCHIVES and zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                parts = [part for part in archive.namelist() if part.lower().endswith(PARTS) or "." not in part]
-                for part in parts:
-                    text = archive.read(part).decode("utf-8", errors="replace")
-                    # Elements of Office documents name other parts of the document by absolute paths.
-                    yield f"{name}!{part}", ELEMENT.sub(" ", text) if part.lower().endswith(".xml") else text
+        elif path.suffix.lower() in ARCHIVES:
+            # Opened first: a file that is gone meanwhile would count as one that is no archive.
+            with path.open("rb") as file:
+                if zipfile.is_zipfile(file):
+                    yield from _parts(name, zipfile.ZipFile(file))
+
+
+def _parts(name, archive):
+    """Yield the name and the content of each text of an archive."""
+    for part in archive.namelist():
+        if part.lower().endswith(PARTS) or "." not in part:
+            text = archive.read(part).decode("utf-8", errors="replace")
+            # Elements of Office documents name other parts of the document by absolute paths.
+            yield f"{name}!{part}", ELEMENT.sub(" ", text) if part.lower().endswith(".xml") else text
 
 
 def _paths(text):

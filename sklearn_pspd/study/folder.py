@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -116,6 +117,22 @@ class StudyFolder:
         written = {name for name, stamp in self._stamps().items() if before.get(name) != stamp}
         record = self.read()
         self._write({**record, "files": sorted({*record["files"], *written})})
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Let other processes that write to the same study wait, in a ``with`` block, until this one has written.
+
+        Where the file system has no locks, nobody waits: files are replaced whole all the same.
+        """
+        with contextlib.ExitStack() as locked:
+            # Windows neither has the module nor opens folders; some network drives have no locks.
+            with contextlib.suppress(ImportError, OSError):
+                import fcntl
+
+                descriptor = os.open(self.folder, os.O_RDONLY)
+                locked.callback(os.close, descriptor)
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
 
     def finish(self, **details):
         """Say in the record that the study is complete.

@@ -420,16 +420,8 @@ class Study:
                 aucs = result.tables["comparison"].query("metric == 'auc'").set_index(["model", "evaluation"])["value"]
                 result = replace(result, controls=self._run_controls(models, aucs, kept, on_progress))
         if opened is not None:
-            with opened.writing() as path:
-                if result.controls:
-                    reporting.write_negative_controls(result.controls, path, title=self.title)
-                    reporting.write_text(result, path, **_page_parts(result))
-            computation = {name: result.settings[name] for name in ("device", "arithmetic")}
-            models = write_models(result, self, opened.folder / MODELS)
-            with opened.writing() as path:
-                identifiers = reporting.find_identifiers(path, self.cohort)
-                write_table(path / "identifiers.csv", identifiers)
-            opened.finish(**computation, models=models, n_identifiers=len(identifiers))
+            with opened.alone():
+                self._write_last(result, opened)
         return result
 
     def write_contact_sheet(self, path):
@@ -469,6 +461,21 @@ class Study:
         held_out = f"held out: site {site}" if site is not None else "no site held out, so no external set"
         unscored = "" if self.score_external or site is None else ", not scored"
         return f"{len(self.X)} training patients, {held_out}{unscored}"
+
+    def _write_last(self, result, opened):
+        """Write what needs the whole result, and look for identifiers in all that was written."""
+        from sklearn_pspd import reporting
+
+        with opened.writing() as path:
+            if result.controls:
+                reporting.write_negative_controls(result.controls, path, title=self.title)
+                reporting.write_text(result, path, **_page_parts(result))
+        computation = {name: result.settings[name] for name in ("device", "arithmetic")}
+        models = write_models(result, self, opened.folder / MODELS)
+        with opened.writing() as path:
+            identifiers = reporting.find_identifiers(path, self.cohort)
+            write_table(path / "identifiers.csv", identifiers)
+        opened.finish(**computation, models=models, n_identifiers=len(identifiers))
 
     def _run_share(self, models, kept, on_progress):
         """Run the fits of a share, and stop there unless they were the last ones."""

@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from pathlib import Path
 
 import pandas as pd
 import pydicom
@@ -129,6 +130,26 @@ def test_pseudonyms_and_words_are_no_names(results, cohort, name, text, findings
         header.save_as(path)
     (results / "report.txt").write_text(text)
     assert [row[2] for row in found(results, cohort)] == findings
+
+
+@pytest.mark.parametrize("name", ["calibration.json", "forest.skops"])
+def test_a_folder_that_another_process_replaces_meanwhile(results, name, monkeypatch):
+    partial = results / ".models.x.part"
+    partial.mkdir()
+    (results / "models").rmdir()
+    with zipfile.ZipFile(partial / "forest.skops", "w") as archive:
+        archive.writestr("schema.json", "/home/jane/model")
+    (partial / "calibration.json").write_text("/home/jane/cohort.csv")
+    opened = Path.open
+
+    def replaced(path, *arguments, **settings):
+        if path == partial / name:
+            partial.replace(results / "models")
+        return opened(path, *arguments, **settings)
+
+    monkeypatch.setattr(Path, "open", replaced)
+    files = ["models/calibration.json", "models/forest.skops!schema.json"]
+    assert [row[0] for row in found(results)] == files
 
 
 def test_no_such_folder(tmp_path):
