@@ -9,6 +9,7 @@ matrix product, measured in the same rounds. The test suite does not run this fi
 """
 
 import argparse
+import math
 import os
 import statistics
 import time
@@ -163,9 +164,10 @@ IMPLEMENTATIONS = {
 def report(workers, shape):
     """Print a table of one comparison."""
     train, predict = step_flops(shape[0], shape[1], shape[2])
-    peers = [w for name, w in workers.items() if name.startswith("PyTorch")] or [workers["TimeDistributed"]]
-    best = {function: min(w.median(function) for w in peers) for function in (0, 1)}
-    what = "the better PyTorch" if len(peers) > 1 else peers[0].name
+    peers = [worker for name, worker in workers.items() if name.startswith(("PyTorch", "TimeDistributed"))]
+    # A peer that is not installed, or does not fit into the memory, is compared with nothing.
+    best = {function: min((w.median(function) for w in peers), default=math.nan) for function in (0, 1)}
+    what = "the better PyTorch" if len(peers) > 1 else peers[0].name if peers else "no peer; it"
     print(f"\n{shape[0]} patients of {shape[1]} x {shape[2]} x {shape[3]}; {train / 1e9:.0f} GFLOP per training step")
     print(f"{'':18} {'step':>7} {'predict':>8} {'peak':>9} {'lower bound':>22}   {what} takes")
     for name, worker in workers.items():
