@@ -264,7 +264,7 @@ def _add_study_options(add):
     )
     add("--inspect", action="store_true", help=inspect)
     tables = "tables of the report for manuscripts, in these formats (none)"
-    add("--tables", nargs="+", choices=("md", "tex", "xlsx", "docx"), default=[], metavar="FORMAT", help=tables)
+    add("--tables", **SEVERAL, choices=("md", "tex", "xlsx", "docx"), default=[], metavar="FORMAT", help=tables)
     add("--resume", action="store_true", help="go on with the study in the folder of the results, which must be there")
     add("--overwrite", action="store_true", help="remove what a study wrote to the folder of the results before")
     shares = "run the I-th of N shares of the fits, for array jobs; run without it afterwards to collect the results"
@@ -288,7 +288,7 @@ def _add_study_options(add):
     )
     add("--size-px", type=_at_least(8), metavar="N", help="rows and columns of a slice (256; synthetic 32)")
     filters = "filters of the convolution blocks (of the recipe)"
-    add("--filters", type=_at_least(1), nargs="+", metavar="N", help=filters)
+    add("--filters", **SEVERAL | {"type": _filter}, metavar="N", help=filters)
     add("--tune", action="store_true", help="tune the networks as in the paper, inside each training fold (hours)")
     permutations = "permutations of the negative control (0; synthetic 1, as in the paper)"
     add("--permutations", dest="n_permutations", type=_at_least(0), metavar="N", help=permutations)
@@ -304,8 +304,8 @@ def _add_image_options(add):
     add("--fov-mm", type=_above_zero, default=200.0, metavar="MM", help=fov)
     allowed = "kinds of sequence that are read though they are not T1-weighted, for example FLAIR; all for any"
     further = "columns of further images of each patient, on the grid of the image; they become channels"
-    add("--further-images", nargs="+", default=(), metavar="COLUMN", help=further)
-    add("--allow-sequence", nargs="+", action=_Kinds, default=False, metavar="KIND", help=allowed)
+    add("--further-images", **SEVERAL, default=(), metavar="COLUMN", help=further)
+    add("--allow-sequence", **SEVERAL, action=_Kinds, default=False, metavar="KIND", help=allowed)
 
 
 def _add_predict_options(add):
@@ -313,9 +313,9 @@ def _add_predict_options(add):
     sources = "cohort table (.csv, .xlsx, .ods), or the DICOM folder or NIfTI file of one patient"
     add("sources", nargs="*", type=Path, metavar="patients", help=f"{sources}; none for a clinical model")
     add("--out", type=Path, default=Path("pspd-predict"), metavar="DIR", help="folder of the results (pspd-predict)")
-    add("--set", dest="values", nargs="+", default=[], metavar="COLUMN=VALUE", help="clinical values of one patient")
+    add("--set", dest="values", **SEVERAL, default=[], metavar="COLUMN=VALUE", help="clinical values of one patient")
     further = "further images of one patient, if the model reads any"
-    add("--further", nargs="+", default=[], metavar="COLUMN=FILE", help=further)
+    add("--further", **SEVERAL, default=[], metavar="COLUMN=FILE", help=further)
     add("--id", dest="patient_id", default="new", metavar="ID", help="how results name one patient (new)")
     add("--lesion-slice", type=int, metavar="N", help="axial slice that shows the lesion best, 0 at the feet")
     instance = "or the number of this image in its series, which DICOM viewers show (InstanceNumber)"
@@ -327,7 +327,7 @@ def _add_predict_options(add):
 
 def _add_table_options(add):
     clinical = "clinical columns (those of the paper); others as NAME:LOW..HIGH:UNIT or NAME:CODE=NUMBER,CODE=NUMBER"
-    add("--clinical", nargs="+", metavar="COLUMN", help=clinical)
+    add("--clinical", **SEVERAL, metavar="COLUMN", help=clinical)
     missing = "missing numbers: refused, or replaced by the median of the training fold, without or with an indicator"
     add("--missing", choices=("refuse", "median", "indicator"), default="refuse", help=missing)
     _add_reading_options(add)
@@ -362,6 +362,22 @@ def _at_least(low):
         return value
 
     return number
+
+
+def _one_of_several(text):
+    """Check a value of an option that takes everything that follows, so that a table would be lost among the values."""
+    if Path(text).is_file():
+        raise argparse.ArgumentTypeError(
+            f"{text} is a file; this option takes everything that follows as its values, so put the file before it"
+        )
+    return text
+
+
+SEVERAL = {"nargs": "+", "type": _one_of_several}
+
+
+def _filter(text):
+    return _at_least(1)(_one_of_several(text))
 
 
 def _share(text):

@@ -235,6 +235,26 @@ def test_bad_input_is_status_2_and_no_traceback(tmp_path, arguments, message):
 
 
 @pytest.mark.parametrize(
+    "arguments",
+    [
+        ["study", "--clinical", "age_years"],
+        ["check", "--further-images", "flair"],
+        ["study", "--allow-sequence", "FLAIR"],
+        ["study", "--tables", "md"],
+        ["study", "--filters", "8", "16"],
+        ["predict", "model", "--set", "age_years=50"],
+        ["predict", "model", "--further", "flair=flair.nii.gz"],
+    ],
+)
+def test_a_table_is_not_lost_among_the_values_of_an_option(arguments, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("cohort.csv").touch()
+    with pytest.raises(SystemExit, match="2"):
+        main([*arguments, "cohort.csv"])
+    assert "cohort.csv is a file; this option takes everything that follows as its values" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("error", "status", "message"),
     [
         (OSError(errno.ENOSPC, "No space left on device", "scores.csv"), 2, "error: [Errno 28] No space left"),
