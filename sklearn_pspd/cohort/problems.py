@@ -12,8 +12,17 @@ from sklearn_pspd.exceptions import InputError
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
+# How the problem of one row begins; such problems share a line if at least so many are equal otherwise.
+_OF_ROW = re.compile(r"(?:row (?P<row>\d+))?(?:, )?(?:patient (?P<patient>.+?))?: (?P<text>.+)", re.DOTALL)
+SHARED = 3
+# Of more patients than these, the numbers of the rows say who is meant.
+N_NAMES = 3
+
+
 def raise_problems(source_has, problems):
     """Raise one error that lists all problems, one line each; do nothing if there are none.
+
+    A problem that several rows have in the same words takes one line, which names all these rows.
 
     Parameters
     ----------
@@ -29,7 +38,47 @@ def raise_problems(source_has, problems):
     """
     if problems:
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        raise InputError(f"{source_has} {count}:\n" + "\n".join(f"  {problem}" for problem in problems))
+        raise InputError(f"{source_has} {count}:\n" + "\n".join(f"  {problem}" for problem in _shared(problems)))
+
+
+def _shared(problems):
+    """Return the problems, those of several rows in one text, where the first of them stood."""
+    parts = [_OF_ROW.fullmatch(problem) for problem in problems]
+    # The number of rows that have the problem in the same words; what is of no row, or of a row without id, is apart.
+    keys = [part and (part["row"] is None, part["patient"] is None, part["text"]) for part in parts]
+    groups = {}
+    for number, key in enumerate(keys):
+        groups.setdefault(key if key and key[:2] != (True, True) else number, []).append(number)
+    lines = []
+    for rows in groups.values():
+        if len(rows) < SHARED:
+            lines += [(number, problems[number]) for number in rows]
+        else:
+            lines.append((rows[0], _of_rows([parts[number] for number in rows])))
+    return [line for _, line in sorted(lines)]
+
+
+def _of_rows(parts):
+    """Return one text for equal problems of several rows."""
+    patients, labels = [part["patient"] for part in parts], []
+    if parts[0]["row"] is not None:
+        labels.append(f"rows {_ranges(sorted({int(part['row']) for part in parts}))}")
+        n_others = len(patients) - N_NAMES
+        patients = [*patients[:N_NAMES], f"{n_others} more"] if n_others > 1 else patients
+    if None not in patients:
+        labels.append(f"patients {', '.join(patients)}")
+    return f"{', '.join(labels)}: {parts[0]['text']}"
+
+
+def _ranges(numbers):
+    """Return sorted numbers as text, for example "2, 4 to 7, 9"."""
+    runs = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ", ".join(f"{a} to {b}" if b > a + 1 else f"{a}, {b}" if b > a else f"{a}" for a, b in runs)
 
 
 def is_missing(value):

@@ -1,6 +1,7 @@
 """Missing values, patient ids, numbers in cells, and the error that lists all problems."""
 
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -182,3 +183,48 @@ def test_all_problems_are_in_one_error():
 
 def test_no_problem_is_no_error():
     assert raise_problems("the table has", []) is None
+
+
+def lines_of(problems):
+    with pytest.raises(InputError) as refused:
+        raise_problems("the table has", problems)
+    count, *lines = str(refused.value).splitlines()
+    assert count == f"the table has {len(problems)} problems:"
+    return [line.removeprefix("  ") for line in lines]
+
+
+def test_what_many_rows_have_in_the_same_words_takes_one_line():
+    rows = [2, 3, 4, 7, 9, 10]
+    problems = [f"row {row}, patient P{row}: column mgmt holds 'pos'; it takes 'yes'" for row in rows]
+    problems.insert(1, "row 2, patient P2: column age_years holds 400")
+    problems += ["column sex: missing", "row 12: column sex is empty", "row 13: column sex is empty"]
+    assert lines_of(problems) == [
+        "rows 2 to 4, 7, 9, 10, patients P2, P3, P4, 3 more: column mgmt holds 'pos'; it takes 'yes'",
+        *problems[1:2],
+        *problems[-3:],
+    ]
+    # Without numbers of rows, every patient is named; what concerns no single row is repeated as it was given.
+    without = [problem.partition(", ")[2] for problem in problems[2:7]]
+    assert lines_of([*without, "same", "same", "same"]) == [
+        "patients P3, P4, P7, P9, P10: column mgmt holds 'pos'; it takes 'yes'",
+        *["same"] * 3,
+    ]
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(2, 12), st.sampled_from(["", "A", "B: C", "row 3"]), st.sampled_from(["x: y", "z"])),
+        min_size=2,
+        max_size=15,
+        unique=True,
+    )
+)
+def test_no_row_is_lost_where_problems_share_a_line(found):
+    problems = [f"row {row}{', patient ' * bool(name)}{name}: {text}" for row, name, text in found]
+    named = []
+    for line in lines_of(problems):
+        numbers, text = re.match(r"rows? ([\d, to]*\d)", line).group(1), line.rpartition("z")[1] or "x: y"
+        for run in numbers.split(", "):
+            first, _, last = run.partition(" to ")
+            named += [(row, text) for row in range(int(first), int(last or first) + 1)]
+    assert set(named) == {(row, text) for row, _, text in found}
