@@ -250,7 +250,7 @@ def test_a_table_is_not_lost_among_the_values_of_an_option(arguments, tmp_path, 
     monkeypatch.chdir(tmp_path)
     Path("cohort.csv").touch()
     with pytest.raises(SystemExit, match="2"):
-        main([*arguments, "cohort.csv"])
+        command.main([*arguments, "cohort.csv"])
     assert "cohort.csv is a file; this option takes everything that follows as its values" in capsys.readouterr().err
 
 

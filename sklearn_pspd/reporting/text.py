@@ -5,8 +5,9 @@ from sklearn_pspd.model_selection.folds import EXTERNAL
 from sklearn_pspd.model_selection.negative_control import FEWEST_FOR_P_VALUE
 
 from .cohort import cohort_text
-from .comparison import comparison_text
+from .comparison import comparison_text, use_notes
 from .comparison_tables import control_table
+from .conclusion import conclusion_sentences
 
 EXTERNAL_CONTROL_NOTE = (
     "External: models trained on permuted outcomes, tested on the true outcomes of the held-out site"
@@ -26,7 +27,8 @@ def report_text(result, *, cohort=True):
     Returns
     -------
     str
-        The cohort, the tuning, the comparison of the models and the negative controls, as far as they were asked for.
+        The cohort, the tuning, the comparison of the models and the negative controls, as far as they were asked for;
+        last, what the comparison shows in a few sentences.
     """
     blocks = []
     if cohort:
@@ -41,7 +43,14 @@ def report_text(result, *, cohort=True):
     if result.controls:
         blocks.append(negative_control_text(result.controls))
     blocks += [text] if (text := computation_text(result.settings)) else []
+    blocks.append(_conclusion_text(result))
     return "\n".join(blocks)
+
+
+def _conclusion_text(result):
+    notes = [*conclusion_sentences(result.tables), *use_notes(result.tables.get("external_uses"))]
+    heading = ["In short", *([result.title] if result.title else [])]
+    return "\n".join([*heading, *(wrapped_text(f"- {note}", indent="  ") for note in notes), ""])
 
 
 def computation_text(settings):

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from sklearn_pspd.formatting import TEXT_WIDTH, plain_text
 from sklearn_pspd.reporting import comparison_text, methods_text, negative_control_text, report_text, write_report
+from sklearn_pspd.reporting.conclusion import conclusion_sentences
 
 WORDS = st.text("abcdefg 0123(+-,)", min_size=0, max_size=60).map(lambda text: " ".join(text.split()))
 
@@ -21,6 +22,16 @@ def test_no_line_is_longer_than_a_terminal(six, quick):
     for text in (report_text(six), comparison_text(six.comparison), methods_text(six), methods_text(quick)):
         assert longest(text) <= TEXT_WIDTH
     assert longest(negative_control_text(quick.controls)) <= TEXT_WIDTH
+
+
+def test_the_report_ends_with_what_the_comparison_shows(six, quick):
+    for result in (six, quick):
+        *_, heading, text = report_text(result).rpartition("\nIn short\n")
+        assert heading
+        joined = " ".join(text.split())
+        sentences = conclusion_sentences(result.tables)
+        assert len(sentences) >= 2
+        assert joined == " ".join([*([result.title] if result.title else []), *(f"- {one}" for one in sentences)])
 
 
 def test_neither_is_one_of_a_file(six, tmp_path):
