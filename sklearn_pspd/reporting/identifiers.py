@@ -59,7 +59,7 @@ def find_identifiers(folder, cohort=None):
         files, such as pictures, are not.
     cohort : DataFrame, default=None
         The cohort table. Name, birth date and patient id are then read from the header of the first DICOM file of each
-        image. None looks for absolute paths only.
+        image and mask, in any of its columns. None looks for absolute paths only.
 
     Returns
     -------
@@ -171,13 +171,13 @@ def _of_patients(text, known, own_ids):
 
 
 def _identifiers(cohort):
-    """Return what the image headers of a cohort hold."""
+    """Return what the headers of the images and masks of a cohort hold: of every file and folder in any column."""
     found = {}
-    for patient, image in zip(cohort["patient_id"].astype(str), cohort["image"], strict=True):
-        header = _first_header(str(image))
-        if header is not None:
-            for identifier in _of_header(patient, header):
-                found.setdefault((identifier.finding, identifier.pattern.pattern), identifier)
+    for column in cohort.columns.drop("patient_id"):
+        for patient, cell in zip(cohort["patient_id"].astype(str), cohort[column], strict=True):
+            if isinstance(cell, str | os.PathLike) and (header := _first_header(os.fspath(cell))) is not None:
+                for identifier in _of_header(patient, header):
+                    found.setdefault((identifier.finding, identifier.pattern.pattern), identifier)
     return list(found.values())
 
 

@@ -132,6 +132,14 @@ def test_pseudonyms_and_words_are_no_names(results, cohort, name, text, findings
     assert [row[2] for row in found(results, cohort)] == findings
 
 
+def test_headers_of_further_images_and_masks_are_read(results, cohort):
+    """Images may be pseudonyms while a mask or a further series still has the name."""
+    (results / "report.txt").write_text("Adaeze Okonkwo")
+    for column in ("flair", "lesion_mask"):
+        table = cohort.assign(image=cohort["image"].iloc[2], **{column: [cohort["image"].iloc[0], None, float("nan")]})
+        assert [row[2] for row in found(results, table)] == ["patient name", "part of a patient name"]
+
+
 @pytest.mark.parametrize("name", ["calibration.json", "forest.skops"])
 def test_a_folder_that_another_process_replaces_meanwhile(results, name, monkeypatch):
     partial = results / ".models.x.part"
