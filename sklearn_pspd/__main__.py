@@ -1,8 +1,11 @@
 """The study from the command line: ``pspd`` or ``python -m sklearn_pspd``."""
 
 import argparse
+import ast
 import contextlib
+import difflib
 import os
+import re
 import shlex
 import signal
 import sys
@@ -16,7 +19,12 @@ from .exceptions import InputError, UnfinishedError
 
 COMMANDS = ("study", "check", "pick", "predict")
 # What remains of a command that is interrupted.
-REMAINS = {"study": "; what was complete is in the folder of the results", "pick": "; every pick was written at once"}
+REMAINS = {
+    "study": "; what was complete is in the folder of the results: the same command goes on from there",
+    "pick": "; every pick was written at once",
+}
+# A setting of Python in a message, such as encoding='cp949' or sheet=2.
+SETTING = r"\b{}=(\[[^\]]*\]|'[^']*'|\"[^\"]*\"|[\w.]+)"
 # Ctrl-C, the end of a job of a cluster, and a terminal that is closed; Windows has no SIGHUP.
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
@@ -37,9 +45,13 @@ def main(arguments=None):
         images, are removed and processes ended in all of these cases.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    parser, commands = _parser()
     if not arguments or arguments[0] not in (*COMMANDS, "-h", "--help", "--version"):
         arguments.insert(0, "study")
-    options = vars(_parser().parse_args(arguments))
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        parser.error(_advice_on_unknown(arguments, unknown, str(getattr(options, "table", ""))))
+    options = vars(options)
     run, traceback = options.pop("run"), options.pop("traceback")
     received = []
     try:
@@ -53,9 +65,47 @@ def main(arguments=None):
             return _stopped(received, arguments[0])
         if traceback or not isinstance(error, (InputError, OSError)):
             raise
-        _say(f"error: {error}")
+        _say(f"error: {_by_options(str(error), commands[arguments[0]])}")
         return 2
     return 0
+
+
+def _advice_on_unknown(arguments, unknown, table):
+    """Say what is wrong with arguments that no option takes; `table` may be a command that was not the first word."""
+    if table in COMMANDS:
+        others = [word for word in arguments[1:] if word != table]
+        return f"options follow the command: {shlex.join(['pspd', table, *others])}"
+    text = f"unrecognized arguments: {shlex.join(unknown)}"
+    meant = difflib.get_close_matches(table, COMMANDS, n=1, cutoff=0.7)
+    return f"there is no command {table!r}; did you mean {meant[0]!r}?" if meant else text
+
+
+def _by_options(text, command):
+    """Return a message with options of the command in the place of the settings of Python that do the same."""
+    from .cohort.table import ADVICE_ON_MISSING
+
+    if any("--missing" in action.option_strings for action in command._actions):
+        text = text.replace(ADVICE_ON_MISSING, "--missing median or --missing indicator replaces missing numbers")
+    for action in command._actions:
+        option = action.option_strings[-1] if action.option_strings else None
+        if option is None or action.dest == "help":
+            continue
+
+        def as_option(match, action=action, option=option):
+            try:
+                value = ast.literal_eval(match[1])
+            except (ValueError, SyntaxError):
+                return match[0]
+            if isinstance(value, bool):
+                return option if value and action.nargs == 0 else match[0]
+            values = [str(each) for each in (value if isinstance(value, list) else [value])]
+            if action.choices is not None and not set(values) <= set(action.choices):
+                return match[0]
+            return f"{option} {shlex.join(values)}"
+
+        text = re.sub(SETTING.format(action.dest), as_option, text)
+        text = re.sub(rf"\bby {action.dest}\b", f"by {option}", text)
+    return text
 
 
 @contextlib.contextmanager
@@ -105,6 +155,8 @@ def _study(*, out, table, resume, overwrite, share, tables, inspect, **options):
     from .neural_network.messages import native_messages_to
     from .study import prepare_study
 
+    if table is None and not overwrite:
+        _refuse_forgotten_table(out, resume)
     out.mkdir(parents=True, exist_ok=True)
     with native_messages_to(out / "tensorflow.log"):
         _say(f"reading {table}" if table else f"writing a synthetic cohort of {options['n_patients']} patients")
@@ -131,6 +183,24 @@ def _study(*, out, table, resume, overwrite, share, tables, inspect, **options):
     print(f"{study.summary()}. Results are in {out}{os.sep}")
 
 
+def _refuse_forgotten_table(out, resume):
+    """Refuse a synthetic study in the folder of a study with a table, before its cohort is written."""
+    from .study.folder import StudyFolder
+
+    record = StudyFolder(out).read() if out.is_dir() else None
+    if record is None and resume:
+        raise InputError(f"{out}: there is no study to resume; leave out --resume")
+    if record is not None and (command := record.get("command")):
+        # A command of another version may be refused.
+        with contextlib.suppress(SystemExit), contextlib.redirect_stderr(None):
+            arguments = shlex.split(command)[1:]
+            arguments = arguments if arguments[:1] == ["study"] else ["study", *arguments]
+            if _parser()[0].parse_args(arguments).table is not None:
+                raise InputError(
+                    f"{out} holds the study of a table; to go on with it, give the same command: {command}"
+                )
+
+
 def _write_inspection(study, result, folder):
     """Inspect the released model on the patients who trained it, and print and save what it depends on."""
     from .inspection import inspect_model
@@ -151,6 +221,7 @@ def _command():
 def _check(*, table, contact_sheet, workspace, n_slices, fov_mm, slice_spacing_mm, **options):
     from .baselines import COMPONENTS, baseline_models
     from .study import Study, read_study_table
+    from .study.preparation import COHORT_DEFAULTS
 
     images = {"n_slices": n_slices, "fov_mm": fov_mm, "slice_spacing_mm": slice_spacing_mm}
     images |= {"allow_sequence": options.pop("allow_sequence"), "memory": str(workspace / "stacks")}
@@ -163,6 +234,9 @@ def _check(*, table, contact_sheet, workspace, n_slices, fov_mm, slice_spacing_m
         study.write_contact_sheet(contact_sheet)
         _say(f"the slices of all patients are in {contact_sheet}")
     print(study.describe())
+    fewest = min(int((study.y == outcome).sum()) for outcome in (0, 1))
+    if fewest < COHORT_DEFAULTS["cv"]:
+        _say(f"{fewest} training patients have the rarer outcome: a study needs --folds {fewest} or fewer")
     _say(study.summary() if study.held_out_site is None else f"{study.summary()} (--test-site of pspd study: another)")
 
 
@@ -201,15 +275,18 @@ def _pick(*, table, workspace, idle_minutes, **options):  # noqa: ARG001  every 
 def _parser():
     parser = argparse.ArgumentParser(
         prog="pspd",
-        description="Validate and compare the three models of Jang et al. (2018) on a cohort table, or on a synthetic "
-        "cohort if none is given. Research software, not a medical device.",
+        description="Validate and compare the models of Jang et al. (2018), networks that are trained for small "
+        "cohorts, and baselines, on a cohort table, or on a synthetic cohort if none is given. Research software, not "
+        "a medical device.",
         epilog="Without a command, the study is run: pspd cohort.csv is short for pspd study cohort.csv.",
     )
     parser.add_argument("--version", action="version", version=f"sklearn_pspd {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    study = commands.add_parser("study", help="run the study", description=parser.description)
+    usage = "pspd study [cohort] [options]"
+    study = commands.add_parser("study", help="run the study", description=parser.description, usage=usage)
     check = commands.add_parser(
         "check",
+        usage="pspd check cohort [options]",
         help="check a cohort table and its images, without training",
         description="Check a cohort table and its images without training: problems, leakage, patients, and what their "
         "number allows. The same site is held out as in a study.",
@@ -220,6 +297,7 @@ def _parser():
     check.set_defaults(run=_check)
     pick = commands.add_parser(
         "pick",
+        usage="pspd pick cohort [options]",
         help="pick the lesion's slice of each patient in the browser",
         description="Pick the slice that shows the lesion of each patient best, in a page of this computer's browser. "
         "Each pick is written at once: to lesion_slice of the table, and to a record beside it (.picks.csv).",
@@ -231,6 +309,7 @@ def _parser():
     study.set_defaults(run=_study)
     predict = commands.add_parser(
         "predict",
+        usage="pspd predict model [patients] [options]",
         help="predict new patients by a released model",
         description="Predict new patients by a released model: those of a cohort table, or one patient from the DICOM "
         "folder of one study, the clinical values and the position of the lesion. Research software, not a medical "
@@ -247,7 +326,7 @@ def _parser():
     _add_text_options(pick.add_argument)
     for command in (study, check, pick, predict):
         command.add_argument("--traceback", action="store_true", help="show where an error was raised")
-    return parser
+    return parser, dict(zip(COMMANDS, (study, check, pick, predict), strict=True))
 
 
 def _add_study_options(add):
@@ -265,7 +344,7 @@ def _add_study_options(add):
     add("--inspect", action="store_true", help=inspect)
     tables = "tables of the report for manuscripts, in these formats (none)"
     add("--tables", **SEVERAL, choices=("md", "tex", "xlsx", "docx"), default=[], metavar="FORMAT", help=tables)
-    add("--resume", action="store_true", help="go on with the study in the folder of the results, which must be there")
+    add("--resume", action="store_true", help="refuse to begin: the study in the folder of the results must be there")
     add("--overwrite", action="store_true", help="remove what a study wrote to the folder of the results before")
     shares = "run the I-th of N shares of the fits, for array jobs; run without it afterwards to collect the results"
     add("--task", dest="share", type=_share, metavar="I/N", help=shares)
@@ -277,7 +356,8 @@ def _add_study_options(add):
     add("--recipe", choices=("both", "small_cohort", "published"), default="both", help=recipes)
     members = "networks per fit, trained from different seeds (5)"
     add("--members", dest="n_members", type=_at_least(1), default=5, metavar="N", help=members)
-    add("--variant", choices=("paper", "released"), help="published parameters: as printed, or of the released script")
+    variant = "published parameters: as printed in the paper, or of the script that its authors released (as printed)"
+    add("--variant", choices=("paper", "released"), help=variant)
     add("--folds", dest="cv", type=_at_least(2), metavar="N", help="folds of the cross-validation (10; synthetic 5)")
     add("--repeats", dest="n_repeats", type=_at_least(1), default=1, metavar="N", help="repeats of the folds (1)")
     add(
@@ -341,7 +421,7 @@ def _add_reading_options(add):
 
 def _add_text_options(add):
     add("--sep", metavar="CHAR", help="separator of the table (found from its header)")
-    add("--decimal", choices=(".", ","), default=".", help="decimal mark of the table (.)")
+    add("--decimal", choices=(".", ","), default=".", metavar="MARK", help="decimal mark of the table, . or , (.)")
     add("--encoding", metavar="NAME", help="encoding of the table (UTF-8)")
 
 

@@ -1,6 +1,7 @@
 """The command line, as a user meets it."""
 
 import errno
+import json
 import logging
 import os
 import re
@@ -15,6 +16,7 @@ import pytest
 import sklearn_pspd
 from sklearn_pspd import __main__ as command
 from sklearn_pspd import make_cohort
+from sklearn_pspd.cohort.table import ADVICE_ON_MISSING
 from sklearn_pspd.model_selection import external_uses
 
 QUICK = ["--folds", "2", "--epochs", "1", "--size-px", "8", "--filters", "2", "--slices", "3", "--members", "2"]
@@ -255,11 +257,60 @@ def test_a_table_is_not_lost_among_the_values_of_an_option(arguments, tmp_path, 
 
 
 @pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--out", "r2", "study", "cohort.csv"], "options follow the command: pspd study --out r2 cohort.csv"),
+        (["stduy", "cohort.csv"], "there is no command 'stduy'; did you mean 'study'?"),
+        (["cohort.csv", "--fold", "3", "other.csv"], "unrecognized arguments: other.csv"),
+    ],
+)
+def test_words_in_the_wrong_place(arguments, message, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        command.main(arguments)
+    assert capsys.readouterr().err.splitlines()[-1] == f"pspd: error: {message}"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "shown"),
+    [
+        ("check", "read it with decimal=','", "read it with --decimal ,"),
+        ("check", "name it, for example encoding='cp949'", "name it, for example --encoding cp949"),
+        ("study", "or set allow_sequence=['FLAIR', 'T2'] if", "or set --allow-sequence FLAIR T2 if"),
+        ("study", "overwrite=True removes it", "--overwrite removes it"),
+        ("study", "(at most cv=3)", "(at most --folds 3)"),
+        ("study", "sheet='Sheet 1'", "--sheet 'Sheet 1'"),
+        ("check", ADVICE_ON_MISSING, "--missing median or --missing indicator replaces missing numbers"),
+        ("study", "columns to use by clinical", "columns to use by --clinical"),
+        # No option does these.
+        ("predict", "set allow_sequence=['FLAIR']", "set allow_sequence=['FLAIR']"),
+        ("study", "missing='keep' and n_slices=x", "missing='keep' and n_slices=x"),
+        ("study", "column site='A' of site=B", "column site='A' of site=B"),
+    ],
+)
+def test_messages_name_the_options_of_the_command(name, text, shown):
+    _, commands = command._parser()
+    assert command._by_options(text, commands[name]) == shown
+
+
+def test_a_forgotten_table_is_no_synthetic_study(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert command.main(["--resume"]) == 2
+    assert capsys.readouterr().err == "error: pspd-study: there is no study to resume; leave out --resume\n"
+    study = {"format": 1, "files": [], "study": {}, "command": "pspd own.csv --out results --folds 3"}
+    Path("results").mkdir()
+    Path("results/study.json").write_text(json.dumps(study))
+    for further in ([], ["--resume"]):
+        assert command.main(["study", "--out", "results", *further]) == 2
+        assert capsys.readouterr().err.endswith("give the same command: pspd own.csv --out results --folds 3\n")
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["results", "study.json"]
+
+
+@pytest.mark.parametrize(
     ("error", "status", "message"),
     [
         (OSError(errno.ENOSPC, "No space left on device", "scores.csv"), 2, "error: [Errno 28] No space left"),
         (OSError(errno.EROFS, "Read-only file system", "pspd-study"), 2, "error: [Errno 30] Read-only file system"),
-        (KeyboardInterrupt(), 130, "interrupted; what was complete is in the folder of the results\n"),
+        (KeyboardInterrupt(), 130, "interrupted; what was complete is in the folder of the results: the same command"),
     ],
 )
 def test_one_sentence_for_what_is_no_defect(error, status, message, tmp_path, monkeypatch, capsys):
@@ -325,7 +376,6 @@ def test_help_and_version(tmp_path):
 
 def test_slices_are_picked_from_the_command_line(tmp_path, monkeypatch, capsys):
     """A reader, played by a thread, picks a slice; a second reader follows, and the agreement is printed."""
-    import json
     import threading
     from urllib.request import Request, urlopen
 

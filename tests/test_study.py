@@ -200,7 +200,7 @@ def test_an_unreadable_image_stops_the_study_before_any_training(cohort, tmp_pat
         path.write_bytes(Path(cohort["image"].iloc[row]).read_bytes()[:1000])
         broken.loc[broken.index[row], "image"] = str(path)
     models = {"witness": Witness(), "MRI alone": make_image_pipeline(n_slices=3, size_px=8)}
-    with pytest.raises(ValueError, match="2 of 30 patients have images that cannot be read"):
+    with pytest.raises(ValueError, match="images of 2 of 30 patients cannot be loaded"):
         Study(broken, models, cv=2).run()
     assert Witness.fitted_on == []
 

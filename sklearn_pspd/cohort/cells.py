@@ -1,5 +1,6 @@
 """What is wrong with a cell of a cohort table: numbers, codes, paths, positions of the lesion."""
 
+import difflib
 import math
 import os
 import re
@@ -13,6 +14,8 @@ from .columns import OUTCOME_CODES, POINT_COLUMNS, POSITION_COLUMNS, POSITION_WA
 from .image_files import file_problem, is_markups, path_problem
 from .problems import is_missing
 
+# Entries of a folder that are named where a path does not exist.
+SHOWN_NAMES = 3
 _DECIMAL_COMMA = re.compile(r"\s*[+-]?\d+,\d+\s*", re.ASCII)
 
 
@@ -211,9 +214,14 @@ def _advice_on_path(path):
         if spelling_of_path(name) == spelling_of_path(missing.name):
             difference = _path_difference(missing.name, name)
             return f"; {str(missing.parent)!r} has {name!r}, which differs in {difference}"
-    if missing is not None and "\\" in path.name and os.sep == "/":
+    if missing is None:
+        return ""
+    if "\\" in path.name and os.sep == "/":
         return "; it has backslashes: separate folders by '/'"
-    return ""
+    near = difflib.get_close_matches(missing.name, names, n=SHOWN_NAMES)
+    shown = ", ".join(map(repr, near or names[:SHOWN_NAMES])) or "nothing"
+    more = "" if near or len(names) <= SHOWN_NAMES else f" and {len(names) - SHOWN_NAMES} more"
+    return f"; {str(missing.parent)!r} has {shown}{more}"
 
 
 def spelling_of_path(name):

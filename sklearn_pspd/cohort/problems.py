@@ -13,7 +13,9 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 # How the problem of one row begins; such problems share a line if at least so many are equal otherwise.
-_OF_ROW = re.compile(r"(?:row (?P<row>\d+))?(?:, )?(?:patient (?P<patient>.+?))?: (?P<text>.+)", re.DOTALL)
+_OF_ROW = re.compile(r"(?:row (?P<row>\d+))?(?:, )?(?:patient (?P<patient>.+?))?: (?P<text>.*)", re.DOTALL)
+# The value of a cell in a problem, in which it may differ from the others that share the line.
+_VALUE = re.compile(r"(column .+? holds )('(?:[^'\\]|\\.)*'|\"[^\"]*\"|[^\s,;]+)(.*)", re.DOTALL)
 SHARED = 3
 # Of more patients than these, the numbers of the rows say who is meant.
 N_NAMES = 3
@@ -22,7 +24,8 @@ N_NAMES = 3
 def raise_problems(source_has, problems):
     """Raise one error that lists all problems, one line each; do nothing if there are none.
 
-    A problem that several rows have in the same words takes one line, which names all these rows.
+    A problem that several rows have in the same words, but for the value of a cell, takes one line, which names all
+    these rows and values.
 
     Parameters
     ----------
@@ -38,14 +41,19 @@ def raise_problems(source_has, problems):
     """
     if problems:
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        raise InputError(f"{source_has} {count}:\n" + "\n".join(f"  {problem}" for problem in _shared(problems)))
+        raise InputError(f"{source_has} {count}:\n{listed_problems(problems)}")
+
+
+def listed_problems(problems):
+    """Return problems as text, one line each; those that several rows have, but for the value, share a line."""
+    return "\n".join(f"  {problem}" for problem in _shared(problems))
 
 
 def _shared(problems):
     """Return the problems, those of several rows in one text, where the first of them stood."""
     parts = [_OF_ROW.fullmatch(problem) for problem in problems]
     # The number of rows that have the problem in the same words; what is of no row, or of a row without id, is apart.
-    keys = [part and (part["row"] is None, part["patient"] is None, part["text"]) for part in parts]
+    keys = [part and (part["row"] is None, part["patient"] is None, *_around_value(part)[::2]) for part in parts]
     groups = {}
     for number, key in enumerate(keys):
         groups.setdefault(key if key and key[:2] != (True, True) else number, []).append(number)
@@ -60,14 +68,46 @@ def _shared(problems):
 
 def _of_rows(parts):
     """Return one text for equal problems of several rows."""
-    patients, labels = [part["patient"] for part in parts], []
-    if parts[0]["row"] is not None:
-        labels.append(f"rows {_ranges(sorted({int(part['row']) for part in parts}))}")
+    start, _, end = _around_value(parts[0])
+    values = ", ".join(dict.fromkeys(_around_value(part)[1] for part in parts))
+    label = _joined([part["row"] for part in parts], [part["patient"] for part in parts])
+    return f"{label}: {start}{values}{end}"
+
+
+def _around_value(part):
+    """Return the text of a problem before the value of its cell, the value, and the text behind it."""
+    found = _VALUE.fullmatch(part["text"])
+    return found.groups() if found else (part["text"], "", "")
+
+
+def joined_labels(labels):
+    """Return one text for what :func:`patient_labels` returned for several rows.
+
+    Parameters
+    ----------
+    labels : list of str
+        At least one.
+
+    Returns
+    -------
+    str
+        For example "rows 2 to 9, patients A, B, C, 5 more". Without numbers of rows, all patients are named.
+    """
+    parts = [_OF_ROW.fullmatch(f"{label}: ") for label in labels]
+    if len(labels) < SHARED or any(part is None for part in parts):
+        return "; ".join(labels)
+    return _joined([part["row"] for part in parts], [part["patient"] for part in parts])
+
+
+def _joined(rows, patients):
+    labels = []
+    if None not in rows:
+        labels.append(f"rows {_ranges(sorted(set(map(int, rows))))}")
         n_others = len(patients) - N_NAMES
         patients = [*patients[:N_NAMES], f"{n_others} more"] if n_others > 1 else patients
     if None not in patients:
         labels.append(f"patients {', '.join(patients)}")
-    return f"{', '.join(labels)}: {parts[0]['text']}"
+    return ", ".join(labels)
 
 
 def _ranges(numbers):

@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ from .columns import (
     checked_further_images,
     clinical_columns,
 )
-from .problems import check_frame, id_problems, is_missing, patient_labels, raise_problems, to_number
+from .problems import check_frame, id_problems, is_missing, joined_labels, patient_labels, raise_problems, to_number
 from .table_files import find_header, read_rows, split_header
 
 _PATH_COLUMNS = ("image", "lesion_mask")
@@ -33,6 +34,12 @@ _POSITION_NUMBERS = ("lesion_slice", "lesion_instance", *POINT_COLUMNS)
 SHOWN_COLUMNS = 15
 # Similarity from which on a column name is taken for a misspelt one: 'sex' and 'se', 'dose_gy' and 'dose_cgy'.
 NEAR_NAMES = 0.75
+# Words of the names of clinical columns that do not tell them apart.
+UNITS = {"n", "years", "days", "gy"}
+ADVICE_ON_MISSING = "missing='keep' admits missing numbers, which models with missing='median' or 'indicator' replace"
+ADVICE_ON_ABSENT = {
+    "site": "; for patients of one hospital, add the column with the same word in each row: nobody is then held out"
+}
 
 
 def read_cohort(
@@ -298,13 +305,9 @@ def _missing_numbers(cells, column, missing, labels):
     patients = [label for label, cell in zip(labels, cells, strict=True) if is_missing(cell)]
     if not patients or (missing == "keep" and column.may_be_missing):
         return []
-    advice = (
-        "missing='keep' admits missing numbers, which models with missing='median' or 'indicator' replace"
-        if column.may_be_missing
-        else "it may not be missing, so these patients cannot take part"
-    )
+    advice = ADVICE_ON_MISSING if column.may_be_missing else "it may not be missing, so these patients cannot take part"
     count = "1 patient" if len(patients) == 1 else f"{len(patients)} patients"
-    return [f"column {column.name} is empty for {count} ({'; '.join(patients)}); {advice}"]
+    return [f"column {column.name} is empty for {count} ({joined_labels(patients)}); {advice}"]
 
 
 def _missing_columns(cohort, needed):
@@ -312,7 +315,11 @@ def _missing_columns(cohort, needed):
     absent = [name for name in dict.fromkeys(needed) if name not in cohort.columns]
     names = [str(name) for name in cohort.columns]
     has = f"; the table has {_listing(names)}" if names else "; the table has no columns"
-    return [f"column {name}: missing{_proposal(name, names)}{has if name == absent[-1] else ''}" for name in absent]
+    return [
+        f"column {name}: missing{_proposal(name, names) or ADVICE_ON_ABSENT.get(name, '')}"
+        f"{has if name == absent[-1] else ''}"
+        for name in absent
+    ]
 
 
 def _misspelt_columns(cohort, clinical, needed):
@@ -325,11 +332,24 @@ def _misspelt_columns(cohort, clinical, needed):
     if set(POSITION_COLUMNS) & set(names):
         others = [name for name in names if name not in POSITION_COLUMNS]
         absent |= {name: did_you_mean(name, others) for name in POSITION_COLUMNS if name in absent}
+    # A clinical column would leave the study unseen: "age" for age_years.
+    for name in CLINICAL_COLUMNS:
+        if absent.get(name) == "":
+            absent[name] = _of_the_same_words(name, names)
     return [
-        f"column {name}: missing{proposal} Rename it, or choose the columns by clinical"
+        f"column {name}: missing{proposal} Rename it, or name the clinical columns to use by clinical"
         for name, proposal in absent.items()
         if proposal
     ]
+
+
+def _of_the_same_words(name, columns):
+    """Return which of the columns has the words of a name but for the unit, or nothing."""
+    wanted = set(name.split("_")) - UNITS
+    for column in columns:
+        if column not in CLINICAL_COLUMNS and wanted == set(re.split(r"[\W_]+", column.casefold())) - UNITS:
+            return f"; did you mean {column!r}?"
+    return ""
 
 
 def _proposal(name, columns):

@@ -14,7 +14,7 @@ from sklearn_pspd._sklearn import Interval, _fit_context
 from sklearn_pspd.cohort.cells import point_problem
 from sklearn_pspd.cohort.columns import POINT_COLUMNS, POSITION_COLUMNS, checked_further_images, lesion_positions
 from sklearn_pspd.cohort.image_files import folder_entries, pair_files, path_problem, sidecar_of
-from sklearn_pspd.cohort.problems import check_frame, is_missing
+from sklearn_pspd.cohort.problems import check_frame, is_missing, listed_problems
 from sklearn_pspd.exceptions import InputError
 
 from .cache import open_cache
@@ -221,9 +221,9 @@ class SliceStackLoader(TransformerMixin, BaseEstimator):
             If the images of any patient cannot be used; the message has one line per problem.
         """
         outcomes = self._attempt_all(X)
-        failed = [(patient_id, problems) for patient_id, _, _, problems in outcomes if problems]
-        if failed:
-            raise unreadable_images(failed, len(outcomes))
+        problems = [found for _, _, _, found in outcomes]
+        if any(problems):
+            raise unreadable_images(X, problems)
         stacks = np.empty(len(outcomes), dtype=object)
         stacks[:] = [stack for _, stack, _, _ in outcomes]
         return stacks
@@ -292,26 +292,28 @@ class SliceStackLoader(TransformerMixin, BaseEstimator):
         return Settings(int(self.n_slices), spacing, *limits, label, checked_kinds(self.allow_sequence))
 
 
-def unreadable_images(failed, n_patients):
+def unreadable_images(X, problems):
     """Return the error that lists the patients whose images cannot be used.
 
     Parameters
     ----------
-    failed : list of (str, sequence of str)
-        Patient and problems.
-    n_patients : int
-        Number of all patients.
+    X : DataFrame of shape (n_patients, n_columns)
+        Cohort table.
+    problems : list of sequence of str
+        Problems of each patient; none if the images can be used.
 
     Returns
     -------
     InputError
         To be raised.
     """
-    lines = [f"  patient {patient_id}: {text}" for patient_id, problems in failed for text in problems]
-    return InputError(
-        f"The images of {len(failed)} of {n_patients} patients cannot be loaded "
-        "(SliceStackLoader.inspect(X) tabulates all):\n" + "\n".join(lines)
-    )
+    lines = [
+        f"patient {patient_id}: {text}"
+        for patient_id, found in zip(X["patient_id"], problems, strict=True)
+        for text in found
+    ]
+    n_failed = sum(bool(found) for found in problems)
+    return InputError(f"The images of {n_failed} of {len(X)} patients cannot be loaded:\n{listed_problems(lines)}")
 
 
 def image_columns(further_images=()):

@@ -9,7 +9,7 @@ from sklearn_pspd.cohort.columns import POINT_COLUMNS, POSITION_WAYS
 from sklearn_pspd.cohort.image_files import DICOM, image_format, path_problem
 
 from .dicom import open_dicom
-from .errors import FileError, reading
+from .errors import FileError, ImageError, reading
 from .geometry import canonical_affine, canonical_shape, canonical_spacing, index_of_point, stored_slice_axis, tilt_deg
 from .marks import slice_of_mark
 from .nifti import open_nifti
@@ -38,10 +38,10 @@ def middle_slice(path, volume, position, settings):
     way, value = position
     if way is None:
         if n_slices != settings.n_slices:
-            raise FileError(
-                path,
-                f"has {n_slices} axial slices and no lesion position is given; give one of {POSITION_WAYS}, or exactly "
-                f"n_slices={settings.n_slices} slices (pspd pick asks a reader for lesion_slice)",
+            # What the row of the table lacks, not what is wrong with the file.
+            raise ImageError(
+                f"the image has {n_slices} axial slices and no lesion position is given; give one of {POSITION_WAYS}, "
+                f"or exactly n_slices={settings.n_slices} slices (pspd pick asks a reader for lesion_slice)"
             )
         return n_slices // 2
     if way == "lesion_slice":

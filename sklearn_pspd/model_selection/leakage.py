@@ -13,6 +13,7 @@ from sklearn_pspd.cohort.columns import CLINICAL_COLUMNS
 from sklearn_pspd.cohort.problems import check_frame, normalise_ids
 from sklearn_pspd.exceptions import InputError
 from sklearn_pspd.loading import SliceStackLoader
+from sklearn_pspd.loading.loader import unreadable_images
 from sklearn_pspd.statistics import Estimate, expected_auc_interval, roc_auc
 from sklearn_pspd.statistics.auc_intervals import auc_estimate
 from sklearn_pspd.statistics.fold_design import auc_covariance, fold_design, influences, placements_within
@@ -258,12 +259,12 @@ def _pixel_hashes(X, loader):
         raise InputError(f"loader must be a SliceStackLoader; got {type(loader).__name__}")
     single = clone(loader).set_params(n_jobs=None)
     hashes = Parallel(n_jobs=loader.n_jobs)(delayed(_pixel_hash)(X.iloc[[row]], single) for row in range(len(X)))
-    failed = [row for row, found in enumerate(hashes) if found is None]
-    if failed:
-        try:
-            single.fit_transform(X.iloc[failed])
-        except InputError as error:
-            raise InputError(f"{len(failed)} of {len(X)} patients have images that cannot be read. {error}") from error
+    if any(found is None for found in hashes):
+        problems = [
+            [] if found else single.inspect(X.iloc[[row]])["problem"].iloc[0].split(" | ")
+            for row, found in enumerate(hashes)
+        ]
+        raise unreadable_images(X, problems)
     return pd.Series(hashes, index=X.index)
 
 

@@ -140,9 +140,7 @@ class StackPipeline(Pipeline):
             for start in range(0, len(X), BLOCK_PATIENTS):
                 problems += loader.inspect(X.iloc[start : start + BLOCK_PATIENTS])["problem"].tolist()
             if any(problems):
-                ids = X["patient_id"].tolist()
-                failed = [(pid, text.split(" | ")) for pid, text in zip(ids, problems, strict=True) if text]
-                raise unreadable_images(failed, len(X)) from None
+                raise unreadable_images(X, [text.split(" | ") if text else [] for text in problems]) from None
             raise
 
     def _can_do_blocks(self, X):

@@ -82,8 +82,8 @@ class StudyFolder:
         # A round trip, since JSON knows no tuples.
         if differences := _differences(record["study"], json.loads(json.dumps(identity))):
             raise InputError(
-                f"{self.folder} holds another study: {'; '.join(differences)}. Give another folder for the results, or "
-                "overwrite that study"
+                f"{self.folder} holds another study: {'; '.join(differences)}. Give another folder for the results; "
+                "overwrite=True removes that study"
             )
 
     def kept_fits(self, contents, share=None):

@@ -702,9 +702,11 @@ class Study:
                 continue
             for outcome, n in (("PD", int((y == 0).sum())), ("PsPD", int((y == 1).sum()))):
                 if n < least:
+                    # Tuning needs more patients than the folds do.
+                    folds = f" (at most cv={n})" if not self.tune and n > 1 and name == "training" else ""
                     raise InputError(
                         f"the {name} patients include {n} with {outcome}; at least {least} are needed: choose fewer "
-                        "folds, another test site, or no tuning"
+                        f"folds{folds}, another test site, or no tuning"
                     )
 
     def _settings(self, models):

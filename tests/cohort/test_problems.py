@@ -203,6 +203,11 @@ def test_what_many_rows_have_in_the_same_words_takes_one_line():
         *problems[1:2],
         *problems[-3:],
     ]
+    values = [
+        f"row {row}: column age_years holds {value!r}, no number; use decimal"
+        for row, value in zip(rows, "abcabc", strict=True)
+    ]
+    assert lines_of(values) == ["rows 2 to 4, 7, 9, 10: column age_years holds 'a', 'b', 'c', no number; use decimal"]
     # Without numbers of rows, every patient is named; what concerns no single row is repeated as it was given.
     without = [problem.partition(", ")[2] for problem in problems[2:7]]
     assert lines_of([*without, "same", "same", "same"]) == [

@@ -357,6 +357,7 @@ def test_all_problems_of_a_file_are_listed_by_row(folder):
 SPELLINGS = {
     "dose_gy": ["Dose_Gy", "dose gy", "dose_cgy"],
     "sex": ["Sex", "sexe"],
+    "age_years": ["age", "Age (years)", "age_yrs"],
     "n_fractions": ["n_factions", "N-Fractions"],
     "lesion_slice": ["lesion slice", "lesion_slices"],
     "outcome": ["Outcome", "outcomes"],
@@ -375,7 +376,7 @@ def test_a_column_in_another_spelling_is_not_passed_over(folder, name):
 
 
 def test_other_columns_are_no_misspelt_ones(folder):
-    extra = ["sexual_history", "dose_per_fraction", "mgmt_method", "age", "idh_test"]
+    extra = ["sexual_history", "dose_per_fraction", "mgmt_method", "age_group", "idh_test"]
     kept = [at for at, name in enumerate(HEADER) if name not in ("sex", "dose_gy", "mgmt", "age_years", "idh")]
     cohort = read(
         folder, text([HEADER[at] for at in kept] + extra, *([row[at] for at in kept] + ["?"] * 5 for row in ROWS))
