@@ -13,7 +13,7 @@ from sklearn_pspd.intake import choose_series, list_series
 
 from .files import says_network
 from .model_card import STAMP, band_text
-from .patients import parse_settings, patient_from_values, read_patients
+from .patients import check_patients, parse_settings, patient_from_values, read_patients
 from .sentences import decimals_of, interval_text, patients_with
 
 WIDTH = 88
@@ -50,7 +50,7 @@ def patients_of(released, sources, *, workspace, values, patient_id, position, f
     further : list of str, default=()
         Further images of one patient, such as "flair=FILE".
     **reading : dict
-        Parameters of :func:`~sklearn_pspd.cohort.read_cohort` for tables.
+        Parameters of :func:`~sklearn_pspd.cohort.read_cohort` for tables; ``decimal`` also holds for `values`.
 
     Returns
     -------
@@ -82,8 +82,9 @@ def patients_of(released, sources, *, workspace, values, patient_id, position, f
         raise InputError(f"the model {released.name!r} {needed}")
     image, notes = _image(sources[0], workspace) if sources else (None, [])
     images = {"image": image, "further": parse_settings(further, what="further image", example="flair=FILE")}
-    row = patient_from_values(released, parse_settings(values), **images, patient_id=patient_id, **given)
-    return read_patients(released, row), notes
+    written = {"patient_id": patient_id, "decimal": reading.get("decimal", ".")}
+    row = patient_from_values(released, parse_settings(values), **images, **written, **given)
+    return check_patients(released, row, decimal=written["decimal"]), notes
 
 
 def predictions_text(released, predictions, *, notes=()):
