@@ -1,8 +1,11 @@
 """Prediction of new patients by a released model, with what is known about its uncertainty."""
 
+import re
+
 import numpy as np
 import pandas as pd
 
+from sklearn_pspd.exceptions import InputError
 from sklearn_pspd.loading import SliceStackLoader
 from sklearn_pspd.model_selection.fits import score_patients
 from sklearn_pspd.preprocessing import ClinicalMinMaxScaler
@@ -160,8 +163,36 @@ def training_distance(released, patients, **reading):
 
 
 def image_facts(released, patients):
-    """Return what the headers of the images say, one row per patient; None if the model reads no images."""
-    return find_step(released.model, SliceStackLoader).inspect(patients) if released.reads_images else None
+    """Return what the headers of the images say, one row per patient; None if the model reads no images.
+
+    Raises
+    ------
+    InputError
+        If the images of a patient cannot be used.
+    """
+    if not released.reads_images:
+        return None
+    loader = find_step(released.model, SliceStackLoader)
+    facts = loader.inspect(patients)
+    failed = facts[facts["problem"] != ""]
+    if len(failed):
+        lines = [
+            f"  patient {row.patient_id}: {_without_settings(problem, loader)}"
+            for row in failed.itertuples()
+            for problem in row.problem.split(" | ")
+        ]
+        raise InputError(
+            f"the images of {len(failed)} of {len(facts)} patient(s) cannot be used by the model {released.name!r}:\n"
+            + "\n".join(lines)
+        )
+    return facts
+
+
+def _without_settings(problem, loader):
+    """Return a problem of an image without the advice to set the loader otherwise: that of a release is as trained."""
+    settings = "|".join(loader.get_params())
+    problem = re.sub(rf",? or (set|increase|reduce) ({settings})\b[^;]*", "", problem)
+    return problem.replace("give the name of one as lesion_label", "give a file with only one of them")
 
 
 def _distance(released, patients, facts):
