@@ -66,7 +66,7 @@ def patient_page(released, row, distance, *, members=(), images=None, notes=()):
 def _prediction(released, row, distance, members):
     has_interval = not pd.isna(row["calibrated_low"])
     rule = released.calibration["abstention"]
-    decimals = decimals_of(row, rule)
+    decimals = decimals_of([row], rule)
     is_no_class = row["predicted_class"] == NO_CLASS
     answer = "No class is given" if is_no_class else f"Classified as {row['predicted_class']}"
     lines = [f'<p class="answer">{answer}; probability of PsPD {row["probability"]:.{decimals}f}</p>']

@@ -10,32 +10,34 @@ INTERVAL_TOLERANCE = 1e-6
 N_NAMES = 3
 
 
-def decimals_of(row, rule):
-    """Return with how many decimals a prediction is printed, so that probability, threshold and limits are told apart.
+def decimals_of(rows, rule):
+    """Return with how many decimals predictions are printed, so that each differs from threshold and limits.
 
     Parameters
     ----------
-    row : Series
-        A row of :func:`~sklearn_pspd.release.predict_patients`.
+    rows : iterable of Series
+        Rows of :func:`~sklearn_pspd.release.predict_patients`.
     rule : dict or None
         Rule of abstention of the release.
 
     Returns
     -------
     int
-        At least 2.
+        At least 2, the same for all rows.
     """
-    limits = [row["threshold"], *([] if rule is None else [rule["low"], rule["high"]])]
-    if interval_text(row):
-        limits += [row["calibrated_low"], row["calibrated_high"]]
-    probability = row["probability"]
+    pairs = []
+    for row in rows:
+        limits = [row["threshold"], *([] if rule is None else [rule["low"], rule["high"]])]
+        if interval_text(row):
+            limits += [row["calibrated_low"], row["calibrated_high"]]
+        pairs += [(row["probability"], limit) for limit in limits]
     # Models compute in single precision: equal numbers of it are no different values.
-    others = [limit for limit in limits if np.float32(limit) != np.float32(probability)]
+    pairs = [(a, b) for a, b in pairs if np.float32(a) != np.float32(b)]
+    # For all rows at once, since numbers that differ with two decimals can be equal with three: 0.5448 and 0.5455.
     return next(
         decimals
         for decimals in range(FEWEST_DECIMALS, MOST_DECIMALS + 1)
-        if decimals == MOST_DECIMALS
-        or all(f"{probability:.{decimals}f}" != f"{other:.{decimals}f}" for other in others)
+        if decimals == MOST_DECIMALS or all(f"{a:.{decimals}f}" != f"{b:.{decimals}f}" for a, b in pairs)
     )
 
 

@@ -230,7 +230,15 @@ def test_an_image_that_cannot_be_used_is_named(ensemble, newcomers):
 )
 def test_decimals_tell_a_probability_from_what_it_is_compared_with(probability, others, rule, shown):
     row = {"probability": probability, "threshold": 6 / 11, "calibrated_low": None, "calibrated_high": None, **others}
-    assert f"{probability:.{decimals_of(pd.Series(row), rule)}f}" == shown
+    assert f"{probability:.{decimals_of([pd.Series(row)], rule)}f}" == shown
+
+
+def test_decimals_of_several_patients_tell_each_from_the_threshold():
+    """Though one needs two, another three, and with three the first is equal to the threshold."""
+    of_all = {"threshold": 6 / 11, "calibrated_low": None, "calibrated_high": None}
+    rows = [pd.Series({"probability": probability, **of_all}) for probability in (0.5448, 0.5541)]
+    assert [decimals_of([row], None) for row in rows] == [2, 3]
+    assert decimals_of(rows, None) == 4
 
 
 def test_threshold_and_interval_are_told_apart_from_the_probability(forest, tmp_path):
@@ -245,7 +253,7 @@ def test_threshold_and_interval_are_told_apart_from_the_probability(forest, tmp_
         written = write_predictions(released, patient, tmp_path / side)
         printed = " ".join(predictions_text(released, written).split())
         page = Page((tmp_path / side / written["page"].item()).read_text()).text
-        decimals = decimals_of(written.iloc[0], None)
+        decimals = decimals_of([written.iloc[0]], None)
         shown, threshold = f"{probability:.{decimals}f}", f"{near['threshold']:.{decimals}f}"
         assert shown > threshold
         assert f"new PsPD {shown} " in printed
