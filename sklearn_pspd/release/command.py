@@ -13,7 +13,8 @@ from sklearn_pspd.intake import choose_series, list_series
 
 from .files import says_network
 from .model_card import STAMP, band_text
-from .patients import parse_settings, patient_from_values, read_patients
+from .patients import check_patients, parse_settings, patient_from_values, read_patients
+from .sentences import decimals_of, interval_text, patients_with
 
 WIDTH = 88
 CANDIDATES = 2  # of each patient and study, that are named where no series is chosen
@@ -49,7 +50,7 @@ def patients_of(released, sources, *, workspace, values, patient_id, position, f
     further : list of str, default=()
         Further images of one patient, such as "flair=FILE".
     **reading : dict
-        Parameters of :func:`~sklearn_pspd.cohort.read_cohort` for tables.
+        Parameters of :func:`~sklearn_pspd.cohort.read_cohort` for tables; ``decimal`` also holds for `values`.
 
     Returns
     -------
@@ -81,8 +82,9 @@ def patients_of(released, sources, *, workspace, values, patient_id, position, f
         raise InputError(f"the model {released.name!r} {needed}")
     image, notes = _image(sources[0], workspace) if sources else (None, [])
     images = {"image": image, "further": parse_settings(further, what="further image", example="flair=FILE")}
-    row = patient_from_values(released, parse_settings(values), **images, patient_id=patient_id, **given)
-    return read_patients(released, row), notes
+    written = {"patient_id": patient_id, "decimal": reading.get("decimal", ".")}
+    row = patient_from_values(released, parse_settings(values), **images, **written, **given)
+    return check_patients(released, row, decimal=written["decimal"]), notes
 
 
 def predictions_text(released, predictions, *, notes=()):
@@ -104,33 +106,36 @@ def predictions_text(released, predictions, *, notes=()):
     """
     has_interval = predictions["calibrated_low"].notna().any()
     has_members = (predictions["n_members"] > 1).any()
-    table = pd.DataFrame({"patient": predictions["patient_id"].astype(str)})
+    rule, patients = released.calibration["abstention"], predictions["patient_id"].astype(str)
+    decimals = decimals_of([row for _, row in predictions.iterrows()], rule)
+    table = pd.DataFrame({"patient": patients})
     table["class"] = predictions["predicted_class"]
-    table["probability of PsPD"] = predictions["probability"].map("{:.2f}".format)
+    table["probability of PsPD"] = predictions["probability"].map(f"{{:.{decimals}f}}".format)
     if has_interval:
-        table["calibrated"] = _range(predictions["calibrated_low"], predictions["calibrated_high"])
+        table["calibrated interval"] = _range(predictions["calibrated_low"], predictions["calibrated_high"], decimals)
     if has_members:
-        table["members"] = _range(predictions["lowest_member"], predictions["highest_member"])
+        table["members"] = _range(predictions["lowest_member"], predictions["highest_member"], decimals)
     lines = [f"{released.name}: {STAMP[0].lower()}{STAMP[1:]}", "", plain_text(table), ""]
-    rule = released.calibration["abstention"]
-    sentences = [f"PsPD from a probability of {released.threshold:.2f} on."]
+    # What the prediction was computed without comes first.
+    sentences = patients_with(patients, predictions["imputed"])
+    of_rule = [f"PsPD from a probability of {released.threshold:.{decimals}f} on."]
     if rule is None:
-        sentences.append(f"The model never abstains: {released.calibration['no_abstention']}.")
+        of_rule.append(f"The model never abstains: {released.calibration['no_abstention']}.")
     else:
-        sentences.append(f"{band_text(rule)}.")
-    lines += textwrap.wrap(" ".join(sentences), WIDTH)
+        of_rule.append(f"{band_text(rule, decimals)}.")
+    sentences.append(" ".join(of_rule))
+    sentences += patients_with(patients, [interval_text(row) for _, row in predictions.iterrows()])
     for row in predictions.itertuples(index=False):
         if row.outside_training:
-            lines += textwrap.wrap(f"{row.patient_id}, outside the training ranges: {row.outside_training}", WIDTH)
+            sentences.append(f"{row.patient_id}, outside the training ranges: {row.outside_training}")
         if row.slices:
-            lines += textwrap.wrap(f"{row.patient_id}, slices from the feet (0): {row.slices}", WIDTH)
-    for note in notes:
-        lines += textwrap.wrap(note, WIDTH)
+            sentences.append(f"{row.patient_id}, slices from the feet (0): {row.slices}")
+    lines += [line for sentence in (*sentences, *notes) for line in textwrap.wrap(sentence, WIDTH)]
     return "\n".join(lines)
 
 
-def _range(low, high):
-    return [f"{lowest:.2f} to {highest:.2f}" for lowest, highest in zip(low, high, strict=True)]
+def _range(low, high, decimals):
+    return [f"{lowest:.{decimals}f} to {highest:.{decimals}f}" for lowest, highest in zip(low, high, strict=True)]
 
 
 def _is_image(path):

@@ -20,6 +20,9 @@ MODEL, CARD, SCHEMA, RANGES, CALIBRATION, PATIENT = (
     "calibration.json",
     "synthetic_patient.json",
 )
+# Where a study puts its release, and its record, by which its folder is known.
+RELEASED, STUDY = Path("models", "released"), "study.json"
+SHOWN = 3
 ALWAYS = (MODEL, CARD, SCHEMA, RANGES, CALIBRATION, PATIENT)
 
 
@@ -67,11 +70,13 @@ def read_files(folder):
         If a file is absent, added, changed or no plain file, or the folder is of another kind or format.
     """
     if not folder.exists():
-        raise FileNotFoundError(f"{folder}: no such folder")
+        raise FileNotFoundError(f"{folder}: no such folder{_advice(folder)}")
     if not folder.is_dir():
-        raise InputError(f"{folder} is a file; give the folder that export_model wrote")
+        raise InputError(f"{folder} is a file; give the folder that export_model wrote{_advice(folder)}")
     found = {entry.name: entry for entry in sorted(folder.iterdir())}
     if MANIFEST not in found:
+        if advice := _advice(folder):
+            raise InputError(f"{folder} is no released model{advice}")
         raise InputError(f"{folder}: not a folder of export_model, or one that was not finished; it has no {MANIFEST}")
     # A link could lead to what is no part of the release, and a device or pipe could be read without end.
     odd = [name for name, entry in found.items() if not stat.S_ISREG(entry.lstat().st_mode)]
@@ -123,6 +128,49 @@ def _check_manifest(folder, stored):
 def _digest(manifest):
     """Return the digest of a manifest without its own; against damage, since a forger can compute it too."""
     return hashlib.sha256(as_json(manifest)).hexdigest()
+
+
+def _advice(path):
+    """Return which release may be meant by a path that is none, or that a study there has not written one."""
+    # The folder itself, that of a file, or as much of the path as there is.
+    start = next((folder for folder in (path, *path.parents) if folder.is_dir()), path.parent)
+    try:
+        near = _releases_near(start)
+    except OSError:
+        near = []
+    if near:
+        shown = " or ".join(str(folder) for folder in near[:SHOWN])
+        return f"; did you mean {shown}?"
+    study = next((folder for folder in (start, start.parent) if (folder / STUDY).is_file()), None)
+    if study is None or start not in (study, study / RELEASED.parent):
+        return ""
+    try:
+        reason = str(json.loads((study / STUDY).read_bytes())["models"][RELEASED.name])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return f"; the study in {study} has not written its models yet: run it to its end (--resume goes on with it)"
+    return "" if reason == RELEASED.as_posix() else f"; the study in {study} released none: {reason}"
+
+
+def _releases_near(start):
+    """Return the releases nearest to a folder: itself, where a study puts them, one level below, beside it."""
+    places = (Path(RELEASED.name), RELEASED)
+    below = [path for path in sorted(start.iterdir()) if path.is_dir()]
+    levels = (
+        [start],
+        [start / place for place in places],
+        [path / place for path in below for place in (Path(), *places)],
+        [start.parent / place for place in places],
+    )
+    found = ([folder for folder in level if _is_release(folder)] for level in levels)
+    return next(filter(None, found), [])
+
+
+def _is_release(folder):
+    """Return whether a folder has a manifest, which is not checked, of a release."""
+    try:
+        return {"format", "sha256", "digest"} <= set(json.loads((folder / MANIFEST).read_bytes()))
+    except (OSError, ValueError, TypeError, RecursionError):
+        return False
 
 
 def _refuse(folder, what, names):

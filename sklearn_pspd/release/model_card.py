@@ -87,11 +87,11 @@ def card_section(card, title):
     return found.group(1).strip() if found else ""
 
 
-def band_text(rule):
+def band_text(rule, decimals=2):
     """Say when a model with a rule of abstention gives no class."""
     if rule["low"] == rule["high"]:
         return "Every patient gets a class"
-    return f"No class is given for a probability between {rule['low']:.2f} and {rule['high']:.2f}"
+    return f"No class is given for a probability between {rule['low']:.{decimals}f} and {rule['high']:.{decimals}f}"
 
 
 def _ranges_table(ranges):

@@ -7,9 +7,11 @@ from importlib.resources import files
 import numpy as np
 import pandas as pd
 
+from .imputation import imputed_texts
 from .model_card import STAMP, band_text, card_section
 from .pictures import grey_levels, png_uri, scale_svg
 from .prediction import NO_CLASS
+from .sentences import decimals_of, interval_text
 from .training_ranges import INSIDE, MISSING, UNSEEN
 
 EXCERPT = ("Intended use", "Training patients", "Limits")
@@ -45,7 +47,7 @@ def patient_page(released, row, distance, *, members=(), images=None, notes=()):
         f"<h1>{escape(title)}</h1>",
         f'<p class="soft">Model: {escape(released.name)}, trained on {released.n_patients} patients. PsPD: '
         "pseudoprogression; PD: true progression of glioblastoma.</p>",
-        _prediction(released, row, members),
+        _prediction(released, row, distance, members),
         _notes(distance, notes),
         _slices(released, row, images),
         _values(distance, "clinical", "Clinical values"),
@@ -61,69 +63,79 @@ def patient_page(released, row, distance, *, members=(), images=None, notes=()):
     return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head>\n<body>\n{body}\n</body></html>\n'
 
 
-def _prediction(released, row, members):
+def _prediction(released, row, distance, members):
     has_interval = not pd.isna(row["calibrated_low"])
     rule = released.calibration["abstention"]
+    decimals = decimals_of([row], rule)
     is_no_class = row["predicted_class"] == NO_CLASS
     answer = "No class is given" if is_no_class else f"Classified as {row['predicted_class']}"
-    lines = [f'<p class="answer">{answer}; probability of PsPD {row["probability"]:.2f}</p>']
+    lines = [f'<p class="answer">{answer}; probability of PsPD {row["probability"]:.{decimals}f}</p>']
+    if imputed := imputed_texts(distance):
+        lines.append(_listed(imputed))
     drawing = scale_svg(
         probability=row["probability"],
         threshold=row["threshold"],
         interval=(row["calibrated_low"], row["calibrated_high"]) if has_interval else None,
         members=members,
         band=None if rule is None else (rule["low"], rule["high"]),
+        decimals=decimals,
     )
     keys = ['<span class="key" style="background:#b34700"></span>model']
     if has_interval:
         keys.append('<span class="key" style="background:#0b5cad"></span>calibrated interval')
     if len(members):
         keys.append(f'<span class="key" style="background:#5b21b6"></span>its {len(members)} members')
-    keys.append(f"dashed: threshold {row['threshold']:.2f}")
+    keys.append(f"dashed: threshold {row['threshold']:.{decimals}f}")
     lines.append(f"<figure>{drawing}<figcaption>{' · '.join(keys)}</figcaption></figure>")
-    lines += [f"<p>{sentence}</p>" for sentence in _uncertainty(row, has_interval, len(members))]
-    lines.append(f"<p>{escape(_abstention(released, is_no_class))}</p>")
+    lines += [f"<p>{sentence}</p>" for sentence in _uncertainty(row, has_interval, len(members), decimals)]
+    lines.append(f"<p>{escape(_abstention(released, is_no_class, decimals))}</p>")
     return "<h2>Prediction</h2>\n" + "\n".join(lines)
 
 
-def _uncertainty(row, has_interval, n_members):
+def _uncertainty(row, has_interval, n_members, decimals):
     if has_interval:
         yield (
-            f"Calibrated interval (Venn-Abers): {row['calibrated_low']:.2f} to {row['calibrated_high']:.2f}. The wider "
-            "it is, the less the out-of-fold scores of the training patients say about such a probability."
+            f"Calibrated interval (Venn-Abers): {row['calibrated_low']:.{decimals}f} to "
+            f"{row['calibrated_high']:.{decimals}f}. The wider it is, the less the out-of-fold scores of the training "
+            "patients say about such a probability."
         )
-        if not row["calibrated_low"] <= row["probability"] <= row["calibrated_high"]:
-            yield (
-                "The probability of the model lies outside this interval: among training patients with such a "
-                "probability, the proportion of PsPD was another."
-            )
+        if text := interval_text(row):
+            yield f"{text[0].upper()}{text[1:]}."
     else:
         yield "There is no calibrated interval: the model was released without out-of-fold scores."
     if n_members:
         yield (
-            f"The {n_members} networks of the ensemble, trained from different seeds, give {row['lowest_member']:.2f} "
-            f"to {row['highest_member']:.2f} (SD {row['sd_of_members']:.2f})."
+            f"The {n_members} networks of the ensemble, trained from different seeds, give "
+            f"{row['lowest_member']:.{decimals}f} to {row['highest_member']:.{decimals}f} (SD "
+            f"{row['sd_of_members']:.2f})."
         )
 
 
-def _abstention(released, is_no_class):
+def _abstention(released, is_no_class, decimals):
     rule = released.calibration["abstention"]
     if rule is None:
         return f"The model never abstains: {released.calibration['no_abstention']}."
     return (
-        f"{'The model abstains. ' if is_no_class else ''}{band_text(rule)}. Of patients with a class, at most "
-        f"{rule['error_limit']:.0%} are classified wrongly, with {rule['confidence_level']:.0%} confidence and in "
+        f"{'The model abstains. ' if is_no_class else ''}{band_text(rule, decimals)}. Of patients with a class, at "
+        f"most {rule['error_limit']:.0%} are classified wrongly, with {rule['confidence_level']:.0%} confidence and in "
         "patients like those of the training."
     )
 
 
 def _notes(distance, notes):
     outside = distance[~distance["comparison"].isin([INSIDE, MISSING])]
-    items = [escape(note) for note in notes]
-    items += [escape(_outside(row)) for row in outside.rename(columns={"name": "name_"}).itertuples(index=False)]
-    if not items:
-        return "<p>No value lies outside the training ranges.</p>" if len(distance) else ""
-    return f'<div class="notes"><ul>{"".join(f"<li>{item}</li>" for item in items)}</ul></div>'
+    items = list(notes) + [_outside(row) for row in outside.rename(columns={"name": "name_"}).itertuples(index=False)]
+    if items:
+        return _listed(items)
+    unknown = distance[(distance["comparison"] == MISSING) | (distance["imputed"] != "")]["name"]
+    if len(unknown):
+        names = escape(", ".join(unknown))
+        return f"<p>No known value lies outside the training ranges; not known: {names}.</p>"
+    return "<p>No value lies outside the training ranges.</p>" if len(distance) else ""
+
+
+def _listed(texts):
+    return f'<div class="notes"><ul>{"".join(f"<li>{escape(text)}</li>" for text in texts)}</ul></div>'
 
 
 def _outside(row):
@@ -158,7 +170,8 @@ def _values(distance, kind, title):
     heads = ("", "value", "training", "comparison", "consequence")
     lines = []
     for row in rows.rename(columns={"name": "name_"}).itertuples(index=False):
-        is_outside = row.comparison not in (INSIDE, MISSING)
+        # A fact that an image does not state is common; a clinical value that is missing was forgotten, perhaps.
+        is_outside = row.comparison not in (INSIDE, MISSING) or (row.comparison == MISSING and row.imputed)
         comparison = f'<span class="flag">{escape(row.comparison)}</span>' if is_outside else escape(row.comparison)
         cells = (escape(row.name_), escape(_value(row)), escape(row.training), comparison, escape(row.consequence))
         labels = [f' data-label="{head}"' if head else "" for head in heads]

@@ -1,5 +1,6 @@
 """New patients as a table: from a file, from values on the command line, and checked before any model sees them."""
 
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -16,6 +17,10 @@ from sklearn_pspd.cohort.problems import (
     to_number,
 )
 from sklearn_pspd.exceptions import InputError
+
+CLINICAL = "clinical value"
+# As in "56,sex=male".
+_SEVERAL = re.compile(r"[,;]\s*\w+\s*=")
 
 
 def read_patients(released, patients, **reading):
@@ -50,16 +55,43 @@ def read_patients(released, patients, **reading):
             further_images=released.further_images,
             **reading,
         )
+    return check_patients(released, patients)
+
+
+def check_patients(released, patients, *, decimal=None):
+    """Check a table of new patients.
+
+    Parameters
+    ----------
+    released : ReleasedModel
+        The model.
+    patients : DataFrame of shape (n_patients, n_columns)
+        The table.
+    decimal : {".", ","}, default=None
+        Decimal mark of values that were written on a command line, for the advice on those that are no numbers. None
+        for a table of other origin.
+
+    Returns
+    -------
+    DataFrame
+        As of :func:`read_patients`.
+
+    Raises
+    ------
+    InputError
+        As of :func:`read_patients`.
+    """
     check_frame(patients, "the table of patients")
     problems = missing_columns(patients, _needed_columns(released))
-    problems += id_problems(patients) or _row_problems(released, patients)
+    problems += id_problems(patients) or _row_problems(released, patients, decimal)
     if len(patients) == 0:
         problems.append("no patients")
-    raise_problems(f"the table of patients does not suit the model {released.name!r}; it has", problems)
+    given = "the table of patients" if decimal is None else "what is given for the patient"
+    raise_problems(f"{given} does not suit the model {released.name!r}; it has", problems)
     return patients.set_axis(pd.Index(patients["patient_id"], name="patient"))
 
 
-def patient_from_values(released, values, *, image=None, further=None, patient_id="patient", **position):
+def patient_from_values(released, values, *, image=None, further=None, patient_id="patient", decimal=".", **position):
     """Return a table of one patient from values as they are written on a command line.
 
     Parameters
@@ -74,6 +106,8 @@ def patient_from_values(released, values, *, image=None, further=None, patient_i
         The same for each further image, by column.
     patient_id : str, default="patient"
         How results name the patient.
+    decimal : {".", ","}, default="."
+        Decimal mark of the values. With a comma, a point is none.
     **position : dict
         ``lesion_slice``, ``lesion_z_mm`` or another column of the lesion's position.
 
@@ -110,7 +144,7 @@ def patient_from_values(released, values, *, image=None, further=None, patient_i
             row[column.name] = None
             continue
         given = values[column.name]
-        number = given if column.is_coded else to_number(given)
+        number = given if column.is_coded else _written_number(given, decimal)
         # A text that is no number stays, so that the check of the table names it.
         row[column.name] = given if is_missing(number) else number
     raise_problems("what is given for the patient has", others)
@@ -122,7 +156,7 @@ def _needed_columns(released):
     return ["patient_id", *images, *(column.name for column in released.columns)]
 
 
-def _row_problems(released, patients):
+def _row_problems(released, patients, decimal):
     """Return what is wrong with the cells that the model reads, for each patient."""
     columns = [column for column in released.columns if column.name in patients]
     keeps_missing = released.schema["missing_numbers"] != "refuse"
@@ -137,9 +171,33 @@ def _row_problems(released, patients):
             if is_missing(row[column.name]):
                 found.append(None if admitted else f"column {column.name} is empty; give {_expected(column)}")
             else:
-                found.append(clinical_problem(column, row[column.name]))
+                problem = clinical_problem(column, row[column.name])
+                if problem and decimal is not None and not column.is_coded:
+                    problem = _other_decimal_mark(column, row[column.name], decimal) or problem
+                found.append(problem)
         problems += [f"{label}: {problem}" for problem in found if problem]
     return problems
+
+
+def _written_number(text, decimal):
+    """Return the number that a text holds, NaN for none; with a decimal comma, a point is no decimal mark."""
+    if decimal == ",":
+        text = text.replace(".", "?").replace(",", ".")
+    return to_number(text)
+
+
+def _other_decimal_mark(column, value, decimal):
+    """Return what is wrong with a number of the command line that has the other decimal mark, or None."""
+    other = "." if decimal == "," else ","
+    if not isinstance(value, str) or other not in value:
+        return None
+    text = value.replace(other, decimal)
+    if is_missing(_written_number(text, decimal)):
+        return None
+    advice = f"if its comma is a decimal one, write {text} or add --decimal ,"
+    if decimal == ",":
+        advice = f"with --decimal , write {text}"
+    return f"column {column.name} holds {value!r}, which is not a number; {advice}"
 
 
 def _expected(column):
@@ -150,13 +208,15 @@ def _expected(column):
     return f"{limits}{f' {column.unit}' if column.unit else ''}"
 
 
-def parse_settings(texts, *, what="clinical value", example="age_years=56"):
+def parse_settings(texts, *, what=CLINICAL, example="age_years=56"):
     """Return values by column from texts such as "age_years=56"; refuse other texts, and a column given twice."""
     values = {}
     for text in texts:
         name, separator, value = text.partition("=")
         if not (name.strip() and separator and value.strip()):
             raise InputError(f"{text!r} is no {what}; write COLUMN=VALUE, for example {example}")
+        if what == CLINICAL and _SEVERAL.search(value):
+            raise InputError(f"{text!r} holds several values; separate them by blanks and not by commas")
         if name.strip() in values:
             raise InputError(f"{name.strip()} is given more than once")
         values[name.strip()] = value.strip()

@@ -28,7 +28,7 @@ def png_uri(image):
     return "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n" + chunks).decode("ascii")
 
 
-def scale_svg(*, probability, threshold, interval=None, members=(), band=None):
+def scale_svg(*, probability, threshold, interval=None, members=(), band=None, decimals=2):
     """Draw the probability of PsPD of one patient on a scale from 0 to 1.
 
     Parameters
@@ -41,13 +41,16 @@ def scale_svg(*, probability, threshold, interval=None, members=(), band=None):
         Probabilities by the members of an ensemble.
     band : tuple of float, default=None
         Limits between which the model gives no class.
+    decimals : int, default=2
+        Of the probability in the description of the drawing.
 
     Returns
     -------
     str
         An ``svg`` element.
     """
-    parts = [f'<svg viewBox="0 0 360 {AXIS_Y + 34}" role="img" aria-label="probability of PsPD {probability:.2f}">']
+    label = f"probability of PsPD {probability:.{decimals}f}"
+    parts = [f'<svg viewBox="0 0 360 {AXIS_Y + 34}" role="img" aria-label="{label}">']
     # What the scale says of classes: the side of PD, the side of PsPD, and between them no class.
     low, high = band if band is not None else (threshold, threshold)
     parts += [_box("pd", 0, low, AXIS_Y - 44, 44), _box("pspd", high, 1, AXIS_Y - 44, 44)]

@@ -1,18 +1,25 @@
 """Prediction of new patients by a released model, with what is known about its uncertainty."""
 
+import re
+
 import numpy as np
 import pandas as pd
 
+from sklearn_pspd.exceptions import InputError
 from sklearn_pspd.loading import SliceStackLoader
 from sklearn_pspd.model_selection.fits import score_patients
+from sklearn_pspd.preprocessing import ClinicalMinMaxScaler
 
 from .calibration import abstention_rule, calibrated_intervals
 from .fitted import find_step
+from .imputation import imputed_texts, imputed_value
 from .patients import read_patients
 from .training_ranges import ACQUISITION_TOLERANCE, BELOW, INSIDE, MISSING, UNSEEN, compare_with_ranges
 
 NO_CLASS = "no class"
-DISTANCE_COLUMNS = ["patient_id", "kind", "name", "value", "unit", "training", "comparison", "consequence"]
+DISTANCE_COLUMNS = [
+    "patient_id", "kind", "name", "value", "unit", "training", "comparison", "imputed", "consequence",
+]  # fmt: skip
 
 
 def predict_patients(released, patients, **reading):
@@ -42,7 +49,10 @@ def predict_patients(released, patients, **reading):
           value between its limits (:func:`~sklearn_pspd.statistics.venn_abers`); missing without out-of-fold scores.
         - ``n_members``, and over them ``lowest_member``, ``highest_member`` and ``sd_of_members`` of the probability;
           missing for a model that is no ensemble.
-        - ``outside_training``: values that lie outside the training ranges, as text; empty if there are none.
+        - ``imputed``: clinical values that are missing or unknown, with what the model computes with instead, as text;
+          empty if there are none.
+        - ``outside_training``: values that lie outside the training ranges, as text; empty if there are none. A missing
+          value is not compared.
         - ``slices``: those that were used, counted from 0 at the feet; empty without images.
 
     Raises
@@ -95,11 +105,9 @@ def predict_patients(released, patients, **reading):
         table[name] = statistic(members, axis=0) if len(members) else np.nan
     # Distance from the training patients.
     distance = _distance(released, patients, facts)
-    outside = distance[~distance["comparison"].isin([INSIDE, MISSING])]
-    texts = outside.groupby("patient_id", sort=False).apply(
-        lambda rows: "; ".join(map(_outside_text, rows.itertuples())), include_groups=False
-    )
-    table["outside_training"] = table["patient_id"].map(texts).fillna("") if len(texts) else ""
+    rows = [distance[distance["patient_id"] == patient] for patient in table["patient_id"]]
+    table["imputed"] = ["; ".join(imputed_texts(of_patient)) for of_patient in rows]
+    table["outside_training"] = ["; ".join(_outside_texts(of_patient)) for of_patient in rows]
     table["slices"] = "" if facts is None else facts["slices"].to_numpy()
     return table
 
@@ -121,8 +129,9 @@ def training_distance(released, patients, **reading):
     DataFrame
         One row per patient and value: ``patient_id``, ``kind`` ("clinical" or "acquisition"), ``name``, ``value``,
         ``unit``, ``training`` (the range or the categories of the training patients), ``comparison`` ("inside",
-        "below", "above", "not seen in training", or "missing" where no training patient lacked it), and
-        ``consequence``, what the model does with a value that is not inside.
+        "below", "above", "not seen in training" or "missing"), ``imputed``, what the model computes with in place of a
+        clinical value that is missing or unknown (empty for others), and ``consequence``, what the model does with a
+        value that is imputed or not inside.
 
     Raises
     ------
@@ -154,38 +163,70 @@ def training_distance(released, patients, **reading):
 
 
 def image_facts(released, patients):
-    """Return what the headers of the images say, one row per patient; None if the model reads no images."""
-    return find_step(released.model, SliceStackLoader).inspect(patients) if released.reads_images else None
+    """Return what the headers of the images say, one row per patient; None if the model reads no images.
+
+    Raises
+    ------
+    InputError
+        If the images of a patient cannot be used.
+    """
+    if not released.reads_images:
+        return None
+    loader = find_step(released.model, SliceStackLoader)
+    facts = loader.inspect(patients)
+    failed = facts[facts["problem"] != ""]
+    if len(failed):
+        lines = [
+            f"  patient {row.patient_id}: {_without_settings(problem, loader)}"
+            for row in failed.itertuples()
+            for problem in row.problem.split(" | ")
+        ]
+        raise InputError(
+            f"the images of {len(failed)} of {len(facts)} patient(s) cannot be used by the model {released.name!r}:\n"
+            + "\n".join(lines)
+        )
+    return facts
+
+
+def _without_settings(problem, loader):
+    """Return a problem of an image without the advice to set the loader otherwise: that of a release is as trained."""
+    settings = "|".join(loader.get_params())
+    problem = re.sub(rf",? or (set|increase|reduce) ({settings})\b[^;]*", "", problem)
+    return problem.replace("give the name of one as lesion_label", "give a file with only one of them")
 
 
 def _distance(released, patients, facts):
+    scaler = find_step(released.model, ClinicalMinMaxScaler)
+    columns = {column.name: column for column in released.columns}
     rows = []
     for place, (_, values) in enumerate(patients.iterrows()):
-        compared = [("clinical", row) for row in compare_with_ranges(values, released.ranges["clinical"])]
+        patient = {"patient_id": values["patient_id"]}
+        for row in compare_with_ranges(values, released.ranges["clinical"]):
+            imputed = imputed_value(scaler, columns[row["name"]], row["value"])
+            consequence = _consequence(released, row, imputed)
+            rows.append({**patient, "kind": "clinical", **row, "imputed": imputed, "consequence": consequence})
         if facts is not None:
             acquisition = released.ranges["acquisition"]
-            fact = compare_with_ranges(facts.iloc[place], acquisition, tolerance=ACQUISITION_TOLERANCE)
-            compared += [("acquisition", row) for row in fact]
-        rows += [
-            {"patient_id": values["patient_id"], "kind": kind, **row, "consequence": _consequence(released, kind, row)}
-            for kind, row in compared
-        ]
+            for row in compare_with_ranges(facts.iloc[place], acquisition, tolerance=ACQUISITION_TOLERANCE):
+                is_outside = row["comparison"] not in (INSIDE, MISSING)
+                consequence = "unknown how this changes the prediction" if is_outside else ""
+                rows.append({**patient, "kind": "acquisition", **row, "imputed": "", "consequence": consequence})
     return pd.DataFrame(rows, columns=DISTANCE_COLUMNS)
 
 
-def _consequence(released, kind, row):
-    """Return what the model does with a value that is not inside the training range; empty for others."""
-    if row["comparison"] == INSIDE:
+def _consequence(released, row, imputed):
+    """Return what the model does with a clinical value that is imputed or not inside the training range."""
+    entry, comparison = released.ranges["clinical"][row["name"]], row["comparison"]
+    if imputed:
+        is_new = not entry["some_missing"] if comparison == MISSING else comparison == UNSEEN
+        new = f"no training patient {'lacked' if comparison == MISSING else 'had'} it; " if is_new else ""
+        return f"{new}the model computes with {imputed}"
+    if comparison == INSIDE:
         return ""
-    if kind == "acquisition":
-        return "unknown how this changes the prediction" if row["comparison"] != MISSING else ""
-    entry = released.ranges["clinical"][row["name"]]
-    if row["comparison"] == MISSING:
-        return "the model computes with the training median"
     if released.schema["outside_range"] != "clip":
         return "the model computes with this value, which it was not trained with"
-    if row["comparison"] != UNSEEN:
-        return f"the model computes with {entry['low'] if row['comparison'] == BELOW else entry['high']:g}"
+    if comparison != UNSEEN:
+        return f"the model computes with {entry['low'] if comparison == BELOW else entry['high']:g}"
     column = next(column for column in released.columns if column.name == row["name"])
     if column.is_coded and _is_between_seen(row["value"], entry["seen"], column.codes):
         return "no training patient had it; the model computes with a code between those that they had"
@@ -198,6 +239,10 @@ def _is_between_seen(value, seen, codes):
     if value not in codes:
         return len(known) > 1
     return bool(known) and min(known) < codes[value] < max(known)
+
+
+def _outside_texts(distance):
+    return map(_outside_text, distance[~distance["comparison"].isin([INSIDE, MISSING])].itertuples())
 
 
 def _outside_text(row):

@@ -101,7 +101,7 @@ def range_text(entry):
 
 def _compare(value, entry, tolerance):
     if is_missing(value):
-        return INSIDE if entry["some_missing"] else MISSING
+        return MISSING
     if "seen" in entry:
         return INSIDE if value in entry["seen"] else UNSEEN
     if entry["low"] is None:

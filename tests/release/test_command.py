@@ -1,5 +1,6 @@
 """The command ``pspd predict``, from a DICOM folder to a page."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pydicom
 import pytest
 
 from sklearn_pspd import __main__ as command
-from sklearn_pspd import make_cohort
+from sklearn_pspd import export_model, load_model, make_clinical_pipeline, make_cohort
 
 VALUES = ["age_years=56", "sex=male", "interval_days=60"]
 
@@ -19,6 +20,17 @@ def patient(tmp_path_factory):
     folder = tmp_path_factory.mktemp("export")
     made = make_cohort(folder, 6, image_format="dicom", matrix_px=(128,), n_native_slices=10, random_state=3)
     return made.iloc[0]
+
+
+@pytest.fixture(scope="module")
+def median_folder(training, tmp_path_factory):
+    """A released clinical model that takes medians for missing numbers."""
+    X, y = training
+    X = X.assign(dose_gy=60.0)
+    forest = make_clinical_pipeline(missing="median", random_state=0).set_params(classifier__n_estimators=5)
+    folder = tmp_path_factory.mktemp("median") / "release"
+    export_model(forest.fit(X, y), folder, X=X, y=y)
+    return folder
 
 
 def predict(*arguments):
@@ -105,6 +117,63 @@ def test_a_clinical_model_needs_no_image(forest_folder, tmp_path, monkeypatch, c
     assert (tmp_path / "one" / "001-new.html").exists()
 
 
+def test_a_decimal_mark_holds_for_values_too(forest_folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    others = ["sex=male", "mgmt=methylated", "idh=wildtype", "n_fractions=30", "interval_days=60"]
+    assert predict(forest_folder, "--set", *others, "dose_gy=59.4", "age_years=48.5", "--out", "point") == 0
+    values = ["dose_gy=59,4", "age_years=48,5"]
+    assert predict(forest_folder, "--set", *others, *values, "--decimal", ",", "--out", "comma") == 0
+    point, comma = (pd.read_csv(f"{folder}/training_distance.csv") for folder in ("point", "comma"))
+    pd.testing.assert_frame_equal(point, comma)
+    capsys.readouterr()
+
+
+def test_a_value_that_is_left_out_is_said(median_folder, training, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    values = [*VALUES, "mgmt=unknown", "idh=wildtype", "n_fractions=30"]
+    assert predict(median_folder, "--set", *values, "--id", "P7") == 0
+    said = "dose_gy is missing: computed with the training median, 60 Gy"
+    assert said in " ".join(capsys.readouterr().out.split())
+    row = pd.read_csv("pspd-predict/predictions.csv").iloc[0]
+    assert row["imputed"].split("; ")[1:] == [said]
+    assert row["imputed"].startswith("mgmt is unknown: computed with a code halfway between")
+    page = Path("pspd-predict/001-P7.html").read_text(encoding="utf-8")
+    assert page.index(said) < page.index("<svg")
+    # A table with an empty cell says the same as a value that is left out.
+    given = dict(value.split("=") for value in values)
+    training[0].head(2).assign(**given, dose_gy=["", 60]).to_csv("new.csv", index=False)
+    assert predict(median_folder, "new.csv", "--out", "table") == 0
+    assert said in " ".join(capsys.readouterr().out.split())
+    assert pd.read_csv("table/predictions.csv")["imputed"].tolist() == [row["imputed"], row["imputed"].split("; ")[0]]
+
+
+def test_no_image_is_refused_with_advice_to_change_the_model(network_folder, patient, tmp_path, monkeypatch, capsys):
+    """Settings of the loader, of which messages of a training advise to change one, are those of the release."""
+    monkeypatch.chdir(tmp_path)
+    flair = Path(shutil.copytree(patient["image"], "flair"))
+    for path in flair.iterdir():
+        header = pydicom.dcmread(path)
+        header.RepetitionTime, header.EchoTime, header.InversionTime = 9000, 120, 2500
+        header.ScanningSequence, header.SequenceVariant = ["SE", "IR"], "SK"
+        header.save_as(path)
+    coarse = make_cohort("coarse", 6, matrix_px=(100,), n_native_slices=10, random_state=3).iloc[0]["image"]
+    last = len(list(flair.iterdir())) - 1
+    cases = {
+        (flair, 4): "give the post-contrast T1 series",
+        (coarse, 4): "use a finer series",
+        (patient["image"], last): "are needed: correct the position",
+    }
+    settings = load_model(network_folder).model["features"].get_params()
+    names = [name.removeprefix("mri__load__") for name in settings if name.startswith("mri__load__")]
+    assert {"allow_sequence", "max_spacing_mm", "n_slices"} <= set(names)
+    for (image, lesion_slice), advice in cases.items():
+        assert predict(network_folder, image, "--lesion-slice", lesion_slice, "--set", *VALUES) == 2
+        error = capsys.readouterr().err
+        assert error.endswith(f"{advice}\n")
+        assert not [name for name in names if re.search(rf"(set|increase|reduce|as) {name}\\b", error)]
+        assert "SliceStackLoader" not in error
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -112,6 +181,14 @@ def test_a_clinical_model_needs_no_image(forest_folder, tmp_path, monkeypatch, c
         (["--set", *VALUES[:2]], "column interval_days is empty; give a number from 0 to 10000 days"),
         (["--set", *VALUES, "Sex=male"], "'Sex' is no clinical column of this model; did you mean 'sex'?"),
         (["--set", *VALUES, "sex=female"], "sex is given more than once"),
+        (
+            ["--set", "age_years=48,5", *VALUES[1:]],
+            "not a number; if its comma is a decimal one, write 48.5",
+        ),
+        (["--set", "age_years=48.5", *VALUES[1:], "--decimal", ","], "not a number; with --decimal , write 48,5"),
+        (["--set", "age_years=1.048,5", *VALUES[1:], "--decimal", ","], "holds '1.048,5', which is not a number\n"),
+        (["--set", "age_years=1,048,5", *VALUES[1:]], "holds '1,048,5', which is not a number\n"),
+        (["--set", "age_years=48,sex=male"], "'age_years=48,sex=male' holds several values; separate them by blanks"),
         (["--set", "age_years", *VALUES[1:]], "write COLUMN=VALUE, for example age_years=56"),
         (["--set", *VALUES, "--lesion-z-mm", "3"], "the lesion position is given more than once"),
     ],
@@ -119,7 +196,9 @@ def test_a_clinical_model_needs_no_image(forest_folder, tmp_path, monkeypatch, c
 def test_what_is_wrong_ends_in_one_message(arguments, message, network_folder, patient, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert predict(network_folder, patient["image"], "--lesion-slice", 5, *arguments) == 2
-    assert message in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert message in error
+    assert "the table" not in error
     assert not (tmp_path / "pspd-predict").exists()
 
 

@@ -105,6 +105,42 @@ def test_a_folder_that_was_not_finished_is_refused(copied, tmp_path):
         load_model(copied / "model.skops")
 
 
+@pytest.mark.parametrize(
+    "given",
+    ["study", "study/models", "study/models/forest.skops", "study/models/released/model.skops", "study/report.html"]
+    + ["study/fits", "study/modles/released", "study/models/relaesed", "."],
+)
+def test_the_release_that_is_meant_is_named(given, copied, tmp_path, monkeypatch):
+    """Whatever of a study is given instead."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("study/models", "study/fits", "other/models"):
+        (tmp_path / folder).mkdir(parents=True)
+    copied.rename("study/models/released")
+    for name in ("study.json", "report.html", "models/forest.skops"):
+        (tmp_path / "study" / name).write_text("{}")
+    # A manifest of something else is no release.
+    (tmp_path / "other" / "manifest.json").write_text('{"name": "page"}')
+    with pytest.raises((InputError, FileNotFoundError), match=r"; did you mean study/models/released\?$"):
+        load_model(given)
+    assert load_model("study/models/released").name == "forest"
+
+
+def test_a_study_without_a_release_says_why(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "results" / "models").mkdir(parents=True)
+    record = tmp_path / "results" / "study.json"
+    record.write_text('{"finished": null}')
+    for given in ("results", "results/models", "results/models/released", "results/report.txt"):
+        with pytest.raises((InputError, FileNotFoundError), match="study in results has not written its models"):
+            load_model(given)
+    record.write_text('{"models": {"forest": "models/forest.skops", "released": "it names a patient"}}')
+    with pytest.raises(InputError, match="the study in results released none: it names a patient"):
+        load_model("results")
+    record.write_text('{"models": {"released": "models/released"}}')
+    with pytest.raises(InputError, match=r"was not finished; it has no manifest\.json"):
+        load_model("results")
+
+
 @pytest.mark.parametrize("name", ["payload.py", ".DS_Store", "model.pkl"])
 def test_an_added_file_is_refused(copied, name):
     (copied / name).write_text("raise SystemExit")
