@@ -4,6 +4,7 @@ import textwrap
 
 from sklearn_pspd.formatting import TEXT_WIDTH, plain_text, wrapped_text
 from sklearn_pspd.loading.findings import NOTHING_KNOWN
+from sklearn_pspd.plotting.number_texts import interval_text
 
 # Findings of the leakage checks that say how much they could have found, rather than that they found something.
 LIMITS = ("too few patients to tell",)
@@ -56,7 +57,7 @@ def cohort_text(
     lines = [_paragraph(leakage_line(findings)), *([plain_text(found)] if len(found) else [])]
     if features is not None and len(known := features.dropna(subset="auc")):
         largest = known.loc[known["auc"].idxmax()]
-        interval = f"{largest['auc']:.2f} ({largest['low']:.2f} to {largest['high']:.2f})"
+        interval = interval_text(largest.rename({"auc": "value"}))
         lines.append(f"  largest AUC of a single feature: {interval}, {largest['column']}")
     if images is not None:
         lines += _image_lines(images)

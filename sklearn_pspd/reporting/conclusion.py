@@ -1,6 +1,8 @@
 """What the comparison of the models shows, and what it does not, in sentences."""
 
-from .comparison_tables import difference_text, interval_text, p_value_text
+from sklearn_pspd.plotting.number_texts import interval_text
+
+from .comparison_tables import difference_text, p_value_text
 
 ALPHA = 0.05
 CHANCE = 0.5

@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 
 from sklearn_pspd.exceptions import InputError
+from sklearn_pspd.plotting.number_texts import interval_text
 from sklearn_pspd.reporting import html_report, methods_text
-from sklearn_pspd.reporting.comparison_tables import interval_text
 from sklearn_pspd.reporting.conclusion import conclusion_sentences
 from sklearn_pspd.reporting.tables import report_tables
 
