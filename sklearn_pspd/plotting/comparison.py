@@ -7,6 +7,7 @@ from sklearn_pspd.model_selection.folds import CROSS_VALIDATION
 from sklearn_pspd.model_selection.score_summaries import of_first_repeat, of_model
 
 from .display import Grid, ScoreDisplay
+from .number_texts import interval_text
 from .score_curves import fold_curves, mean_roc, precision_recall_points, roc_points
 from .style import GUIDE, line_style, wrapped
 
@@ -92,7 +93,7 @@ class ComparisonDisplay(ScoreDisplay):
         ax.plot([auc["low"], auc["high"]], [number, number], color=colour, linewidth=2.5)
         ax.plot(auc["value"], number, "o", color=colour, markersize=8)
         ax.annotate(
-            f"{auc['value']:.2f} ({auc['low']:.2f} to {auc['high']:.2f})",
+            interval_text(auc),
             (np.clip(auc["value"], 0.3, 0.7), number),  # within the axes
             xytext=(0, 9),
             textcoords="offset points",
@@ -113,10 +114,10 @@ def _finish(axes, evaluation, outcomes, models):
     axes[0].plot([0, 1], [0, 1], zorder=0, **GUIDE)
     axes[1].axhline(outcomes.mean(), zorder=0, **GUIDE)
     axes[2].axvline(0.5, zorder=0, **GUIDE)
-    mean = ", mean of folds" if evaluation == CROSS_VALIDATION else ""
+    mean, pooled = (", mean of folds", ", folds pooled") if evaluation == CROSS_VALIDATION else ("", "")
     counts = f"{int((outcomes == 0).sum())} PD, {int((outcomes == 1).sum())} PsPD"
     axes[0].set(xlabel="1 - specificity", ylabel="Sensitivity for PsPD", title=f"{evaluation.capitalize()}{mean}")
-    axes[1].set(xlabel="Recall of PsPD", ylabel="Precision of PsPD", title=counts)
+    axes[1].set(xlabel="Recall of PsPD", ylabel="Precision of PsPD", title=f"{counts}{pooled}")
     # The more models there are, the more of the distance between two of them the text above an interval needs.
     top = -0.5 - 0.05 * len(models)
     axes[2].set(xlabel="AUC, with 95 % interval", xlim=(0, 1), ylim=(len(models) - 0.5, top))

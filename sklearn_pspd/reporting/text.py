@@ -3,6 +3,7 @@
 from sklearn_pspd.formatting import plain_text, wrapped_text
 from sklearn_pspd.model_selection.folds import EXTERNAL
 from sklearn_pspd.model_selection.negative_control import FEWEST_FOR_P_VALUE
+from sklearn_pspd.plotting.number_texts import number_text
 
 from .cohort import cohort_text
 from .comparison import comparison_text, use_notes
@@ -99,7 +100,7 @@ def search_text(search, *, name=None):
         n_folds = rows["fold"].nunique()
         of_values = rows["score"].to_numpy().reshape(-1, n_folds)
         shown = ", ".join(
-            f"{_plain(value)} {scores.mean():.2f} (SD {scores.std(ddof=1):.2f})"
+            f"{_plain(value)} {number_text(scores.mean())} (SD {number_text(scores.std(ddof=1))})"
             for value, scores in zip(rows["value"].iloc[::n_folds], of_values, strict=True)
         )
         chosen = f"{_short(parameter)}: {shown}; chosen {_plain(search.best_params_[parameter])}"
@@ -164,4 +165,4 @@ def _short(parameter):
 
 def _plain(value):
     """Write whole numbers as such, which a table with fractions keeps as floats."""
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:zg}" if isinstance(value, float) else str(value)

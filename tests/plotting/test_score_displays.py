@@ -190,8 +190,21 @@ def test_calibration(comparison):
     np.testing.assert_allclose(panel.containers[0].lines[0].get_xydata(), points[["predicted", "observed"]])
     bars = panel.containers[0].lines[2][0].get_segments()
     np.testing.assert_allclose([bar[:, 1] for bar in bars], points[["low", "high"]])
-    slope = comparison.calibration().query("model == 'strong' and evaluation == 'external' and metric == 'slope'")
-    assert f"slope {slope['value'].item():.1f}" in panel.get_title()
+    assert panel.get_title().split("\n")[2] == "slope not estimable"
+    intercept = comparison.calibration().query(
+        "model == 'strong' and evaluation == 'external' and metric == 'intercept'"
+    )
+    assert f"intercept {intercept['value'].item():.1f}" in panel.get_title()
+
+
+def test_zeros_have_no_sign_and_what_is_not_known_has_no_limits(comparison):
+    summary = comparison.calibration().assign(value=-0.01, low=-0.04, high=0.04, method="likelihood")
+    is_slope = summary["metric"] == "slope"
+    summary.loc[is_slope & (summary["model"] == "weak"), "method"] = "likelihood; not estimable from 9 patients"
+    summary.loc[is_slope & (summary["model"] == "strong"), ["value", "low", "high"]] = np.nan, -np.inf, np.inf
+    display = CalibrationCurveDisplay(curves=comparison.calibration_curves(), summary=summary).plot()
+    for ax, slope in zip(display.axes_[1], ("not estimable", "undefined"), strict=True):
+        assert ax.get_title().split("\n")[2:] == [f"slope {slope}", "intercept 0.0 (0.0 to 0.0)"]
 
 
 def test_decision_curves(comparison):
@@ -250,7 +263,10 @@ def test_fold_curves(comparison):
             np.testing.assert_allclose(thick[0].get_xydata(), rows_of(table, model=model, curve=curve)[["x", "y"]])
             assert sum(line.get_linewidth() == 0.8 for line in ax.lines) == 4
             label = ax.get_legend().get_texts()[0].get_text()
-            assert label == f"mean of 4 of 4 folds\n{name} {np.mean(values):.2f} (SD {np.std(values, ddof=1):.2f})"
+            mean = f"mean of 4 of 4 folds\n{name} {np.mean(values):.2f} (SD {np.std(values, ddof=1):.2f})"
+            metrics = rows_of(comparison.frame(), model=model, evaluation="cross-validation").set_index("metric")
+            pooled = f"\npooled over folds: {metrics.loc['average_precision', 'value']:.2f}"
+            assert label == mean + (pooled if name == "AUPRC" else "")
 
 
 def test_fold_curves_leave_out_folds_with_one_outcome():
