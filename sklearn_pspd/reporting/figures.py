@@ -17,6 +17,7 @@ from sklearn_pspd.plotting import (
 FIGURE_DPI = 120
 
 CAPTIONS = {
+    "aucs": "AUCs of all models with 95 % intervals.",
     "flow": "Flow of the patients.",
     "comparison": "ROC curves, precision-recall curves and AUCs with 95 % intervals of all models.",
     "fold_curves": (

@@ -8,7 +8,7 @@ from sklearn_pspd.plotting.number_texts import number_text
 from .cohort import cohort_text
 from .comparison import comparison_text, use_notes
 from .comparison_tables import control_table
-from .conclusion import conclusion_sentences
+from .conclusion import summary_sentences
 
 EXTERNAL_CONTROL_NOTE = (
     "External: models trained on permuted outcomes, tested on the true outcomes of the held-out site"
@@ -29,7 +29,7 @@ def report_text(result, *, cohort=True):
     -------
     str
         The cohort, the tuning, the comparison of the models and the negative controls, as far as they were asked for;
-        last, what the comparison shows in a few sentences.
+        last, in a few sentences, what the comparison shows, and what the patients and images allow.
     """
     blocks = []
     if cohort:
@@ -49,7 +49,7 @@ def report_text(result, *, cohort=True):
 
 
 def _conclusion_text(result):
-    notes = [*conclusion_sentences(result.tables), *use_notes(result.tables.get("external_uses"))]
+    notes = [*summary_sentences(result), *use_notes(result.tables.get("external_uses"))]
     heading = ["In short", *([result.title] if result.title else [])]
     return "\n".join([*heading, *(wrapped_text(f"- {note}", indent="  ") for note in notes), ""])
 

@@ -13,6 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn_pspd import ModelComparison, compare_models, negative_control
 from sklearn_pspd.exceptions import InputError
 from sklearn_pspd.plotting import (
+    AUCDisplay,
     CalibrationCurveDisplay,
     ComparisonDisplay,
     ConfusionMatrixDisplay,
@@ -24,6 +25,7 @@ from sklearn_pspd.plotting import (
 
 # By display: the shape of its panels for two models and two evaluations.
 SHAPES = {
+    AUCDisplay: (2,),
     CalibrationCurveDisplay: (2, 2),
     ComparisonDisplay: (2, 3),
     ConfusionMatrixDisplay: (2, 2),
@@ -231,6 +233,14 @@ def test_comparison(comparison):
     assert area == pytest.approx(average["value"].item())
     np.testing.assert_allclose(interval.lines[2].get_xdata(), [auc["low"], auc["high"]])
     assert f"{auc['value']:.2f} ({auc['low']:.2f} to {auc['high']:.2f})" in interval.texts[1].get_text()
+
+
+def test_aucs_alone_are_those_of_the_comparison(comparison):
+    display = AUCDisplay.from_comparison(comparison)
+    beside = ComparisonDisplay.from_comparison(comparison).axes_[:, 2]
+    assert drawn(display.axes_) == drawn(beside)
+    assert [ax.get_title() for ax in display.axes_] == ["Cross-validation", "External"]
+    assert set(display.frame()["metric"]) == {"auc"}
 
 
 def test_thresholds(comparison):

@@ -21,7 +21,7 @@ from sklearn_pspd.reporting import (
 )
 from sklearn_pspd.reporting.comparison import NEEDED_NOTE, level_notes, threshold_remarks
 from sklearn_pspd.reporting.comparison_tables import difference_table, paired_test_notes
-from sklearn_pspd.reporting.conclusion import conclusion_sentences
+from sklearn_pspd.reporting.conclusion import summary_sentences
 from sklearn_pspd.reporting.tables import report_tables
 
 WORDS = st.text("abcdefg 0123(+-,)", min_size=0, max_size=60).map(lambda text: " ".join(text.split()))
@@ -39,13 +39,13 @@ def test_no_line_is_longer_than_a_terminal(six, quick):
     assert longest(negative_control_text(quick.controls)) <= TEXT_WIDTH
 
 
-def test_the_report_ends_with_what_the_comparison_shows(six, quick):
+def test_the_report_ends_with_what_the_study_shows(six, quick):
     for result in (six, quick):
         *_, heading, text = report_text(result).rpartition("\nIn short\n")
         assert heading
         joined = " ".join(text.split())
-        sentences = conclusion_sentences(result.tables)
-        assert len(sentences) >= 2
+        sentences = summary_sentences(result)
+        assert len(sentences) >= 5
         assert joined == " ".join([*([result.title] if result.title else []), *(f"- {one}" for one in sentences)])
 
 
