@@ -49,11 +49,12 @@ REPLICATE_NOTE = (
 NEEDED_NOTE = (
     "The number needed counts what the seed changes for all patients alike (training), not the interaction, by which "
     "each network ranks different patients well. A 1 does not mean that one network is enough where the interaction is "
-    "large or classes change"
+    "large or classes change."
 )
 CALIBRATION_NOTE = (
     "Calibration: ideal are slope 1 and intercept 0; with a slope below 1, predictions are too extreme. Slopes of a "
-    "cross-validation are estimated within folds; beside them is the SD of the folds' levels (mean log odds)."
+    "cross-validation are estimated within folds; beside them is the SD of the folds' levels (mean log odds). A slope is "
+    "not estimable if an outcome has fewer than 20 patients, or if its interval is too wide."
 )
 BENEFIT_NOTE = "Net benefit of classifying as PsPD at a threshold probability (treat none = 0)"
 TUNING_NOTE = "Tuning inside each training fold: mean score of the selected values in the inner folds and held out"

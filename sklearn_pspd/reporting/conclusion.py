@@ -69,8 +69,8 @@ def _chance_sentence(row):
 
 def _others_sentence(others):
     best = others.loc[others["value"].idxmax()]
-    models = "the other model" if len(others) == 1 else f"the {len(others)} other models, the highest"
-    return f"AUC of {models}, {best['evaluation']}: {interval_text(best)}, {best['model']}"
+    models = "AUC of the other model" if len(others) == 1 else f"Highest AUC of the {len(others)} other models"
+    return f"{models}, {best['evaluation']}: {interval_text(best)}, {best['model']}"
 
 
 def _difference_sentence(row, tests):

@@ -205,7 +205,7 @@ def _whole_tables(tables):
         n = int(tables["replicates"]["n_replicates"].max())
         title = f"Randomness of training, from {n} networks per fit"
         note = f"{REPLICATE_NOTE[0].upper()}{REPLICATE_NOTE[1:]}."
-        found["replicates"] = ReportTable(title, replicate_table(tables["replicates"]), (note, f"{NEEDED_NOTE}."))
+        found["replicates"] = ReportTable(title, replicate_table(tables["replicates"]), (note, NEEDED_NOTE))
     found["calibration"] = ReportTable("Calibration", calibration_summary(tables["calibration"]), (CALIBRATION_NOTE,))
     found["net benefit"] = ReportTable(BENEFIT_NOTE, net_benefit_table(tables["decision_curves"]))
     if "thresholds" in tables:

@@ -126,22 +126,20 @@ def test_the_summary_says_what_could_not_be_told(quick):
 
 
 def test_the_page_begins_with_the_aucs_of_all_models_and_what_limits_them(quick):
-    findings = pd.DataFrame(
-        {"patient_id": ["P1", "P2", "P1"], "finding": ["no sign of contrast"] * 2 + ["reformatted"]}
-    )
+    kinds = ["no sign of contrast", "no sign of contrast", "reformatted"]
+    findings = pd.DataFrame({"patient_id": ["P1", "P2", "P1"], "finding": kinds})
     checks = pd.DataFrame({"patient_id": ["P1", "P2"]})
     page = html_report(replace(quick, image_checks=checks, image_findings=findings))
     (section,) = re.findall(r'<section id="summary".*?</section>', page, re.DOTALL)
     assert page.index("<svg") == page.index(section) + section.index("<svg")
-    assert section.index("</ul>") < section.index("<svg") < section.index("Figure 1. AUCs of all models")
+    assert section.index("</ul>") < section.index("<svg") < section.index("<figcaption>Figure 1. AUCs of all models")
     for row in quick.tables["comparison"].query("metric == 'auc'").to_dict("records"):
         assert interval_text(row) in section
     for row in quick.sample_size.to_dict("records"):
-        assert re.search(
-            rf"{row['n_required']} (training|held-out) patients \(there are {row['n_patients']}\)", section
-        )
+        group = row["patients"].replace(" ", "-")
+        assert f"{row['n_required']} {group} patients (there are {row['n_patients']})" in section
     assert "Image checks: no sign of contrast: 2 patients; reformatted: 1 patient<" in section
-    assert re.search(r"AUC of the 2 other models, the highest, external: 0\.\d\d \([^<]*\), (age|forest)<", section)
+    assert re.search(r"Highest AUC of the 2 other models, external: 0\.\d\d \([^<]*\), (age|forest)<", section)
 
 
 def test_the_line_on_images_is_short():
