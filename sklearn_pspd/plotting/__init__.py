@@ -1,5 +1,6 @@
 """Displays of networks, images and a study's results, in scikit-learn's manner."""
 
+from .aucs import AUCDisplay
 from .calibration import CalibrationCurveDisplay
 from .comparison import ComparisonDisplay
 from .confusion_matrix import ConfusionMatrixDisplay
@@ -18,6 +19,7 @@ from .slices import SliceStackDisplay
 from .thresholds import ThresholdDisplay
 
 __all__ = [
+    "AUCDisplay",
     "CalibrationCurveDisplay",
     "ComparisonDisplay",
     "ConfusionMatrixDisplay",

@@ -1,8 +1,7 @@
 """Predicted against observed risk of PsPD."""
 
-import numpy as np
-
 from .display import Grid, ScoreDisplay, panels
+from .number_texts import interval_text
 from .style import GUIDE, colour_of, wrapped
 
 
@@ -73,15 +72,5 @@ class CalibrationCurveDisplay(ScoreDisplay):
     def _heading(self, model, evaluation):
         is_here = (self.summary["model"] == model) & (self.summary["evaluation"] == evaluation)
         rows = self.summary[is_here].set_index("metric")
-        numbers = [f"{name} {_interval_text(rows.loc[name])}" for name in ("slope", "intercept")]
+        numbers = [f"{name} {interval_text(rows.loc[name], decimals=1)}" for name in ("slope", "intercept")]
         return "\n".join([wrapped(model, 34), evaluation, *numbers])
-
-
-def _interval_text(row):
-    return f"{_short(row['value'])} ({_short(row['low'])} to {_short(row['high'])})"
-
-
-def _short(value):
-    if np.isnan(value):
-        return "undefined"
-    return f"{value:.1f}" if np.isfinite(value) else f"{value:+}"[:4]

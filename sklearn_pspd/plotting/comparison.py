@@ -1,11 +1,11 @@
 """Curves and AUCs of several models."""
 
-import numpy as np
 from matplotlib.lines import Line2D
 
 from sklearn_pspd.model_selection.folds import CROSS_VALIDATION
 from sklearn_pspd.model_selection.score_summaries import of_first_repeat, of_model
 
+from .aucs import draw_aucs
 from .display import Grid, ScoreDisplay
 from .score_curves import fold_curves, mean_roc, precision_recall_points, roc_points
 from .style import GUIDE, line_style, wrapped
@@ -34,6 +34,7 @@ class ComparisonDisplay(ScoreDisplay):
 
     See Also
     --------
+    AUCDisplay : The AUCs alone.
     FoldCurvesDisplay : Curves of each fold of a cross-validation, the paper's figure 3.
     ConfusionMatrixDisplay : Confusion matrices, in the paper's figure 4.
 
@@ -73,31 +74,9 @@ class ComparisonDisplay(ScoreDisplay):
             patients = scores.drop_duplicates("patient_id")["y_true"]
             for number, model in enumerate(models):
                 _draw_curves(row, of_model(scores[scores["model"] == model]), line_style(number))
-                self._draw_auc(row[2], number, model, evaluation)
-            _finish(row, evaluation, patients, [wrapped(model, 20) for model in models])
+            draw_aucs(row[2], self.summary[self.summary["evaluation"] == evaluation])
+            _finish(row, evaluation, patients)
         return [Line2D([], [], label=wrapped(model, 40), **line_style(number)) for number, model in enumerate(models)]
-
-    def _draw_auc(self, ax, number, model, evaluation):
-        rows = self.summary[(self.summary["model"] == model) & (self.summary["evaluation"] == evaluation)]
-        rows = rows.set_index("metric")
-        auc = rows.loc["auc"]
-        colour = line_style(number)["color"]
-        if np.isnan(auc["value"]):
-            ax.annotate("no AUC within folds", (0.5, number), ha="center", va="center")
-            return
-        if "auc_single_network" in rows.index:
-            single = rows.loc["auc_single_network"]
-            ax.plot([single["low"], single["high"]], [number + 0.2] * 2, color=colour, linewidth=1)
-            ax.plot(single["value"], number + 0.2, "o", color=colour, markerfacecolor="white", markersize=5)
-        ax.plot([auc["low"], auc["high"]], [number, number], color=colour, linewidth=2.5)
-        ax.plot(auc["value"], number, "o", color=colour, markersize=8)
-        ax.annotate(
-            f"{auc['value']:.2f} ({auc['low']:.2f} to {auc['high']:.2f})",
-            (np.clip(auc["value"], 0.3, 0.7), number),  # within the axes
-            xytext=(0, 9),
-            textcoords="offset points",
-            ha="center",
-        )
 
 
 def _draw_curves(axes, scores, style):
@@ -109,17 +88,12 @@ def _draw_curves(axes, scores, style):
     axes[1].plot(*precision_recall_points(first["y_true"], first["y_score"]), drawstyle="steps-pre", **style)
 
 
-def _finish(axes, evaluation, outcomes, models):
+def _finish(axes, evaluation, outcomes):
     axes[0].plot([0, 1], [0, 1], zorder=0, **GUIDE)
     axes[1].axhline(outcomes.mean(), zorder=0, **GUIDE)
-    axes[2].axvline(0.5, zorder=0, **GUIDE)
-    mean = ", mean of folds" if evaluation == CROSS_VALIDATION else ""
+    mean, pooled = (", mean of folds", ", folds pooled") if evaluation == CROSS_VALIDATION else ("", "")
     counts = f"{int((outcomes == 0).sum())} PD, {int((outcomes == 1).sum())} PsPD"
     axes[0].set(xlabel="1 - specificity", ylabel="Sensitivity for PsPD", title=f"{evaluation.capitalize()}{mean}")
-    axes[1].set(xlabel="Recall of PsPD", ylabel="Precision of PsPD", title=counts)
-    # The more models there are, the more of the distance between two of them the text above an interval needs.
-    top = -0.5 - 0.05 * len(models)
-    axes[2].set(xlabel="AUC, with 95 % interval", xlim=(0, 1), ylim=(len(models) - 0.5, top))
-    axes[2].set_yticks(range(len(models)), models)
+    axes[1].set(xlabel="Recall of PsPD", ylabel="Precision of PsPD", title=f"{counts}{pooled}")
     for ax in axes[:2]:
         ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))

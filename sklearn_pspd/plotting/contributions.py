@@ -5,6 +5,7 @@ import numpy as np
 from sklearn_pspd.exceptions import InputError
 
 from .display import Grid, PanelDisplay
+from .number_texts import interval_text
 from .style import COLOURS, GUIDE, wrapped
 
 ROW_IN, HEAD_IN = 0.32, 1.0
@@ -91,7 +92,7 @@ class ContributionDisplay(PanelDisplay):
         ax.set_yticks(places, [wrapped(readable(name), 24) for name in table["group"]])
         auc, n_patients = self.contribution.auc, self.contribution.n_patients
         ax.set_xlabel(
-            f"Drop of the AUC of {auc.value:.2f} ({auc.low:.2f} to {auc.high:.2f}) if taken from\n"
+            f"Drop of the AUC of {interval_text(auc._asdict())} if taken from\n"
             f"another patient, with 95 % interval; {n_patients} patients"
         )
         ax.set_ylim(len(table) - 0.5, -0.5)

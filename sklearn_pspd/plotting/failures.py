@@ -142,7 +142,7 @@ def _text(facts):
     lines = [str(facts["patient_id"]), f"{outcome}, probability of PsPD {facts['probability']:.2f}"]
     hidden = ("patient_id", "outcome", "probability", "log_loss", "height", "width", "column_spacing_mm", "format")
     lines += [
-        f"{readable(name)}: {value:.3g}" if isinstance(value, float) else f"{readable(name)}: {value}"
+        f"{readable(name)}: {value:z.3g}" if isinstance(value, float) else f"{readable(name)}: {value}"
         for name, value in facts.items()
         if name not in hidden and value == value
     ]

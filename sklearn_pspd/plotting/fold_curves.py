@@ -2,6 +2,7 @@
 
 import numpy as np
 from matplotlib.lines import Line2D
+from sklearn.metrics import average_precision_score
 
 from sklearn_pspd.model_selection.score_summaries import of_model
 from sklearn_pspd.statistics import fold_table
@@ -137,4 +138,9 @@ def _mean_label(scores, kind):
     spread = f" (SD {np.std(defined, ddof=1):.2f})" if len(defined) > 1 else ""
     if defined.empty:  # as with one patient per fold
         return f"none of {len(values)} folds has\nboth outcomes"
-    return f"mean of {len(defined)} of {len(values)} folds\n{name} {defined.mean():.2f}{spread}"
+    label = f"mean of {len(defined)} of {len(values)} folds\n{name} {defined.mean():.2f}{spread}"
+    if kind == "roc":
+        return label
+    # The AUC of a comparison is the mean over folds, too; its AUPRC is not.
+    pooled = [average_precision_score(rows["y_true"], rows["y_score"]) for _, rows in scores.groupby("repeat")]
+    return f"{label}\npooled over folds: {np.mean(pooled):.2f}"

@@ -4,6 +4,7 @@ import numpy as np
 from matplotlib.transforms import blended_transform_factory
 
 from .display import Grid, PanelDisplay
+from .number_texts import signed_text
 from .slices import GREY_PERCENTILES
 from .style import COLOURS, GUIDE, wrapped
 
@@ -93,7 +94,8 @@ class ShortcutDisplay(PanelDisplay):
             ax.plot(row.auc, place, "o", color=colour, markersize=7)
             _draw_example(ax, self.tests.examples[row.test], place)
             if place:
-                difference = f"{row.difference:+.2f} ({row.difference_low:+.2f} to {row.difference_high:+.2f})"
+                value, low, high = map(signed_text, (row.difference, row.difference_low, row.difference_high))
+                difference = f"{value} ({low} to {high})"
                 difference = difference.replace("-", "\N{MINUS SIGN}")
                 beside = blended_transform_factory(ax.transAxes, ax.transData)
                 ax.text(1.02, place, difference, transform=beside, va="center", fontsize="small")

@@ -8,11 +8,11 @@ import pandas as pd
 from sklearn_pspd.exceptions import InputError
 from sklearn_pspd.file_writing import write_bytes
 from sklearn_pspd.model_selection.folds import CROSS_VALIDATION, EXTERNAL
+from sklearn_pspd.plotting.number_texts import interval_text
 
 from .checklist_items import CHECKLISTS, NOTES, TITLES
 from .cohort import LIMITS, sample_size_sentences
 from .comparison import CLASSIFICATION_NOTE, ENSEMBLE_NOTE, INTERVAL_NOTE, design_text
-from .comparison_tables import interval_text
 from .limits import limit_sentences
 from .methods import METRIC_NAMES, methods_paragraphs
 from .models import classifier_of, parameters_of

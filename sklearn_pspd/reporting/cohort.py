@@ -4,11 +4,15 @@ import textwrap
 
 from sklearn_pspd.formatting import TEXT_WIDTH, plain_text, wrapped_text
 from sklearn_pspd.loading.findings import NOTHING_KNOWN
+from sklearn_pspd.plotting.number_texts import interval_text
 
 # Findings of the leakage checks that say how much they could have found, rather than that they found something.
 LIMITS = ("too few patients to tell",)
+NO_IMAGE_FINDING = "Image checks: nothing odd (contrast agent, sequence, slice spacing, dates)"
 # Of each finding on the images: values with a line of their own, and patients who are named in a line.
 SHOWN_DETAILS, SHOWN_PATIENTS = 3, 8
+# In one line on all images.
+SHOWN_FINDINGS = 3
 
 
 def cohort_text(
@@ -56,7 +60,7 @@ def cohort_text(
     lines = [_paragraph(leakage_line(findings)), *([plain_text(found)] if len(found) else [])]
     if features is not None and len(known := features.dropna(subset="auc")):
         largest = known.loc[known["auc"].idxmax()]
-        interval = f"{largest['auc']:.2f} ({largest['low']:.2f} to {largest['high']:.2f})"
+        interval = interval_text(largest.rename({"auc": "value"}))
         lines.append(f"  largest AUC of a single feature: {interval}, {largest['column']}")
     if images is not None:
         lines += _image_lines(images)
@@ -102,6 +106,54 @@ def leakage_line(findings):
     return "Leakage checks: none found (duplicate patients, features that reveal the outcome)"
 
 
+def image_line(images):
+    """Say in one line what is odd about the images.
+
+    Parameters
+    ----------
+    images : DataFrame
+        What :func:`~sklearn_pspd.loading.image_findings` returned.
+
+    Returns
+    -------
+    str
+        For example "Image checks: no sign of contrast: 4 patients".
+    """
+    if not len(images):
+        return NO_IMAGE_FINDING
+    kinds = sorted(images.groupby("finding", sort=False), key=lambda kind: -kind[1]["patient_id"].nunique())
+    texts = [_found(finding, rows) for finding, rows in kinds[:SHOWN_FINDINGS]]
+    if n_others := len(kinds) - len(texts):
+        texts.append(f"{n_others} other finding{'' if n_others == 1 else 's'}")
+    return f"Image checks: {'; '.join(texts)}"
+
+
+def size_line(sample_size):
+    """Say in one line how many patients there are, and how many are required.
+
+    Parameters
+    ----------
+    sample_size : DataFrame
+        What :meth:`Study.sample_size() <sklearn_pspd.study.Study.sample_size>` returned.
+
+    Returns
+    -------
+    str
+        For example "Sample size: Riley's criteria require 404 training patients (there are 11)".
+    """
+    names = {"training": "training", "held out": "held-out"}
+    parts = [
+        f"{row['n_required']} {names[row['patients']]} patients (there are {row['n_patients']})"
+        for row in sample_size.to_dict("records")
+    ]
+    return f"Sample size: Riley's criteria require {' and '.join(parts)}"
+
+
+def _found(finding, rows):
+    n = rows["patient_id"].nunique()
+    return f"{finding}: {n} patient{'' if n == 1 else 's'}"
+
+
 def _paragraph(text):
     return wrapped_text(text, indent="  ")
 
@@ -110,11 +162,10 @@ def _image_lines(images):
     """Return one line per finding on the images, and below it the patients by what was found, in few lines."""
     kinds = images.groupby("finding", sort=False)
     if not len(images):
-        return ["Image checks: nothing odd (contrast agent, sequence, slice spacing, dates)"]
+        return [NO_IMAGE_FINDING]
     lines = [f"Image checks: {len(kinds)} finding{'' if len(kinds) == 1 else 's'} to look at"]
     for finding, of_kind in kinds:
-        n = of_kind["patient_id"].nunique()
-        lines.append(f"  {finding}: {n} patient{'' if n == 1 else 's'}")
+        lines.append(f"  {_found(finding, of_kind)}")
         groups = sorted(of_kind.groupby("detail", sort=False), key=lambda group: -len(group[1]))
         if finding == NOTHING_KNOWN:
             # Of most cohorts of NIfTI files: a list of all patients would say no more.

@@ -6,16 +6,19 @@ import pandas as pd
 
 from sklearn_pspd.formatting import plain_text, wrapped_text
 from sklearn_pspd.model_selection.folds import CROSS_VALIDATION
+from sklearn_pspd.plotting.number_texts import number_text
 
 from .comparison_tables import (
     DIFFERENCES,
     auc_table,
     calibration_summary,
+    chance_note,
     class_table,
     difference_table,
     last_evaluation,
     metric_table,
     net_benefit_table,
+    paired_test_notes,
     replicate_table,
     rule_name,
     threshold_summary,
@@ -43,9 +46,15 @@ REPLICATE_NOTE = (
     "range of the AUC, proportions of the variance of a single network's AUC, networks needed for less than a tenth of "
     "the variance of their mean AUC to be due to training, and patients whom not all networks classify alike"
 )
+NEEDED_NOTE = (
+    "The number needed counts what the seed changes for all patients alike (training), not the interaction, by which "
+    "each network ranks different patients well. A 1 does not mean that one network is enough where the interaction is "
+    "large or classes change."
+)
 CALIBRATION_NOTE = (
     "Calibration: ideal are slope 1 and intercept 0; with a slope below 1, predictions are too extreme. Slopes of a "
-    "cross-validation are estimated within folds; beside them is the SD of the folds' levels (mean log odds)."
+    "cross-validation are estimated within folds; beside them is the SD of the folds' levels (mean log odds). A slope is "
+    "not estimable if an outcome has fewer than 20 patients, or if its interval is too wide."
 )
 BENEFIT_NOTE = "Net benefit of classifying as PsPD at a threshold probability (treat none = 0)"
 TUNING_NOTE = "Tuning inside each training fold: mean score of the selected values in the inner folds and held out"
@@ -166,16 +175,20 @@ def level_notes(rows):
     Returns
     -------
     list of str
-        One sentence per model for which this is so.
+        One sentence that names the models for which this is so, or nothing.
     """
     values = rows.pivot_table(index="model", columns="metric", values="value", sort=False)
     if "fold_level_share" not in values or "auc_pooled" not in values:
         return []
+    shown = values[(values["fold_level_share"] > LARGE_LEVEL_SHARE) & values["auc_pooled"].notna()]
+    if shown.empty:
+        return []
+    texts = list(map(number_text, shown["auc_pooled"]))
+    shares = [f"{model}: {100 * share:.0f} %" for model, share in shown["fold_level_share"].items()]
+    pooled = " and ".join(filter(None, [", ".join(texts[:-1]), texts[-1]]))
     return [
-        f"{model}: {100 * row['fold_level_share']:.0f} % of the variance of the scores lies between folds; pooled over "
-        f"the folds its AUC would be {row['auc_pooled']:.2f}, which compares fits rather than patients"
-        for model, row in values.iterrows()
-        if row["fold_level_share"] > LARGE_LEVEL_SHARE and not math.isnan(row["auc_pooled"])
+        f"{', '.join(shares)} of the variance of the scores lies between folds; pooled over the folds "
+        f"{'its AUC' if len(shown) == 1 else 'their AUCs'} would be {pooled}, which compares fits rather than patients"
     ]
 
 
@@ -190,9 +203,16 @@ def threshold_remarks(shown):
     Returns
     -------
     list of str
-        One line per threshold with a remark.
+        One line per remark, with the models and rules that it concerns.
     """
-    return [f"{row.model}, {rule_name(row.rule)}: {row.remark}" for row in shown.itertuples() if row.remark]
+    remarks = []
+    for remark, rows in shown[shown["remark"] != ""].groupby("remark", sort=False):
+        models = [
+            f"{model} ({', '.join(map(rule_name, of_model['rule']))})"
+            for model, of_model in rows.groupby("model", sort=False)
+        ]
+        remarks.append(f"{remark[0].upper()}{remark[1:]}: {', '.join(models)}")
+    return remarks
 
 
 def use_notes(uses):
@@ -268,6 +288,7 @@ def _evaluation_lines(scores, evaluation, rows, detailed):
         *map(wrapped_text, undefined_auc(rows)),
         "",
         _laid_out(metric_table(rows)),
+        wrapped_text(chance_note(scores[scores["evaluation"] == evaluation], rows), indent="  "),
         "",
         _class_lines(rows, detailed),
         "",
@@ -282,8 +303,8 @@ def _difference_lines(tests):
     for metric in DIFFERENCES:
         rows = tests[tests["metric"] == metric]
         if len(rows):
-            methods = [wrapped_text(f"Test: {method}", indent="  ") for method in rows["method"].unique()]
-            lines += [_laid_out(difference_table(rows, metric)), *methods, ""]
+            notes = [wrapped_text(note, indent="  ") for note in paired_test_notes(rows)]
+            lines += [_laid_out(difference_table(rows, metric)), *notes, ""]
     return lines
 
 
@@ -293,7 +314,8 @@ def _training_lines(replicates):
         return []
     n = int(replicates["n_replicates"].max())
     heading = f"Randomness of training, from {n} networks per fit: {REPLICATE_NOTE}"
-    return [wrapped_text(heading), _laid_out(replicate_table(replicates)), ""]
+    note = wrapped_text(NEEDED_NOTE, indent="  ")
+    return [wrapped_text(heading), _laid_out(replicate_table(replicates)), note, ""]
 
 
 def _threshold_lines(table):

@@ -1,11 +1,12 @@
 """The tables of a comparison of models as they are printed: text, with each interval beside its value."""
 
 import math
+from string import ascii_lowercase
 
 import pandas as pd
 
 from sklearn_pspd.model_selection.folds import CROSS_VALIDATION, EXTERNAL
-from sklearn_pspd.statistics.calibration import NOT_ESTIMABLE
+from sklearn_pspd.plotting.number_texts import interval_text, number_text, signed_text
 
 OTHER_METRICS = (("AUPRC", "average_precision"), ("accuracy", "accuracy"), ("Brier score", "brier"))
 CLASS_HEADINGS = {"precision": "precision", "recall": "recall", "f1": "F1"}
@@ -28,7 +29,7 @@ def auc_table(rows):
     """
     table = pd.DataFrame(
         [
-            [model, interval_text(cells["auc", ""]), interval_text(cells.get(("auc_single_network", "")))]
+            [model, interval_text(cells["auc", ""]), _single(cells.get(("auc_single_network", "")))]
             for model, cells in _by_model(rows)
         ],
         columns=["model", "AUC", "AUC of a single network"],
@@ -50,11 +51,43 @@ def metric_table(rows):
         One row per model.
     """
     chance = rows.loc[rows["metric"] == "average_precision_by_chance", "value"].iloc[0]
-    headings = [f"{name} (chance {chance:.2f})" if name == "AUPRC" else name for name, _ in OTHER_METRICS]
+    headings = [f"{name} (chance {number_text(chance)})" if name == "AUPRC" else name for name, _ in OTHER_METRICS]
     cells = [
         [model, *(interval_text(cells[metric, ""]) for _, metric in OTHER_METRICS)] for model, cells in _by_model(rows)
     ]
     return pd.DataFrame(cells, columns=["model", *headings])
+
+
+def chance_note(scores, rows):
+    """Say what the AUPRC by chance is, which in few patients exceeds the proportion of PsPD.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        Rows of one evaluation of the table "scores".
+    rows : DataFrame
+        Its rows of the table "comparison".
+
+    Returns
+    -------
+    str
+        One sentence; for a cross-validation another one, on what its AUPRC is.
+    """
+    outcomes = scores.drop_duplicates("patient_id")["y_true"]
+    chance, prevalence = rows.loc[rows["metric"] == "average_precision_by_chance", "value"].iloc[0], outcomes.mean()
+    text = (
+        f"By chance the AUPRC (average precision) of {len(outcomes)} patients is {number_text(chance)} on average; the "
+        f"proportion of PsPD is {number_text(prevalence)}."
+    )
+    if round(chance, 2) > round(prevalence, 2):
+        text = (
+            f"By chance the AUPRC (average precision) of {len(outcomes)} patients is {number_text(chance)} on average, "
+            f"more than the proportion of PsPD of {number_text(prevalence)}, since it is biased upward in small "
+            "samples; a model that gives all patients the same score has the latter."
+        )
+    if rows["evaluation"].iloc[0] == CROSS_VALIDATION:
+        text += " The AUPRC is that of the pooled predictions of the folds, not the mean over the folds."
+    return text
 
 
 def class_table(rows):
@@ -96,7 +129,8 @@ def difference_table(tests, metric):
     Returns
     -------
     DataFrame of str
-        One row per pair.
+        One row per pair; where the pairs were tested differently, with the letter of the test, as in
+        :func:`paired_test_notes`.
     """
     rows = [
         [
@@ -106,7 +140,28 @@ def difference_table(tests, metric):
         ]
         for test in tests.to_dict("records")
     ]
-    return pd.DataFrame(rows, columns=["models", f"difference of {DIFFERENCES[metric]}", "p", "Holm"])
+    table = pd.DataFrame(rows, columns=["models", f"difference of {DIFFERENCES[metric]}", "p", "Holm"])
+    letters = _test_letters(tests)
+    return table.assign(test=[letters[method] for method in tests["method"]]) if len(letters) > 1 else table
+
+
+def paired_test_notes(tests):
+    """Say how the pairs of a table of differences were tested.
+
+    Parameters
+    ----------
+    tests : DataFrame
+        The rows that :func:`difference_table` lays out.
+
+    Returns
+    -------
+    list of str
+        "Test: ..." if all pairs were tested alike, else "Test a: ...", "Test b: ..." with the letters of the rows.
+    """
+    letters = _test_letters(tests)
+    if len(letters) == 1:
+        return [f"Test: {method}" for method in letters]
+    return [f"Test {letter}: {method}" for method, letter in letters.items()]
 
 
 def replicate_table(replicates):
@@ -127,7 +182,7 @@ def replicate_table(replicates):
             {
                 "model": row["model"],
                 "evaluation": row["evaluation"],
-                "AUC from seed to seed": f"{row['lowest']:.2f} to {row['highest']:.2f}",
+                "AUC from seed to seed": _range(row["lowest"], row["highest"]),
                 **{name: _percent(row[name]) for name in ("patients", "training", "interaction")},
                 "needed": f"{row['n_needed']:.0f}".replace("inf", "-").replace("nan", "-"),
                 "class changes": _percent(row["changing_class"]),
@@ -158,7 +213,7 @@ def calibration_summary(table):
             {
                 "model": model,
                 "evaluation": evaluation,
-                "slope": _slope(cells["slope"]),
+                "slope": interval_text(cells["slope"]),
                 "intercept": interval_text(cells["intercept"]),
                 "SD of levels": "" if levels is None else number_text(levels["value"]),
             }
@@ -224,12 +279,12 @@ def threshold_summary(shown):
     """
     rows = []
     for row in shown.to_dict("records"):
-        limits = "" if math.isnan(row["low"]) else f" ({row['low']:.2f} to {row['high']:.2f})"
+        limits = "" if math.isnan(row["low"]) else f" ({_range(row['low'], row['high'])})"
         rows.append(
             {
                 "model": row["model"],
                 "rule": rule_name(row["rule"]) + (" (optimistic)" if row["is_optimistic"] else ""),
-                "threshold": f"{row['threshold']:.2f}{limits}",
+                "threshold": f"{number_text(row['threshold'])}{limits}",
                 "at folds' levels": _range(row["lowest_fold"], row["highest_fold"]),
                 **{name: _interval_of(row, name) for name in ("sensitivity", "specificity")},
             }
@@ -274,7 +329,7 @@ def tuning_table(tuned):
                 "model": model,
                 "inner folds": number_text(inner),
                 "held out": number_text(outer),
-                "optimism": f"{inner - outer:+.2f}",
+                "optimism": signed_text(inner - outer),
             }
             for model, inner, outer in means.itertuples()
         ]
@@ -300,32 +355,14 @@ def control_table(controls):
             {
                 "model": row.name,
                 "evaluation": row.evaluation,
-                "AUC": f"{row.score:.2f}",
-                "permuted, mean": f"{row.permuted_mean:.2f}",
-                "SD": "-" if math.isnan(row.permuted_std) else f"{row.permuted_std:.2f}",
+                "AUC": number_text(row.score),
+                "permuted, mean": number_text(row.permuted_mean),
+                "SD": number_text(row.permuted_std),
                 "p": "-" if math.isnan(row.p_value) else f"{row.p_value:.2g}",
             }
             for row in table.itertuples(index=False)
         ]
     )
-
-
-def interval_text(row):
-    """Write a value with its interval.
-
-    Parameters
-    ----------
-    row : dict of str to float or None
-        ``value``, ``low`` and ``high``; None for a value that a model does not have.
-
-    Returns
-    -------
-    str
-        For example "0.83 (0.57 to 0.95)".
-    """
-    if row is None:
-        return ""
-    return f"{number_text(row['value'])} ({number_text(row['low'])} to {number_text(row['high'])})"
 
 
 def difference_text(test):
@@ -341,7 +378,8 @@ def difference_text(test):
     str
         For example "+0.20 (-0.11 to +0.51)".
     """
-    return f"{test['difference']:+.2f} ({test['low']:+.2f} to {test['high']:+.2f})"
+    difference, low, high = (signed_text(test[name]) for name in ("difference", "low", "high"))
+    return f"{difference} ({low} to {high})"
 
 
 def p_value_text(p):
@@ -362,39 +400,23 @@ def p_value_text(p):
     return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def number_text(value):
-    """Write a number with two decimals.
-
-    Parameters
-    ----------
-    value : float
-        Any number.
-
-    Returns
-    -------
-    str
-        "-" for NaN.
-    """
-    return "-" if math.isnan(value) else f"{value:z.2f}".replace("inf", "infinite")
-
-
 def _by_model(rows):
     """Yield each model with its rows by metric and class."""
     for model, of_model in rows.groupby("model", sort=False):
         yield model, {(row["metric"], row["class"]): row for row in of_model.to_dict("records")}
 
 
-def _slope(row):
-    """Return the slope with its interval, or only the interval where so few patients do not identify the slope."""
-    if math.isnan(row["value"]):
-        return "undefined"
-    if NOT_ESTIMABLE in row["method"]:
-        return f"{NOT_ESTIMABLE} ({number_text(row['low'])} to {number_text(row['high'])})"
-    return interval_text(row)
+def _test_letters(tests):
+    """Return a letter for each test, in the order in which they appear."""
+    return dict(zip(tests["method"].unique(), ascii_lowercase, strict=False))
+
+
+def _single(row):
+    return "" if row is None else interval_text(row)
 
 
 def _range(low, high):
-    return "" if math.isnan(low) else f"{low:.2f} to {high:.2f}"
+    return "" if math.isnan(low) else f"{number_text(low)} to {number_text(high)}"
 
 
 def _interval_of(row, name):

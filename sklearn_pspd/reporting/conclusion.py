@@ -1,9 +1,29 @@
-"""What the comparison of the models shows, and what it does not, in sentences."""
+"""What a study shows, and what it does not, in sentences."""
 
-from .comparison_tables import difference_text, interval_text, p_value_text
+from sklearn_pspd.plotting.number_texts import interval_text
+
+from .cohort import image_line, size_line
+from .comparison_tables import difference_text, p_value_text
 
 ALPHA = 0.05
 CHANCE = 0.5
+
+
+def summary_sentences(result):
+    """Say what a study shows, whether there are enough patients, and what is odd about the images.
+
+    Parameters
+    ----------
+    result : StudyResult
+        What :meth:`Study.run() <sklearn_pspd.study.Study.run>` returned.
+
+    Returns
+    -------
+    list of str
+        Those of :func:`conclusion_sentences`, then one on the sample size and, for models of images, one on these.
+    """
+    images = [] if result.image_checks.empty else [image_line(result.image_findings)]
+    return [*conclusion_sentences(result.tables), size_line(result.sample_size), *images]
 
 
 def conclusion_sentences(tables):
@@ -17,7 +37,8 @@ def conclusion_sentences(tables):
     Returns
     -------
     list of str
-        Sentences on the AUC of the first model, with its interval, and on the paired tests of AUCs.
+        Sentences on the AUC of the first model, with its interval, on the highest AUC of the others, and on the paired
+        tests of AUCs.
     """
     aucs = tables["comparison"].query("metric == 'auc'")
     first = aucs["model"].iloc[0]
@@ -27,6 +48,9 @@ def conclusion_sentences(tables):
     sentences = []
     for row in aucs[aucs["model"] == first].to_dict("records"):
         sentences.append(_chance_sentence(row))
+        others = aucs[(aucs["model"] != first) & (aucs["evaluation"] == row["evaluation"])].dropna(subset="value")
+        if len(others):
+            sentences.append(_others_sentence(others))
         if len(tests) and len(of_evaluation := tests[tests["evaluation"] == row["evaluation"]]):
             sentences.append(_difference_sentence(row, of_evaluation))
     return sentences
@@ -41,6 +65,12 @@ def _chance_sentence(row):
     if row["high"] < CHANCE:
         return f"{text}; below chance (0.5)"
     return f"{text}; the interval includes chance (0.5)"
+
+
+def _others_sentence(others):
+    best = others.loc[others["value"].idxmax()]
+    models = "AUC of the other model" if len(others) == 1 else f"Highest AUC of the {len(others)} other models"
+    return f"{models}, {best['evaluation']}: {interval_text(best)}, {best['model']}"
 
 
 def _difference_sentence(row, tests):

@@ -17,9 +17,13 @@ from sklearn_pspd.plotting import (
 FIGURE_DPI = 120
 
 CAPTIONS = {
+    "aucs": "AUCs of all models with 95 % intervals.",
     "flow": "Flow of the patients.",
     "comparison": "ROC curves, precision-recall curves and AUCs with 95 % intervals of all models.",
-    "fold_curves": "ROC and precision-recall curves of each fold of the cross-validation, with their mean.",
+    "fold_curves": (
+        "ROC and precision-recall curves of each fold of the cross-validation, with their mean. In the tables, the AUC "
+        "is the mean over folds, and the AUPRC is that of the pooled folds."
+    ),
     "confusion_matrices": "Confusion matrices of all models, as proportions of the patients with each outcome.",
     "calibration": "Observed proportion of PsPD against predicted probability, in groups of patients.",
     "decision_curves": "Net benefit of classifying patients as PsPD from a threshold probability on.",

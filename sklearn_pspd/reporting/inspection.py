@@ -5,6 +5,7 @@ import pandas as pd
 from sklearn_pspd.file_writing import write_table, write_text
 from sklearn_pspd.formatting import plain_text, wrapped_text
 from sklearn_pspd.plotting import ContributionDisplay, FailureDisplay, ShortcutDisplay
+from sklearn_pspd.plotting.number_texts import interval_text
 
 from .figures import save_figure
 
@@ -83,5 +84,9 @@ def _table(table, columns):
             cells[heading] = table[names].astype(str)
         else:
             rows = table[list(names)].to_numpy(dtype=float)
-            cells[heading] = ["" if row[0] != row[0] else "{:.2f} ({:.2f} to {:.2f})".format(*row) for row in rows]
+            cells[heading] = ["" if row[0] != row[0] else _interval(*row) for row in rows]
     return plain_text(pd.DataFrame(cells))
+
+
+def _interval(value, low, high):
+    return interval_text({"value": value, "low": low, "high": high})

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from sklearn_pspd.exceptions import InputError
 from sklearn_pspd.file_writing import write_bytes
-from sklearn_pspd.plotting import NegativeControlDisplay, SequentialSearchDisplay
+from sklearn_pspd.plotting import AUCDisplay, NegativeControlDisplay, SequentialSearchDisplay
 
 from .checklist_items import CHECKLISTS
 from .checklists import checklist
 from .cohort import leakage_line, sample_size_sentences
 from .comparison import comparison_notes, use_notes
-from .conclusion import conclusion_sentences
+from .conclusion import summary_sentences
 from .figures import CAPTIONS, comparison_displays, flow_display
 from .limits import limit_sentences
 from .markup import bullets, figure_element, paragraphs, section, table_element
@@ -111,7 +111,8 @@ class _Page:
     displays: dict = field(default_factory=dict)
 
     def __post_init__(self):
-        self.displays = comparison_displays(self.result.tables)
+        tables = self.result.tables
+        self.displays = {"aucs": AUCDisplay(summary=tables["comparison"]), **comparison_displays(tables)}
 
     def table(self, *names):
         """Return the tables of these names that the study has."""
@@ -143,8 +144,12 @@ def _summary(page):
         f"{names[row['patients']]}: {row['n_patients']} patients ({row['n_pd']} PD, {row['n_pspd']} PsPD)"
         for row in result.sample_size.to_dict("records")
     ]
-    yield bullets([*sizes, *conclusion_sentences(result.tables), leakage_line(result.findings)])
+    yield bullets([*sizes, *summary_sentences(result), leakage_line(result.findings)])
     yield paragraphs(use_notes(result.tables.get("external_uses")))
+    note = ""
+    if "replicates" in result.tables:
+        note = " Thin lines with an open point: a single network of an ensemble."
+    yield page.figure("aucs", page.displays["aucs"].plot, caption=CAPTIONS["aucs"] + note)
 
 
 def _cohort(page):

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 import pandas as pd
 
 from sklearn_pspd.model_selection.folds import CROSS_VALIDATION, EXTERNAL
+from sklearn_pspd.plotting.number_texts import interval_text
 
 from .comparison import (
     BENEFIT_NOTE,
     CALIBRATION_NOTE,
+    NEEDED_NOTE,
     REPLICATE_NOTE,
     TUNING_NOTE,
     design_text,
@@ -22,13 +24,14 @@ from .comparison_tables import (
     DIFFERENCES,
     auc_table,
     calibration_summary,
+    chance_note,
     class_table,
     control_table,
     difference_table,
-    interval_text,
     last_evaluation,
     metric_table,
     net_benefit_table,
+    paired_test_notes,
     replicate_table,
     threshold_summary,
     tuning_table,
@@ -174,7 +177,11 @@ def _comparison_tables(tables):
         design = design_text(tables["scores"], evaluation)
         notes = (*undefined_auc(rows), *level_notes(rows))
         found[table_name("AUC", evaluation)] = ReportTable(f"AUC. {design}", auc_table(rows), notes)
-        found[table_name("metrics", evaluation)] = ReportTable(f"Other metrics. {design}", metric_table(rows))
+        found[table_name("metrics", evaluation)] = ReportTable(
+            f"Other metrics. {design}",
+            metric_table(rows),
+            (chance_note(tables["scores"].query("evaluation == @evaluation"), rows),),
+        )
         found[table_name("classes", evaluation)] = ReportTable(f"Classes. {design}", class_table(rows))
         found |= _test_tables(tables["tests"], evaluation)
     return found | _whole_tables(tables)
@@ -185,7 +192,7 @@ def _test_tables(tests, evaluation):
     for metric, name in TEST_NAMES.items():
         rows = tests[(tests["evaluation"] == evaluation) & (tests["metric"] == metric)]
         if len(rows):
-            notes = tuple(f"Test: {method}." for method in rows["method"].unique())
+            notes = tuple(f"{note}." for note in paired_test_notes(rows))
             title = f"Paired tests, {evaluation}: {DIFFERENCES[metric]}"
             found[table_name(f"tests {name}", evaluation)] = ReportTable(title, difference_table(rows, metric), notes)
     return found
@@ -198,7 +205,7 @@ def _whole_tables(tables):
         n = int(tables["replicates"]["n_replicates"].max())
         title = f"Randomness of training, from {n} networks per fit"
         note = f"{REPLICATE_NOTE[0].upper()}{REPLICATE_NOTE[1:]}."
-        found["replicates"] = ReportTable(title, replicate_table(tables["replicates"]), (note,))
+        found["replicates"] = ReportTable(title, replicate_table(tables["replicates"]), (note, NEEDED_NOTE))
     found["calibration"] = ReportTable("Calibration", calibration_summary(tables["calibration"]), (CALIBRATION_NOTE,))
     found["net benefit"] = ReportTable(BENEFIT_NOTE, net_benefit_table(tables["decision_curves"]))
     if "thresholds" in tables:

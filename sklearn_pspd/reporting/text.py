@@ -3,11 +3,12 @@
 from sklearn_pspd.formatting import plain_text, wrapped_text
 from sklearn_pspd.model_selection.folds import EXTERNAL
 from sklearn_pspd.model_selection.negative_control import FEWEST_FOR_P_VALUE
+from sklearn_pspd.plotting.number_texts import number_text
 
 from .cohort import cohort_text
 from .comparison import comparison_text, use_notes
 from .comparison_tables import control_table
-from .conclusion import conclusion_sentences
+from .conclusion import summary_sentences
 
 EXTERNAL_CONTROL_NOTE = (
     "External: models trained on permuted outcomes, tested on the true outcomes of the held-out site"
@@ -28,7 +29,7 @@ def report_text(result, *, cohort=True):
     -------
     str
         The cohort, the tuning, the comparison of the models and the negative controls, as far as they were asked for;
-        last, what the comparison shows in a few sentences.
+        last, in a few sentences, what the comparison shows, and what the patients and images allow.
     """
     blocks = []
     if cohort:
@@ -48,7 +49,7 @@ def report_text(result, *, cohort=True):
 
 
 def _conclusion_text(result):
-    notes = [*conclusion_sentences(result.tables), *use_notes(result.tables.get("external_uses"))]
+    notes = [*summary_sentences(result), *use_notes(result.tables.get("external_uses"))]
     heading = ["In short", *([result.title] if result.title else [])]
     return "\n".join([*heading, *(wrapped_text(f"- {note}", indent="  ") for note in notes), ""])
 
@@ -99,7 +100,7 @@ def search_text(search, *, name=None):
         n_folds = rows["fold"].nunique()
         of_values = rows["score"].to_numpy().reshape(-1, n_folds)
         shown = ", ".join(
-            f"{_plain(value)} {scores.mean():.2f} (SD {scores.std(ddof=1):.2f})"
+            f"{_plain(value)} {number_text(scores.mean())} (SD {number_text(scores.std(ddof=1))})"
             for value, scores in zip(rows["value"].iloc[::n_folds], of_values, strict=True)
         )
         chosen = f"{_short(parameter)}: {shown}; chosen {_plain(search.best_params_[parameter])}"
@@ -164,4 +165,4 @@ def _short(parameter):
 
 def _plain(value):
     """Write whole numbers as such, which a table with fractions keeps as floats."""
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:zg}" if isinstance(value, float) else str(value)

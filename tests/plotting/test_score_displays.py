@@ -13,6 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn_pspd import ModelComparison, compare_models, negative_control
 from sklearn_pspd.exceptions import InputError
 from sklearn_pspd.plotting import (
+    AUCDisplay,
     CalibrationCurveDisplay,
     ComparisonDisplay,
     ConfusionMatrixDisplay,
@@ -24,6 +25,7 @@ from sklearn_pspd.plotting import (
 
 # By display: the shape of its panels for two models and two evaluations.
 SHAPES = {
+    AUCDisplay: (2,),
     CalibrationCurveDisplay: (2, 2),
     ComparisonDisplay: (2, 3),
     ConfusionMatrixDisplay: (2, 2),
@@ -190,8 +192,21 @@ def test_calibration(comparison):
     np.testing.assert_allclose(panel.containers[0].lines[0].get_xydata(), points[["predicted", "observed"]])
     bars = panel.containers[0].lines[2][0].get_segments()
     np.testing.assert_allclose([bar[:, 1] for bar in bars], points[["low", "high"]])
-    slope = comparison.calibration().query("model == 'strong' and evaluation == 'external' and metric == 'slope'")
-    assert f"slope {slope['value'].item():.1f}" in panel.get_title()
+    assert panel.get_title().split("\n")[2] == "slope not estimable"
+    intercept = comparison.calibration().query(
+        "model == 'strong' and evaluation == 'external' and metric == 'intercept'"
+    )
+    assert f"intercept {intercept['value'].item():.1f}" in panel.get_title()
+
+
+def test_zeros_have_no_sign_and_what_is_not_known_has_no_limits(comparison):
+    summary = comparison.calibration().assign(value=-0.01, low=-0.04, high=0.04, method="likelihood")
+    is_slope = summary["metric"] == "slope"
+    summary.loc[is_slope & (summary["model"] == "weak"), "method"] = "likelihood; not estimable from 9 patients"
+    summary.loc[is_slope & (summary["model"] == "strong"), ["value", "low", "high"]] = np.nan, -np.inf, np.inf
+    display = CalibrationCurveDisplay(curves=comparison.calibration_curves(), summary=summary).plot()
+    for ax, slope in zip(display.axes_[1], ("not estimable", "undefined"), strict=True):
+        assert ax.get_title().split("\n")[2:] == [f"slope {slope}", "intercept 0.0 (0.0 to 0.0)"]
 
 
 def test_decision_curves(comparison):
@@ -218,6 +233,14 @@ def test_comparison(comparison):
     assert area == pytest.approx(average["value"].item())
     np.testing.assert_allclose(interval.lines[2].get_xdata(), [auc["low"], auc["high"]])
     assert f"{auc['value']:.2f} ({auc['low']:.2f} to {auc['high']:.2f})" in interval.texts[1].get_text()
+
+
+def test_aucs_alone_are_those_of_the_comparison(comparison):
+    display = AUCDisplay.from_comparison(comparison)
+    beside = ComparisonDisplay.from_comparison(comparison).axes_[:, 2]
+    assert drawn(display.axes_) == drawn(beside)
+    assert [ax.get_title() for ax in display.axes_] == ["Cross-validation", "External"]
+    assert set(display.frame()["metric"]) == {"auc"}
 
 
 def test_thresholds(comparison):
@@ -250,7 +273,10 @@ def test_fold_curves(comparison):
             np.testing.assert_allclose(thick[0].get_xydata(), rows_of(table, model=model, curve=curve)[["x", "y"]])
             assert sum(line.get_linewidth() == 0.8 for line in ax.lines) == 4
             label = ax.get_legend().get_texts()[0].get_text()
-            assert label == f"mean of 4 of 4 folds\n{name} {np.mean(values):.2f} (SD {np.std(values, ddof=1):.2f})"
+            mean = f"mean of 4 of 4 folds\n{name} {np.mean(values):.2f} (SD {np.std(values, ddof=1):.2f})"
+            metrics = rows_of(comparison.frame(), model=model, evaluation="cross-validation").set_index("metric")
+            pooled = f"\npooled over folds: {metrics.loc['average_precision', 'value']:.2f}"
+            assert label == mean + (pooled if name == "AUPRC" else "")
 
 
 def test_fold_curves_leave_out_folds_with_one_outcome():

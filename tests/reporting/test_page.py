@@ -12,8 +12,9 @@ import pandas as pd
 import pytest
 
 from sklearn_pspd.exceptions import InputError
+from sklearn_pspd.plotting.number_texts import interval_text
 from sklearn_pspd.reporting import html_report, methods_text
-from sklearn_pspd.reporting.comparison_tables import interval_text
+from sklearn_pspd.reporting.cohort import image_line
 from sklearn_pspd.reporting.conclusion import conclusion_sentences
 from sklearn_pspd.reporting.tables import report_tables
 
@@ -90,7 +91,7 @@ def test_readers_who_do_not_see_the_page_are_served(outline):
     html = dict(outline.elements)["html"]
     assert html["lang"] == "en"
     figures = [attributes for tag, attributes in outline.elements if tag == "svg"]
-    assert len(figures) == 8
+    assert len(figures) == 9
     assert all(attributes["role"] == "img" and attributes["aria-label"] for attributes in figures)
     heads = [attributes for tag, attributes in outline.elements if tag == "th"]
     assert {attributes["scope"] for attributes in heads} == {"col", "row"}
@@ -122,6 +123,29 @@ def test_the_summary_says_what_could_not_be_told(quick):
     assert f"Held out, site {quick.settings['held_out_site']}: " in section
     for sentence in conclusion_sentences(quick.tables):
         assert escape(sentence) in section
+
+
+def test_the_page_begins_with_the_aucs_of_all_models_and_what_limits_them(quick):
+    kinds = ["no sign of contrast", "no sign of contrast", "reformatted"]
+    findings = pd.DataFrame({"patient_id": ["P1", "P2", "P1"], "finding": kinds})
+    checks = pd.DataFrame({"patient_id": ["P1", "P2"]})
+    page = html_report(replace(quick, image_checks=checks, image_findings=findings))
+    (section,) = re.findall(r'<section id="summary".*?</section>', page, re.DOTALL)
+    assert page.index("<svg") == page.index(section) + section.index("<svg")
+    assert section.index("</ul>") < section.index("<svg") < section.index("<figcaption>Figure 1. AUCs of all models")
+    for row in quick.tables["comparison"].query("metric == 'auc'").to_dict("records"):
+        assert interval_text(row) in section
+    for row in quick.sample_size.to_dict("records"):
+        group = row["patients"].replace(" ", "-")
+        assert f"{row['n_required']} {group} patients (there are {row['n_patients']})" in section
+    assert "Image checks: no sign of contrast: 2 patients; reformatted: 1 patient<" in section
+    assert re.search(r"Highest AUC of the 2 other models, external: 0\.\d\d \([^<]*\), (age|forest)<", section)
+
+
+def test_the_line_on_images_is_short():
+    findings = pd.DataFrame({"patient_id": range(5), "finding": ["a", "b", "c", "d", "e"]})
+    assert image_line(findings) == "Image checks: a: 1 patient; b: 1 patient; c: 1 patient; 2 other findings"
+    assert image_line(findings[:0]) == "Image checks: nothing odd (contrast agent, sequence, slice spacing, dates)"
 
 
 def test_conclusions_follow_the_intervals_and_the_corrected_p_values(six):
