@@ -14,8 +14,10 @@ from sklearn.linear_model import LogisticRegression
 
 from sklearn_pspd import export_model, load_model, make_clinical_pipeline, make_cohort, predict_patients
 from sklearn_pspd.exceptions import InputError
+from sklearn_pspd.loading import SliceStackLoader
 from sklearn_pspd.release import training_distance, write_predictions
 from sklearn_pspd.release.command import predictions_text
+from sklearn_pspd.release.prediction import _without_settings
 from sklearn_pspd.release.sentences import decimals_of, interval_text, patients_with
 from sklearn_pspd.statistics import venn_abers
 
@@ -274,6 +276,21 @@ def test_patients_share_a_sentence():
     assert patients_with(["A", "B", "C"], ["x", "", "x"]) == ["A, C: x"]
     assert patients_with("ABCD", "xxxx") == ["A, B, C, D: x"]
     assert patients_with("ABCDE", "xxxxx") == ["A, B, C and 2 more: x"]
+
+
+@pytest.mark.parametrize(
+    ("problem", "shown"),
+    [
+        ("more than max_tilt_deg=30; reformat it or increase max_tilt_deg", "max_tilt_deg=30; reformat it"),
+        (
+            "give T1, or set allow_sequence=['T2'] if it is wanted; the same holds for b",
+            "T1; the same holds for b",
+        ),
+        ("it has a, b: give the name of one as lesion_label", "it has a, b: give a file with only one of them"),
+    ],
+)
+def test_advice_to_set_the_loader_is_dropped(problem, shown):
+    assert _without_settings(problem, SliceStackLoader()).endswith(shown)
 
 
 class Page(HTMLParser):
