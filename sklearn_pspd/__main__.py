@@ -421,7 +421,7 @@ def _add_reading_options(add):
 
 def _add_text_options(add):
     add("--sep", metavar="CHAR", help="separator of the table (found from its header)")
-    add("--decimal", choices=(".", ","), default=".", metavar="MARK", help="decimal mark of the table, . or , (.)")
+    add("--decimal", choices=(".", ","), default=".", metavar="MARK", help="decimal mark of numbers, . or , (.)")
     add("--encoding", metavar="NAME", help="encoding of the table (UTF-8)")
 
 
