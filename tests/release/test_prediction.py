@@ -283,11 +283,7 @@ def test_patients_share_a_sentence():
     [
         ("more than max_tilt_deg=30; reformat it or increase max_tilt_deg", "max_tilt_deg=30; reformat it"),
         (
-<<<<<<< HEAD
-            "give T1, or set allow_sequence=['T2'] if it is the wanted one; the same holds for b",
-=======
             "give T1, or set allow_sequence=['T2'] if it is wanted; the same holds for b",
->>>>>>> mend-predict
             "T1; the same holds for b",
         ),
         ("it has a, b: give the name of one as lesion_label", "it has a, b: give a file with only one of them"),
