@@ -40,7 +40,7 @@ class Running:
     def __init__(self, table, **options):
         self.ready, self.picks = threading.Event(), None
         options = {"reader": "AB", "open_browser": False, "on_ready": self._begin, **options}
-        self.thread = threading.Thread(target=self._run, args=[table, options])
+        self.thread = threading.Thread(target=self._run, args=[table, options], daemon=True)
         self.thread.start()
         assert self.ready.wait(30)
 
@@ -409,9 +409,16 @@ def test_a_reader_picks_by_keyboard(table, cohort, tmp_path):
         browser.press("ArrowDown", times=10 - truth[last])
         browser.press("Enter")
         browser.wait_for(f"document.body.dataset.saved === '{last} {truth[last]}'")
-        # It fits a narrow window.
-        browser.resize(700, 1000)
-        assert browser.value("document.documentElement.scrollWidth <= innerWidth")
+        # In a narrow window everything fits, and a slice can be picked without scrolling, wherever the page is.
+        box = "document.getElementById('pick').getBoundingClientRect()"
+        for width, height in ((700, 1000), (390, 844), (390, 560), (844, 390)):
+            browser.resize(width, height)
+            browser.wait_for(f"innerWidth === {width}")
+            assert browser.value("document.documentElement.scrollWidth <= innerWidth")
+            browser.value("scrollTo(0, 0)")
+            assert browser.value(f"{box}.top >= 0 && {box}.bottom <= innerHeight"), (width, height)
+            browser.value("document.getElementById('preview').scrollIntoView()")
+            assert browser.value(f"document.elementFromPoint({box}.left + 9, {box}.top + 9).id === 'pick'"), width
         browser.value("document.getElementById('finish').click()")
         browser.wait_for("document.getElementById('over').textContent.startsWith('Finished')")
     running.thread.join(30)
