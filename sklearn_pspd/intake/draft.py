@@ -15,34 +15,22 @@ from sklearn_pspd.exceptions import InputError
 from sklearn_pspd.file_writing import write_table, write_text
 
 from .choosing import MOST_DAYS, choose_series
+from .draft_report import LEFT_OUT, OTHER_ZEROS, draft_report
 from .spreadsheet import (
     CODED_COLUMNS,
     DATE_COLUMNS,
     DATE_ORDERS,
     NUMBER_COLUMNS,
     check_codes,
+    check_decimal,
     parse_date,
     parse_number,
     propose_codes,
+    propose_decimal,
     read_records,
 )
 
 FINDING_COLUMNS = ("patient_id", "finding", "column", "value")
-SHOWN = 10
-OTHER_ZEROS = "Ids that differ from those of the images by leading zeros, and were not matched"
-LEFT_OUT = "Left out: no series was chosen"
-# What to do about a finding, by how it begins.
-ADVICE = {
-    "Words without a code": "give their meaning in codes; proposals are below",
-    "Empty cells": "fill them in; for words, codes can say what an empty cell means",
-    "No numbers": "give the other decimal mark in decimal, or correct the cells",
-    "Numbers outside": "correct the cells, or their unit",
-    "Lesion before": "one of the dates is wrong",
-    "Interval differs": "the interval or one of the dates is wrong",
-    "Study date before": "one of the dates is wrong, or the study was chosen wrongly",
-    "Site taken": "map a column to site, or give it in constants, if this is not how sites are told apart",
-    LEFT_OUT: "look at these series in a viewer, and give the series_uid of the wanted one, by patient, in decisions",
-}
 _ORDER = (
     "patient_id", "site", "image", *POSITION_COLUMNS, "age_years", "sex", "mgmt", "idh", "dose_gy", "n_fractions",
     "interval_days", "outcome", "radiotherapy_end", "lesion_date", "study_date", "description", "series_uid",
@@ -62,6 +50,10 @@ class CohortDraft:
         One row per finding: ``patient_id``, ``finding``, ``column``, ``value``.
     proposed_codes : dict
         Codes that words of the spreadsheet may mean, by column; after reading them, give them as `codes`.
+    proposed_decimal : dict
+        Decimal marks by which all cells of a column of numbers can be read, by column; after reading them, give them as
+        `decimal`. Empty if the given one reads the columns, or no other one does. Marks that may set off thousands, as
+        in 1,234, have no proposal.
     without_images : list of str
         Patients of the spreadsheet that have no series.
     without_record : list of str
@@ -75,6 +67,7 @@ class CohortDraft:
     cohort: pd.DataFrame
     findings: pd.DataFrame
     proposed_codes: dict
+    proposed_decimal: dict
     without_images: list
     without_record: list
     series: pd.DataFrame
@@ -88,30 +81,7 @@ class CohortDraft:
         str
             One paragraph per kind of finding, with what to do about it.
         """
-        lines = [f"Draft of a cohort table: {_count(len(self.cohort), 'patient')}."]
-        for title, ids in (
-            ("In the spreadsheet, without images", self.without_images),
-            ("With images, not in the spreadsheet", self.without_record),
-        ):
-            if ids:
-                lines.append(f"{title}: {_listing(ids)}.")
-        for finding, rows in self.findings.groupby("finding", sort=False):
-            lines += ["", f"{finding}:", *_advice(finding, rows)]
-            # Patients with the same cell are in one line.
-            for (column, value), alike in rows.groupby(["column", "value"], sort=False):
-                text = ": ".join(filter(None, [column, value]))
-                patients = "patient" if len(alike) == 1 else f"{len(alike)} patients,"
-                lines.append(f"  {text} ({patients} {_listing(alike['patient_id'].tolist())})")
-        for column, words in self.proposed_codes.items():
-            lines += ["", f"Proposed codes of {column}, not applied: {words}"]
-        has = self.cohort.reindex(columns=list(POSITION_COLUMNS)).notna().any(axis=1)
-        if not has.all():
-            patients = _count(int((~has).sum()), "patient")
-            lines += [
-                "",
-                f"No position of the lesion: {patients}. Save the draft, and pick it by pspd pick cohort.csv.",
-            ]
-        return "\n".join(lines) + "\n"
+        return draft_report(self)
 
     def save(self, folder):
         """Write ``cohort.csv`` and ``intake.txt``, and copy the series that share a folder with others.
@@ -208,8 +178,9 @@ def draft_cohort(
         Date near which the study of each patient is chosen. None takes ``lesion_date``, if it is mapped.
     date_order : {"ymd", "dmy", "mdy"}, default="ymd"
         Order of day, month and year in the spreadsheet.
-    decimal : {".", ","}, default="."
-        Decimal mark of the spreadsheet.
+    decimal : {".", ","} or mapping of str to {".", ","}, default="."
+        Decimal mark of the spreadsheet, or of each column that has another one than ".", for example
+        ``{"age_years": ","}``. Cells that a workbook or a DataFrame holds as numbers have none.
     most_days : int, default=31
         See :func:`choose_series`; not used if `series` is its table.
     decisions : mapping of str to str, default=None
@@ -261,9 +232,12 @@ def draft_cohort(
     _check_ids(table, row_numbers)
     findings = []
     # Cells, column by column.
+    marks = {name: decimal.get(name, ".") if isinstance(decimal, Mapping) else decimal for name in table.columns}
+    proposed_decimal = propose_decimal(table, marks)
     proposed = {}
     for column in table.columns.drop("patient_id"):
-        table[column], proposed[column] = _decode(table, column, codes.get(column, {}), date_order, decimal, findings)
+        given = codes.get(column, {})
+        table[column], proposed[column] = _decode(table, column, given, date_order, marks[column], findings)
     for column, value in constants.items():
         table[column] = value
     _add_interval(table, findings)
@@ -282,6 +256,7 @@ def draft_cohort(
         cohort=pd.DataFrame(rows, columns=[*names, *others]),
         findings=pd.DataFrame(findings, columns=list(FINDING_COLUMNS)),
         proposed_codes={column: words for column, words in proposed.items() if words},
+        proposed_decimal=proposed_decimal,
         without_images=without_images,
         without_record=without_record,
         series=ranked,
@@ -292,8 +267,7 @@ def draft_cohort(
 def _check_arguments(columns, codes, constants, date_order, decimal):
     if date_order not in DATE_ORDERS:
         raise InputError(f"date_order={date_order!r}; it must be one of {', '.join(map(repr, DATE_ORDERS))}")
-    if decimal not in (".", ","):
-        raise InputError(f"decimal must be '.' or ','; got {decimal!r}")
+    check_decimal(decimal)
     for name, value in (("codes", codes), ("constants", constants)):
         if not isinstance(value, Mapping):
             raise InputError(f"{name} must be a mapping by column; got {type(value).__name__}")
@@ -359,7 +333,8 @@ def _decode_words(patients, cells, column, codes, findings):
 
 
 def _add(findings, patient, finding, column="", value=""):
-    findings.append({"patient_id": patient, "finding": finding, "column": column, "value": str(value)})
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    findings.append({"patient_id": patient, "finding": finding, "column": column, "value": text})
 
 
 def _add_interval(table, findings):
@@ -461,26 +436,3 @@ def _image_path(best, ranked):
     if len(best["folders"]) > 1 or best["n_copies"] or any(folder in folders for folders in others):
         return None
     return folder
-
-
-def _advice(finding, rows):
-    """Return what to do about a finding, as lines of the report."""
-    texts = [text for start, text in ADVICE.items() if finding.startswith(start)]
-    if finding == OTHER_ZEROS:
-        of_images = [value.partition(" / ")[2] for value in rows["value"]]
-        same = {name: other for name, other in zip(rows["patient_id"], of_images, strict=True) if "," not in other}
-        texts = [f"if they are the same patients, give ids={same}"]
-    if finding.startswith("No dates"):
-        orders = [order for order in DATE_ORDERS if all(parse_date(cell, order) is not None for cell in rows["value"])]
-        proposals = " or ".join(f"date_order={order!r}" for order in orders)
-        texts = [f"{proposals} reads all of them; make sure that it is right" if orders else "correct the cells"]
-    return [f"  ({text})" for text in texts]
-
-
-def _count(number, noun):
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def _listing(ids):
-    more = f" and {len(ids) - SHOWN} more" if len(ids) > SHOWN else ""
-    return ", ".join(ids[:SHOWN]) + more
