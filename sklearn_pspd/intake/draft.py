@@ -1,10 +1,14 @@
 """The draft of a cohort table from chosen series and a spreadsheet, with a report of what is missing or odd."""
 
+import contextlib
+import filecmp
+import itertools
 import re
 import shutil
 import tempfile
+import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
@@ -16,6 +20,8 @@ from sklearn_pspd.file_writing import write_table, write_text
 
 from .choosing import MOST_DAYS, choose_series
 from .draft_report import LEFT_OUT, OTHER_ZEROS, draft_report
+from .earlier_positions import keep_positions
+from .picking import table_lock
 from .spreadsheet import (
     CODED_COLUMNS,
     DATE_COLUMNS,
@@ -83,13 +89,17 @@ class CohortDraft:
         """
         return draft_report(self)
 
-    def save(self, folder):
+    def save(self, folder, *, overwrite=False):
         """Write ``cohort.csv`` and ``intake.txt``, and copy the series that share a folder with others.
 
         Parameters
         ----------
         folder : path-like
-            Folder to write to; created if it does not exist. It must not contain these files.
+            Folder to write to; created if it does not exist. It must not contain these files or a record of picks,
+            unless `overwrite` is true.
+        overwrite : bool, default=False
+            Whether an earlier draft in the folder is replaced. Positions of the lesion in it are kept where the image
+            is the same, see Notes; all other cells are those of this draft.
 
         Returns
         -------
@@ -99,38 +109,89 @@ class CohortDraft:
         Raises
         ------
         FileExistsError
-            If the folder has one of these files, or images.
+            If the folder has one of these files, or images, and `overwrite` is false.
+        InputError
+            If the earlier table or its record of picks cannot be read; nothing is written then.
+
+        Warns
+        -----
+        UserWarning
+            If a position of the earlier draft is not in the new one.
+
+        Notes
+        -----
+        With `overwrite`, a pick is kept, also against a position of the spreadsheet, if the image has the digest that
+        is in the record of picks, ``cohort.picks.csv``. A position without a pick is kept if the image has the same
+        path or the same digest, and the spreadsheet has no other position. The record is never changed, so a pick that
+        is not in the table now returns with its image. ``intake.txt`` lists what was kept and what was not. Copies of
+        series that are not used any more stay in the folder ``images``.
         """
         folder = Path(folder)
-        for name in ("cohort.csv", "intake.txt", "images"):
-            if (folder / name).exists() and (name != "images" or self.to_copy):
-                raise FileExistsError(f"{folder} already contains {name!r}; delete it or choose another folder")
+        for name in ("cohort.csv", "cohort.picks.csv", "intake.txt", "images"):
+            if not overwrite and (folder / name).exists() and (name != "images" or self.to_copy):
+                raise FileExistsError(
+                    f"{folder} already contains {name!r}; save(folder, overwrite=True) replaces the draft and keeps "
+                    "the positions of the lesion whose image is the same; or choose another folder"
+                )
         folder.mkdir(parents=True, exist_ok=True)
-        # Everything is written to a temporary folder first, so that an interrupted draft leaves nothing.
-        with tempfile.TemporaryDirectory(prefix=".draft-", dir=folder) as part:
-            images = self._copy_images(Path(part))
+        path = folder / "cohort.csv"
+        # Images first and the table last: until then, an earlier table is whole and has its images.
+        with _copied_images(folder, self.to_copy) as images, table_lock(path):
             of_patient = self.cohort["patient_id"].map(images)
             cohort = self.cohort.assign(image=of_patient.where(of_patient.notna(), self.cohort["image"]))
-            # Whole numbers without a decimal point, also where some are missing.
-            numbers = cohort.select_dtypes(float)
-            whole = [name for name in numbers if (numbers[name].dropna() % 1 == 0).all()]
-            cohort = cohort.astype(dict.fromkeys(whole, "Int64"))
-            write_text(Path(part, "intake.txt"), self.report())
-            write_table(Path(part, "cohort.csv"), cohort, date_format="%Y-%m-%d")
-            for entry in sorted(Path(part).iterdir(), reverse=True):
-                entry.rename(folder / entry.name)
-        return folder / "cohort.csv"
+            earlier = keep_positions(cohort, path)
+            write_text(folder / "intake.txt", replace(self, cohort=earlier.cohort).report() + earlier.report())
+            write_table(path, _with_whole_numbers(earlier.cohort), date_format="%Y-%m-%d")
+        if earlier.dropped or earlier.replaced or earlier.absent:
+            warnings.warn(earlier.report().strip(), stacklevel=2)
+        return path
 
-    def _copy_images(self, folder):
-        """Copy the series that share a folder with others; return the new path of each patient's images."""
-        images = {}
-        for number, (patient, files) in enumerate(self.to_copy.items(), start=1):
-            # Ids may have characters that no file name can have.
-            images[patient] = str(Path("images", f"{number:03d}-{re.sub(r'[^A-Za-z0-9-]', '_', patient)}"))
-            (folder / images[patient]).mkdir(parents=True)
-            for place, file in enumerate(files):
-                shutil.copyfile(file, folder / images[patient] / f"{place:05d}")
-        return images
+
+@contextlib.contextmanager
+def _copied_images(folder, to_copy):
+    """Copy series to one folder per patient, unless such a copy is there; yield the path of each patient's images.
+
+    Copies are removed again if the block ends with an error.
+    """
+    images, made = {}, []
+    try:
+        with tempfile.TemporaryDirectory(prefix=".draft-", dir=folder) as part:
+            for number, (patient, files) in enumerate(to_copy.items(), start=1):
+                # Ids may have characters that no file name can have.
+                name = re.sub(r"[^A-Za-z0-9-]", "_", patient)
+                alike = sorted((folder / "images").glob(f"*-{name}"))
+                place = next((place for place in alike if _is_copy(place, files)), None)
+                if place is None:
+                    free = (folder / "images" / f"{at:03d}-{name}" for at in itertools.count(number))
+                    place = next(place for place in free if not place.exists())
+                    copy = Path(part, place.name)
+                    copy.mkdir()
+                    for at, file in enumerate(files):
+                        shutil.copyfile(file, copy / f"{at:05d}")
+                    place.parent.mkdir(exist_ok=True)
+                    copy.rename(place)
+                    made.append(place)
+                images[patient] = str(place.relative_to(folder))
+        yield images
+    except BaseException:
+        for place in made:
+            shutil.rmtree(place)
+        raise
+
+
+def _is_copy(folder, files):
+    """Return whether a folder has copies of these files, and no other ones."""
+    copies = sorted(folder.iterdir())
+    return len(copies) == len(files) and all(
+        filecmp.cmp(copy, file, shallow=False) for copy, file in zip(copies, files, strict=True)
+    )
+
+
+def _with_whole_numbers(cohort):
+    """Return a table that is written with whole numbers without a decimal point, also where some are missing."""
+    numbers = cohort.select_dtypes(float)
+    whole = [name for name in numbers if (numbers[name].dropna() % 1 == 0).all()]
+    return cohort.astype(dict.fromkeys(whole, "Int64"))
 
 
 def draft_cohort(
