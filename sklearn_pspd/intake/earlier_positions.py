@@ -43,7 +43,9 @@ class EarlierPositions(NamedTuple):
             "replaced by those of the spreadsheet": self.replaced,
             "of patients who are not in this draft": self.absent,
         }
-        lines = [f"  {text} ({len(ids)}): {listing(ids)}" for text, ids in parts.items() if ids]
+        # Who has lost a position is named, however many they are.
+        names = {text: listing(ids) if ids is self.kept else ", ".join(ids) for text, ids in parts.items()}
+        lines = [f"  {text} ({len(ids)}): {names[text]}" for text, ids in parts.items() if ids]
         return "\n".join(["", "Positions of the lesion in the earlier table:", *lines, ""]) if lines else ""
 
 

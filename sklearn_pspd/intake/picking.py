@@ -222,8 +222,8 @@ class PickingSession:
         Returns
         -------
         list of dict
-            ``patient_id``; ``own``, the reader's latest pick as a slice, "cannot tell" or None; ``in_table``, whether
-            the table has a position; ``readers``, who else has picked.
+            ``patient_id``; ``own``, the reader's latest pick as a slice, "cannot tell" or None, as for a pick that was
+            taken out of the table; ``in_table``, whether the table has a position; ``readers``, who else has picked.
         """
         with self._lock:
             cells, picks = self._table().cells, self.picks()
@@ -232,8 +232,9 @@ class PickingSession:
         found = []
         for patient, key in zip(self.patients, normalise_ids(self.patients), strict=True):
             of_patient = picks_of(picks, patient)
-            others = of_patient.loc[of_patient["reader"] != self.reader, "reader"]
-            own, is_written = latest_pick(of_patient, self.reader), of_patient["in_table"].tail(1).any()
+            is_own = of_patient["reader"] == self.reader
+            others = of_patient.loc[~is_own, "reader"]
+            own, is_written = latest_pick(of_patient, self.reader), of_patient.loc[is_own, "in_table"].tail(1).any()
             # What was written and is not in the table any more was taken out, as when the image became another one.
             is_gone = isinstance(own, int) and is_written and not positions.get(key)
             found.append(

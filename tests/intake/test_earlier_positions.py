@@ -7,6 +7,7 @@ import pytest
 
 from sklearn_pspd.exceptions import InputError
 from sklearn_pspd.intake import PickingSession, draft_cohort
+from sklearn_pspd.intake.earlier_positions import EarlierPositions
 from sklearn_pspd.loading import SliceStackLoader
 
 COLUMNS = {
@@ -117,7 +118,7 @@ def test_the_pick_of_another_image_is_dropped_and_returns_with_its_image(hospita
 def test_pixels_and_not_paths_say_whether_an_image_is_the_same(hospital, export, picked, monkeypatch):
     before = slices(picked)
     monkeypatch.setattr("sklearn_pspd.intake.earlier_positions.image_sha256", lambda path: "of other pixels")
-    with pytest.warns(UserWarning, match=rf"pick them again \({len(before)}\)"):
+    with pytest.warns(UserWarning, match=rf"pick them again \({len(before)}\): {', '.join(before)}$"):
         draft_of(hospital, export).save(picked.parent, overwrite=True)
     assert set(slices(picked).values()) == {""}
 
@@ -164,6 +165,14 @@ def test_an_earlier_table_that_cannot_be_read_stays_with_all_files(hospital, exp
     picked.write_text("patient_id,image\nA,1\na,2\n")
     with pytest.raises(InputError, match="one row per patient"):
         draft.save(picked.parent, overwrite=True)
+
+
+def test_everybody_who_lost_a_position_is_named():
+    ids = [f"P{number}" for number in range(12)]
+    kept, lost = f"kept (12): {', '.join(ids[:10])} and 2 more\n", f"(12): {', '.join(ids)}\n"
+    for place in range(4):
+        groups = [ids if number == place else [] for number in range(4)]
+        assert EarlierPositions(pd.DataFrame(), *groups).report().endswith(lost if place else kept)
 
 
 def test_overwriting_an_empty_folder_is_a_first_draft(hospital, export, tmp_path):
