@@ -7,7 +7,7 @@ import pandas as pd
 from sklearn_pspd.cohort.problems import is_missing, normalise_ids, raise_problems
 from sklearn_pspd.exceptions import InputError
 
-from .rules import RULES, compare_pixels, study_evidence
+from .rules import RULES, can_compare_pixels, compare_pixels, study_evidence
 from .series import SERIES_COLUMNS
 
 WANTED = ("t1_post_contrast",)
@@ -29,6 +29,9 @@ _RESULT_COLUMNS = (
 MOST_TILT_DEG = 1.0
 MOST_SPACING_MM = 3.0
 REFORMAT = "derived, and an original T1 series with contrast is there"
+NO_SIGN = "no sign of contrast in any T1 series"
+WEAK_SIGN = "only the order of acquisition, or a tag that every series has, speaks for contrast"
+PIXELS_MAY_TELL = "pixels=True compares the pixels of series with equal parameters"
 ONLY_CANDIDATE = "the only candidate"
 BY_USER = "decided by the user"
 
@@ -162,9 +165,10 @@ def _choose_for(patient, of_patient, near, most_days, checks):
 
 def _rank(pairs, checks, doubt=""):
     """Return the rows of one study, best candidate first, excluded series last; `checks` None: without pixels."""
+    rows, evidence = map(list, zip(*pairs, strict=True))
+    can_compare = checks is None and can_compare_pixels(rows, evidence)
     if checks is not None:
-        patient = pairs[0][0]["patient_id"]
-        checks += [f"patient {patient}: {text}" for text in compare_pixels(*map(list, zip(*pairs, strict=True)))]
+        checks += [f"patient {rows[0]['patient_id']}: {text}" for text in compare_pixels(rows, evidence)]
     pairs = _without_reformats(pairs)
     candidates = sorted((pair for pair in pairs if not pair[1].exclusion), key=lambda pair: -pair[1].score)
     excluded = [_row(pair, rule=pair[1].exclusion) for pair in pairs if pair[1].exclusion]
@@ -175,7 +179,7 @@ def _rank(pairs, checks, doubt=""):
     best = candidates[0][1]
     runner_up = candidates[1] if len(candidates) > 1 else None
     margin = None if runner_up is None else best.score - runner_up[1].score
-    doubt = "; ".join(filter(None, [doubt, _doubt_about(best, margin)]))
+    doubt = "; ".join(filter(None, [doubt, *_doubts_about(best, margin, can_compare)]))
     ranked = []
     for rank, pair in enumerate(candidates, start=1):
         row = _row(pair, rank=rank, doubt=doubt, rule=ONLY_CANDIDATE)
@@ -203,23 +207,25 @@ def _without_reformats(pairs):
     ]
 
 
-def _doubt_about(best, margin):
-    """Return what is in doubt about the best candidate; empty if nothing is."""
+def _doubts_about(best, margin, can_compare):
+    """Return what is in doubt about the best candidate, and whether pixels may tell; empty if nothing is."""
     speaking_for, against = best.points("contrast", sign=1), best.points("contrast", sign=-1)
     doubts = []
     if speaking_for >= _CONTRADICTION and against <= -_CONTRADICTION:
         doubts.append("signs for and against contrast")
     elif speaking_for + against <= 0:
-        doubts.append("no sign of contrast in any T1 series")
+        doubts.append(NO_SIGN)
     elif not {*_DECLARED, "brighter_of_pair"} & set(best.found):
-        doubts.append("only the order of acquisition, or a tag that every series has, speaks for contrast")
+        doubts.append(WEAK_SIGN)
     if "other_words" in best.found:
         doubts.append(f"the description says {best.found['other_words']}, the parameters T1")
     if "derived" in best.found:
         doubts.append("only a derived series is there")
     if margin == 0:
         doubts.append("two series are equally good")
-    return "; ".join(doubts)
+    if can_compare and {NO_SIGN, WEAK_SIGN} & set(doubts):
+        doubts.append(PIXELS_MAY_TELL)
+    return doubts
 
 
 def _remark_about(row, item):

@@ -1,10 +1,14 @@
 """The draft of a cohort table from chosen series and a spreadsheet, with a report of what is missing or odd."""
 
+import contextlib
+import filecmp
+import itertools
 import re
 import shutil
 import tempfile
+import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
@@ -15,34 +19,24 @@ from sklearn_pspd.exceptions import InputError
 from sklearn_pspd.file_writing import write_table, write_text
 
 from .choosing import MOST_DAYS, choose_series
+from .draft_report import LEFT_OUT, OTHER_ZEROS, draft_report
+from .earlier_positions import keep_positions
+from .picking import table_lock
 from .spreadsheet import (
     CODED_COLUMNS,
     DATE_COLUMNS,
     DATE_ORDERS,
     NUMBER_COLUMNS,
     check_codes,
+    check_decimal,
     parse_date,
     parse_number,
     propose_codes,
+    propose_decimal,
     read_records,
 )
 
 FINDING_COLUMNS = ("patient_id", "finding", "column", "value")
-SHOWN = 10
-OTHER_ZEROS = "Ids that differ from those of the images by leading zeros, and were not matched"
-LEFT_OUT = "Left out: no series was chosen"
-# What to do about a finding, by how it begins.
-ADVICE = {
-    "Words without a code": "give their meaning in codes; proposals are below",
-    "Empty cells": "fill them in; for words, codes can say what an empty cell means",
-    "No numbers": "give the other decimal mark in decimal, or correct the cells",
-    "Numbers outside": "correct the cells, or their unit",
-    "Lesion before": "one of the dates is wrong",
-    "Interval differs": "the interval or one of the dates is wrong",
-    "Study date before": "one of the dates is wrong, or the study was chosen wrongly",
-    "Site taken": "map a column to site, or give it in constants, if this is not how sites are told apart",
-    LEFT_OUT: "look at these series in a viewer, and give the series_uid of the wanted one, by patient, in decisions",
-}
 _ORDER = (
     "patient_id", "site", "image", *POSITION_COLUMNS, "age_years", "sex", "mgmt", "idh", "dose_gy", "n_fractions",
     "interval_days", "outcome", "radiotherapy_end", "lesion_date", "study_date", "description", "series_uid",
@@ -62,6 +56,10 @@ class CohortDraft:
         One row per finding: ``patient_id``, ``finding``, ``column``, ``value``.
     proposed_codes : dict
         Codes that words of the spreadsheet may mean, by column; after reading them, give them as `codes`.
+    proposed_decimal : dict
+        Decimal marks by which all cells of a column of numbers can be read, by column; after reading them, give them as
+        `decimal`. Empty if the given one reads the columns, or no other one does. Marks that may set off thousands, as
+        in 1,234, have no proposal.
     without_images : list of str
         Patients of the spreadsheet that have no series.
     without_record : list of str
@@ -75,6 +73,7 @@ class CohortDraft:
     cohort: pd.DataFrame
     findings: pd.DataFrame
     proposed_codes: dict
+    proposed_decimal: dict
     without_images: list
     without_record: list
     series: pd.DataFrame
@@ -88,38 +87,19 @@ class CohortDraft:
         str
             One paragraph per kind of finding, with what to do about it.
         """
-        lines = [f"Draft of a cohort table: {_count(len(self.cohort), 'patient')}."]
-        for title, ids in (
-            ("In the spreadsheet, without images", self.without_images),
-            ("With images, not in the spreadsheet", self.without_record),
-        ):
-            if ids:
-                lines.append(f"{title}: {_listing(ids)}.")
-        for finding, rows in self.findings.groupby("finding", sort=False):
-            lines += ["", f"{finding}:", *_advice(finding, rows)]
-            # Patients with the same cell are in one line.
-            for (column, value), alike in rows.groupby(["column", "value"], sort=False):
-                text = ": ".join(filter(None, [column, value]))
-                patients = "patient" if len(alike) == 1 else f"{len(alike)} patients,"
-                lines.append(f"  {text} ({patients} {_listing(alike['patient_id'].tolist())})")
-        for column, words in self.proposed_codes.items():
-            lines += ["", f"Proposed codes of {column}, not applied: {words}"]
-        has = self.cohort.reindex(columns=list(POSITION_COLUMNS)).notna().any(axis=1)
-        if not has.all():
-            patients = _count(int((~has).sum()), "patient")
-            lines += [
-                "",
-                f"No position of the lesion: {patients}. Save the draft, and pick it by pspd pick cohort.csv.",
-            ]
-        return "\n".join(lines) + "\n"
+        return draft_report(self)
 
-    def save(self, folder):
+    def save(self, folder, *, overwrite=False):
         """Write ``cohort.csv`` and ``intake.txt``, and copy the series that share a folder with others.
 
         Parameters
         ----------
         folder : path-like
-            Folder to write to; created if it does not exist. It must not contain these files.
+            Folder to write to; created if it does not exist. It must not contain these files or a record of picks,
+            unless `overwrite` is true.
+        overwrite : bool, default=False
+            Whether an earlier draft in the folder is replaced. Positions of the lesion in it are kept where the image
+            is the same, see Notes; all other cells are those of this draft.
 
         Returns
         -------
@@ -129,38 +109,89 @@ class CohortDraft:
         Raises
         ------
         FileExistsError
-            If the folder has one of these files, or images.
+            If the folder has one of these files, or images, and `overwrite` is false.
+        InputError
+            If the earlier table or its record of picks cannot be read; nothing is written then.
+
+        Warns
+        -----
+        UserWarning
+            If a position of the earlier draft is not in the new one.
+
+        Notes
+        -----
+        With `overwrite`, a pick is kept, also against a position of the spreadsheet, if the image has the digest that
+        is in the record of picks, ``cohort.picks.csv``. A position without a pick is kept if the image has the same
+        path or the same digest, and the spreadsheet has no other position. The record is never changed, so a pick that
+        is not in the table now returns with its image. ``intake.txt`` lists what was kept and what was not. Copies of
+        series that are not used any more stay in the folder ``images``.
         """
         folder = Path(folder)
-        for name in ("cohort.csv", "intake.txt", "images"):
-            if (folder / name).exists() and (name != "images" or self.to_copy):
-                raise FileExistsError(f"{folder} already contains {name!r}; delete it or choose another folder")
+        for name in ("cohort.csv", "cohort.picks.csv", "intake.txt", "images"):
+            if not overwrite and (folder / name).exists() and (name != "images" or self.to_copy):
+                raise FileExistsError(
+                    f"{folder} already contains {name!r}; save(folder, overwrite=True) replaces the draft and keeps "
+                    "the positions of the lesion whose image is the same; or choose another folder"
+                )
         folder.mkdir(parents=True, exist_ok=True)
-        # Everything is written to a temporary folder first, so that an interrupted draft leaves nothing.
-        with tempfile.TemporaryDirectory(prefix=".draft-", dir=folder) as part:
-            images = self._copy_images(Path(part))
+        path = folder / "cohort.csv"
+        # Images first and the table last: until then, an earlier table is whole and has its images.
+        with _copied_images(folder, self.to_copy) as images, table_lock(path):
             of_patient = self.cohort["patient_id"].map(images)
             cohort = self.cohort.assign(image=of_patient.where(of_patient.notna(), self.cohort["image"]))
-            # Whole numbers without a decimal point, also where some are missing.
-            numbers = cohort.select_dtypes(float)
-            whole = [name for name in numbers if (numbers[name].dropna() % 1 == 0).all()]
-            cohort = cohort.astype(dict.fromkeys(whole, "Int64"))
-            write_text(Path(part, "intake.txt"), self.report())
-            write_table(Path(part, "cohort.csv"), cohort, date_format="%Y-%m-%d")
-            for entry in sorted(Path(part).iterdir(), reverse=True):
-                entry.rename(folder / entry.name)
-        return folder / "cohort.csv"
+            earlier = keep_positions(cohort, path)
+            write_text(folder / "intake.txt", replace(self, cohort=earlier.cohort).report() + earlier.report())
+            write_table(path, _with_whole_numbers(earlier.cohort), date_format="%Y-%m-%d")
+        if earlier.dropped or earlier.replaced or earlier.absent:
+            warnings.warn(earlier.report().strip(), stacklevel=2)
+        return path
 
-    def _copy_images(self, folder):
-        """Copy the series that share a folder with others; return the new path of each patient's images."""
-        images = {}
-        for number, (patient, files) in enumerate(self.to_copy.items(), start=1):
-            # Ids may have characters that no file name can have.
-            images[patient] = str(Path("images", f"{number:03d}-{re.sub(r'[^A-Za-z0-9-]', '_', patient)}"))
-            (folder / images[patient]).mkdir(parents=True)
-            for place, file in enumerate(files):
-                shutil.copyfile(file, folder / images[patient] / f"{place:05d}")
-        return images
+
+@contextlib.contextmanager
+def _copied_images(folder, to_copy):
+    """Copy series to one folder per patient, unless such a copy is there; yield the path of each patient's images.
+
+    Copies are removed again if the block ends with an error.
+    """
+    images, made = {}, []
+    try:
+        with tempfile.TemporaryDirectory(prefix=".draft-", dir=folder) as part:
+            for number, (patient, files) in enumerate(to_copy.items(), start=1):
+                # Ids may have characters that no file name can have.
+                name = re.sub(r"[^A-Za-z0-9-]", "_", patient)
+                alike = sorted((folder / "images").glob(f"*-{name}"))
+                place = next((place for place in alike if _is_copy(place, files)), None)
+                if place is None:
+                    free = (folder / "images" / f"{at:03d}-{name}" for at in itertools.count(number))
+                    place = next(place for place in free if not place.exists())
+                    copy = Path(part, place.name)
+                    copy.mkdir()
+                    for at, file in enumerate(files):
+                        shutil.copyfile(file, copy / f"{at:05d}")
+                    place.parent.mkdir(exist_ok=True)
+                    copy.rename(place)
+                    made.append(place)
+                images[patient] = str(place.relative_to(folder))
+        yield images
+    except BaseException:
+        for place in made:
+            shutil.rmtree(place)
+        raise
+
+
+def _is_copy(folder, files):
+    """Return whether a folder has copies of these files, and no other ones."""
+    copies = sorted(folder.iterdir())
+    return len(copies) == len(files) and all(
+        filecmp.cmp(copy, file, shallow=False) for copy, file in zip(copies, files, strict=True)
+    )
+
+
+def _with_whole_numbers(cohort):
+    """Return a table that is written with whole numbers without a decimal point, also where some are missing."""
+    numbers = cohort.select_dtypes(float)
+    whole = [name for name in numbers if (numbers[name].dropna() % 1 == 0).all()]
+    return cohort.astype(dict.fromkeys(whole, "Int64"))
 
 
 def draft_cohort(
@@ -208,8 +239,9 @@ def draft_cohort(
         Date near which the study of each patient is chosen. None takes ``lesion_date``, if it is mapped.
     date_order : {"ymd", "dmy", "mdy"}, default="ymd"
         Order of day, month and year in the spreadsheet.
-    decimal : {".", ","}, default="."
-        Decimal mark of the spreadsheet.
+    decimal : {".", ","} or mapping of str to {".", ","}, default="."
+        Decimal mark of the spreadsheet, or of each column that has another one than ".", for example
+        ``{"age_years": ","}``. Cells that a workbook or a DataFrame holds as numbers have none.
     most_days : int, default=31
         See :func:`choose_series`; not used if `series` is its table.
     decisions : mapping of str to str, default=None
@@ -261,9 +293,12 @@ def draft_cohort(
     _check_ids(table, row_numbers)
     findings = []
     # Cells, column by column.
+    marks = {name: decimal.get(name, ".") if isinstance(decimal, Mapping) else decimal for name in table.columns}
+    proposed_decimal = propose_decimal(table, marks)
     proposed = {}
     for column in table.columns.drop("patient_id"):
-        table[column], proposed[column] = _decode(table, column, codes.get(column, {}), date_order, decimal, findings)
+        given = codes.get(column, {})
+        table[column], proposed[column] = _decode(table, column, given, date_order, marks[column], findings)
     for column, value in constants.items():
         table[column] = value
     _add_interval(table, findings)
@@ -282,6 +317,7 @@ def draft_cohort(
         cohort=pd.DataFrame(rows, columns=[*names, *others]),
         findings=pd.DataFrame(findings, columns=list(FINDING_COLUMNS)),
         proposed_codes={column: words for column, words in proposed.items() if words},
+        proposed_decimal=proposed_decimal,
         without_images=without_images,
         without_record=without_record,
         series=ranked,
@@ -292,8 +328,7 @@ def draft_cohort(
 def _check_arguments(columns, codes, constants, date_order, decimal):
     if date_order not in DATE_ORDERS:
         raise InputError(f"date_order={date_order!r}; it must be one of {', '.join(map(repr, DATE_ORDERS))}")
-    if decimal not in (".", ","):
-        raise InputError(f"decimal must be '.' or ','; got {decimal!r}")
+    check_decimal(decimal)
     for name, value in (("codes", codes), ("constants", constants)):
         if not isinstance(value, Mapping):
             raise InputError(f"{name} must be a mapping by column; got {type(value).__name__}")
@@ -359,7 +394,8 @@ def _decode_words(patients, cells, column, codes, findings):
 
 
 def _add(findings, patient, finding, column="", value=""):
-    findings.append({"patient_id": patient, "finding": finding, "column": column, "value": str(value)})
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    findings.append({"patient_id": patient, "finding": finding, "column": column, "value": text})
 
 
 def _add_interval(table, findings):
@@ -461,26 +497,3 @@ def _image_path(best, ranked):
     if len(best["folders"]) > 1 or best["n_copies"] or any(folder in folders for folders in others):
         return None
     return folder
-
-
-def _advice(finding, rows):
-    """Return what to do about a finding, as lines of the report."""
-    texts = [text for start, text in ADVICE.items() if finding.startswith(start)]
-    if finding == OTHER_ZEROS:
-        of_images = [value.partition(" / ")[2] for value in rows["value"]]
-        same = {name: other for name, other in zip(rows["patient_id"], of_images, strict=True) if "," not in other}
-        texts = [f"if they are the same patients, give ids={same}"]
-    if finding.startswith("No dates"):
-        orders = [order for order in DATE_ORDERS if all(parse_date(cell, order) is not None for cell in rows["value"])]
-        proposals = " or ".join(f"date_order={order!r}" for order in orders)
-        texts = [f"{proposals} reads all of them; make sure that it is right" if orders else "correct the cells"]
-    return [f"  ({text})" for text in texts]
-
-
-def _count(number, noun):
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def _listing(ids):
-    more = f" and {len(ids) - SHOWN} more" if len(ids) > SHOWN else ""
-    return ", ".join(ids[:SHOWN]) + more

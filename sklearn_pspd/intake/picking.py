@@ -222,8 +222,8 @@ class PickingSession:
         Returns
         -------
         list of dict
-            ``patient_id``; ``own``, the reader's latest pick as a slice, "cannot tell" or None; ``in_table``, whether
-            the table has a position; ``readers``, who else has picked.
+            ``patient_id``; ``own``, the reader's latest pick as a slice, "cannot tell" or None, as for a pick that was
+            taken out of the table; ``in_table``, whether the table has a position; ``readers``, who else has picked.
         """
         with self._lock:
             cells, picks = self._table().cells, self.picks()
@@ -232,11 +232,15 @@ class PickingSession:
         found = []
         for patient, key in zip(self.patients, normalise_ids(self.patients), strict=True):
             of_patient = picks_of(picks, patient)
-            others = of_patient.loc[of_patient["reader"] != self.reader, "reader"]
+            is_own = of_patient["reader"] == self.reader
+            others = of_patient.loc[~is_own, "reader"]
+            own, is_written = latest_pick(of_patient, self.reader), of_patient.loc[is_own, "in_table"].tail(1).any()
+            # What was written and is not in the table any more was taken out, as when the image became another one.
+            is_gone = isinstance(own, int) and is_written and not positions.get(key)
             found.append(
                 {
                     "patient_id": patient,
-                    "own": latest_pick(of_patient, self.reader),
+                    "own": None if is_gone else own,
                     "in_table": bool(positions.get(key)),
                     "readers": list(dict.fromkeys(others)),
                 }
@@ -291,7 +295,7 @@ class PickingSession:
     def _write(self, patient_id, lesion_slice, volume):
         """Write a pick, or that there is none, to the table where it may and to the record; both as they are now."""
         number = self._number(patient_id)
-        with self._lock, _file_lock(self.path):
+        with self._lock, table_lock(self.path):
             # The table, which another program may have changed since it was read.
             table, picks = self._table(), self.picks()
             place = self._place(table, self.patients[number])
@@ -352,7 +356,7 @@ def _table_problems(table):
 
 
 @contextlib.contextmanager
-def _file_lock(path):
+def table_lock(path):
     """Hold a file beside the table while it is read and written, so that two processes do not do so at once."""
     lock = path.with_name(f".{path.name}.lock")
     until = time.monotonic() + LOCK_SECONDS

@@ -34,6 +34,8 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
+# What reading from or writing to a browser raises that is gone.
+DISCONNECTIONS = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError, TimeoutError)
 _log = logging.getLogger(__name__)
 
 
@@ -210,6 +212,10 @@ class PickingServer(ThreadingHTTPServer):
             time.sleep(TICK_SECONDS)
 
 
+class _BrowserGoneError(Exception):
+    """An answer could not be sent. It is no OSError, so that it is not taken for one of the table's file."""
+
+
 class _Handler(BaseHTTPRequestHandler):
     """Requests of the page."""
 
@@ -217,6 +223,11 @@ class _Handler(BaseHTTPRequestHandler):
     server_version = "pspd"
     sys_version = ""
     timeout = 120
+
+    def handle(self):
+        """Answer the requests of one connection, until it ends; a browser that is closed may break it off."""
+        with contextlib.suppress(_BrowserGoneError, *DISCONNECTIONS):
+            super().handle()
 
     def do_GET(self):
         """Answer with the page, the patients, or the pixels of one of them."""
@@ -342,5 +353,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in {**HEADERS, "Content-Type": kind, "Content-Length": len(content), **(headers or {})}.items():
             self.send_header(name, str(value))
-        self.end_headers()
-        self.wfile.write(content)
+        try:
+            self.end_headers()
+            self.wfile.write(content)
+        except DISCONNECTIONS as error:
+            raise _BrowserGoneError from error

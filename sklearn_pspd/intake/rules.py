@@ -250,6 +250,15 @@ def compare_pixels(rows, evidence):
     return texts
 
 
+def can_compare_pixels(rows, evidence):
+    """Return whether any two series are such as :func:`compare_pixels` compares, as far as headers tell."""
+    return any(
+        rows[first]["frame_uid"] == rows[second]["frame_uid"]
+        for group in _equal_groups(rows, evidence)
+        for first, second in combinations(group, 2)
+    )
+
+
 def _equal_groups(rows, evidence):
     """Return the numbers of T1 series with equal parameters, by group."""
     usable = [number for number, item in enumerate(evidence) if not item.exclusion and "derived" not in item.found]

@@ -71,13 +71,11 @@ def read_shown_volume(path, loader):
         If the loader would refuse the image.
     """
     with reading(path):
-        volume = open_volume(path, folder_entries(path) if Path(path).is_dir() else pair_files(path))
+        volume = _open(path)
         check_geometry(path, volume, loader)
         n_slices, height, width = canonical_shape(volume)
         slices = read_slices(volume, np.arange(n_slices))
     affine = canonical_affine(volume.affine, volume.shape)
-    digest = hashlib.sha256(repr((slices.shape, np.round(affine, 4).tolist())).encode())
-    digest.update(slices.data)
     factor = -(-max(height, width) // MAX_SIDE_PX)
     spacing = canonical_spacing(volume)
     return ShownVolume(
@@ -85,8 +83,42 @@ def read_shown_volume(path, loader):
         spacing_mm=(spacing[0], factor * spacing[1], factor * spacing[2]),
         first_z_mm=float((affine @ [0, (height - 1) / 2, (width - 1) / 2, 1])[2]),
         step_z_mm=float(affine[2, 0]),
-        sha256=digest.hexdigest(),
+        sha256=_digest(slices, affine),
     )
+
+
+def image_sha256(path):
+    """Return the digest of the grid and of all pixels of an image, as :class:`ShownVolume` has it.
+
+    Parameters
+    ----------
+    path : str
+        Image of the cohort table.
+
+    Returns
+    -------
+    str
+        The digest, also of images that the limits of a loader exclude.
+
+    Raises
+    ------
+    ImageError
+        If the image cannot be read.
+    """
+    with reading(path):
+        volume = _open(path)
+        slices = read_slices(volume, np.arange(canonical_shape(volume)[0]))
+    return _digest(slices, canonical_affine(volume.affine, volume.shape))
+
+
+def _open(path):
+    return open_volume(path, folder_entries(path) if Path(path).is_dir() else pair_files(path))
+
+
+def _digest(slices, affine):
+    digest = hashlib.sha256(repr((slices.shape, np.round(affine, 4).tolist())).encode())
+    digest.update(slices.data)
+    return digest.hexdigest()
 
 
 def _to_bytes(slices, factor):

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from datetime import date, datetime
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,11 @@ DATE_COLUMNS = ("radiotherapy_end", "lesion_date")
 NUMBER_COLUMNS = (*CLINICAL_RANGES, "lesion_slice", "lesion_instance", *POINT_COLUMNS)
 CODED_COLUMNS = (*CLINICAL_CODES, "outcome")
 DATE_ORDERS = ("ymd", "dmy", "mdy")
+DECIMAL_MARKS = (".", ",")
 _ISO = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})(?:[ T][\d:.]+)?", re.ASCII)
 _DATE = re.compile(r"(\d{1,4})\s*[./ -]\s*(\d{1,2})\s*[./ -]\s*(\d{1,4})\.?", re.ASCII)
+# A mark with three digits behind it may set off thousands; nothing does so before or after a zero alone.
+_MAYBE_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}[.,]\d{3}", re.ASCII)
 # Words that mean one thing only, in lower case. Positive, negative, 0 and 1 are not among them.
 KNOWN_WORDS = {
     "sex": {
@@ -69,7 +73,7 @@ def read_records(records, columns, *, sep=None, encoding=None, sheet=None):
     Returns
     -------
     table : DataFrame
-        One row per row of the spreadsheet; empty cells are None.
+        One row per row of the spreadsheet; empty cells are None, and numbers of columns of numbers stay numbers.
     row_numbers : list of int
         Row of the file, or of the table counted from 1.
     """
@@ -101,7 +105,10 @@ def read_records(records, columns, *, sep=None, encoding=None, sheet=None):
         ],
     )
     # Lists, as pandas would turn None into NaN.
-    cells = {name: [_cell(value) for value in table[header]] for name, header in columns.items()}
+    cells = {
+        name: [_cell(value, is_number=name in NUMBER_COLUMNS) for value in table[header]]
+        for name, header in columns.items()
+    }
     return pd.DataFrame({name: pd.Series(column, dtype=object) for name, column in cells.items()}), row_numbers
 
 
@@ -113,10 +120,12 @@ def _check_columns(columns):
         )
 
 
-def _cell(value):
-    """Return a cell as text, a date as date, and an empty cell as None."""
+def _cell(value, *, is_number):
+    """Return a cell as text, a date as date, a number of a column of numbers as number, and an empty cell as None."""
     if is_missing(value):
         return None
+    if is_number and isinstance(value, Real) and not isinstance(value, bool | np.bool_):
+        return float(value)
     if isinstance(value, datetime | date | np.datetime64):
         return pd.Timestamp(value).normalize()
     if isinstance(value, float | np.floating) and value == int(value):
@@ -152,10 +161,62 @@ def parse_date(value, order):
 
 
 def parse_number(text, decimal):
-    """Return the number of a cell with this decimal mark; NaN if it holds none."""
+    """Return the number of a cell, as a text with this decimal mark or as a number; NaN if it holds none."""
+    if isinstance(text, float):
+        return to_number(text)
     if isinstance(text, pd.Timestamp) or (decimal == "," and "." in text):
         return np.nan
     return to_number(text.replace(",", ".") if decimal == "," else text)
+
+
+def is_ambiguous(cell):
+    """Return whether the mark of a cell may be a decimal one or set off thousands."""
+    return bool(_MAYBE_THOUSANDS.fullmatch(cell))
+
+
+def propose_decimal(table, marks):
+    """Return the decimal marks that columns of numbers may have, if some cannot be read with those that are given.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Cells, as of :func:`read_records`.
+    marks : mapping of str to {".", ","}
+        The decimal mark by column.
+
+    Returns
+    -------
+    dict of str to {".", ","}
+        The mark that reads all cells of a column, by column. A column without marks is not among them, nor is one that
+        neither mark reads, or that could be read with another mark only as thousands are written.
+    """
+    found, is_new = {}, False
+    for column in table.columns.intersection(NUMBER_COLUMNS, sort=False):
+        cells = [cell for cell in table[column] if isinstance(cell, str)]
+        marked = [cell for cell in cells if {".", ","} & set(cell)]
+        reading = [mark for mark in DECIMAL_MARKS if all(not np.isnan(parse_number(cell, mark)) for cell in cells)]
+        if marked and marks[column] in reading:
+            found[column] = marks[column]
+        elif marked and reading and not all(map(is_ambiguous, marked)):
+            found[column], is_new = reading[0], True
+    return found if is_new else {}
+
+
+def check_decimal(decimal):
+    """Refuse decimal marks that there are not, and columns that hold no numbers."""
+    if not isinstance(decimal, Mapping):
+        if decimal not in DECIMAL_MARKS:
+            raise InputError(f"decimal must be '.' or ',', or a mapping of columns to them; got {decimal!r}")
+        return
+    problems = [
+        f"{column!r} is no column of numbers; these are {', '.join(NUMBER_COLUMNS)}"
+        for column in decimal
+        if column not in NUMBER_COLUMNS
+    ]
+    problems += [
+        f"{column}: {mark!r}; it must be '.' or ','" for column, mark in decimal.items() if mark not in DECIMAL_MARKS
+    ]
+    raise_problems("decimal has", problems)
 
 
 def propose_codes(words, column):

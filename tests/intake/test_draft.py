@@ -1,5 +1,6 @@
 """The cohort table from an export and a messy spreadsheet."""
 
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -121,6 +122,11 @@ def test_pixels_decide_where_words_do_not(hospital, export):
     (wordless,) = truth.loc[truth["trap"] == "no words", "patient_id"].unique()
     drafts = [draft_cohort(export[2], folder / "records.csv", pixels=pixels, **OPTIONS) for pixels in (False, True)]
     assert [wordless in draft.cohort["patient_id"].tolist() for draft in drafts] == [False, True]
+    # The report says so to who has not asked for it, about this patient only.
+    hint = "pixels=True compares the pixels of series with equal parameters"
+    findings = drafts[0].findings
+    assert findings.loc[findings["value"].str.contains(hint), "patient_id"].tolist() == [wordless]
+    assert [hint in draft.report() for draft in drafts] == [True, False]
 
 
 def test_series_that_share_a_folder_are_copied(hospital, export, tmp_path):
@@ -198,6 +204,94 @@ def test_cells_that_cannot_be_read_are_empty_and_listed(export):
     assert draft.cohort["interval_days"].isna().all()
 
 
+@pytest.mark.parametrize("decimal", [".", ",", {"age_years": "."}, {"dose_gy": ","}])
+def test_columns_may_have_different_decimal_marks(export, decimal):
+    table = records(age=["37,5", "1,234"], dose=["60.00", "59.4"], fractions=["30", "33"])
+    options = {"columns": {"patient_id": "id", "age_years": "age", "dose_gy": "dose", "n_fractions": "fractions"}}
+    draft = draft_cohort(export[2], table, decimal=decimal, **options)
+    proposed = {"age_years": ",", "dose_gy": "."}
+    assert draft.proposed_decimal == proposed
+    advice = f"the columns have different decimal marks: decimal={proposed} reads all cells of age_years, dose_gy"
+    assert advice in draft.report()
+    again = draft_cohort(export[2], table, decimal=draft.proposed_decimal, **options)
+    assert again.proposed_decimal == {}
+    assert not again.findings["finding"].str.startswith("No numbers").any()
+
+
+@pytest.mark.parametrize(
+    ("cells", "decimal", "proposed", "advice"),
+    [
+        (["37,5", "60"], ".", {"age_years": ","}, "decimal=',' reads all cells of age_years; make sure"),
+        (["37.5", "60.25"], ",", {"age_years": "."}, "decimal='.' reads all cells of age_years; make sure"),
+        (["37,5", "60.5"], ".", {}, "correct the cells of age_years: no decimal mark reads all of them"),
+        (["1.234,5", "60"], ",", {}, "correct the cells of age_years: no decimal mark reads all of them"),
+        (["60 years", "37,5"], ",", {}, "correct the cells of age_years: no decimal mark reads all of them"),
+        (["1,234", "60"], ".", {}, "the mark of 1,234 in age_years may be a decimal one or set off thousands"),
+        (["1.234", "60"], ",", {}, "the mark of 1.234 in age_years may be a decimal one or set off thousands"),
+        (["0,234", "60"], ".", {"age_years": ","}, "decimal=',' reads all cells of age_years; make sure"),
+    ],
+)
+def test_a_decimal_mark_is_proposed_if_it_is_clear(export, cells, decimal, proposed, advice):
+    columns = {"patient_id": "id", "age_years": "age"}
+    draft = draft_cohort(export[2], records(age=cells), columns=columns, decimal=decimal)
+    assert draft.proposed_decimal == proposed
+    assert advice in draft.report()
+
+
+@pytest.mark.parametrize("decimal", [".", ","])
+def test_cells_that_are_numbers_have_no_decimal_mark(hospital, export, decimal):
+    _, _, truth = hospital
+    table = records(age=[37.5, 60], dose=pd.Series(["60", 6000.5], dtype=object))
+    columns = {"patient_id": "id", "age_years": "age", "dose_gy": "dose"}
+    draft = draft_cohort(export[2], table, columns=columns, decimal=decimal, decisions=decisions(truth))
+    assert draft.cohort["age_years"].tolist() == [37.5, 60]
+    assert findings_of(draft, "age_years") == []
+    assert findings_of(draft, "dose_gy") == [["04711002", "Numbers outside 1 to 100", "6000.5"]]
+
+
+@pytest.mark.parametrize(
+    ("finding", "cells"),
+    [
+        ("No numbers with the decimal mark '.'", [f"{number},5" for number in range(30)]),
+        ("Numbers outside 0 to 120", [f"{number}" for number in range(200, 230)]),
+    ],
+)
+def test_one_cause_takes_one_line_per_column(export, finding, cells):
+    table = pd.DataFrame({"id": [f"P{number:02d}" for number in range(30)], "age": cells, "end": "31.02.2016"})
+    table["lesion"] = [f"{day:02d}.13.2016" for day in range(30)]
+    columns = {"patient_id": "id", "age_years": "age", "lesion_date": "lesion", "radiotherapy_end": "end"}
+    draft = draft_cohort(export[2], table, columns=columns, date_order="dmy")
+    assert draft.findings.loc[draft.findings["finding"] == finding, "value"].tolist() == cells
+    lines = draft.report().splitlines()
+    patients = "(30 patients, P00, P01, P02, P03, P04, P05, P06, P07, P08, P09 and 20 more"
+    for column, found in (("age_years", cells), ("lesion_date", table["lesion"].tolist())):
+        (line,) = [line for line in lines if line.startswith(f"  {column}: ")]
+        assert line == f"  {column}: 30 cells, such as {'; '.join(found[:3])} {patients}; all of them are in findings)"
+    assert f"  radiotherapy_end: 31.02.2016 {patients})" in lines
+    # A few are all there.
+    few = draft_cohort(export[2], table[:5], columns=columns, date_order="dmy").report()
+    assert all(f"age_years: {cell} (patient " in few for cell in cells[:5])
+
+
+@pytest.mark.parametrize(
+    ("column", "ways"),
+    [
+        ("age_years", ["numbers"]), ("interval_days", ["numbers"]), ("mgmt", ["words"]),
+        ("lesion_slice", ["positions"]), ("lesion_date", []),
+    ],
+)  # fmt: skip
+def test_what_can_be_done_about_empty_cells_depends_on_the_column(export, column, ways):
+    report = draft_cohort(export[2], records(cells=["", None]), columns={"patient_id": "id", column: "cells"}).report()
+    (advice,) = re.findall(r"Empty cells:\n  \((fill them in.*)\)\n", report)
+    texts = {
+        "numbers": 'numbers may stay empty if the models replace them, by missing="median" or '
+        "pspd study --missing median",
+        "words": "for words, codes can say what an empty cell means",
+        "positions": "positions of the lesion can be picked by pspd pick cohort.csv",
+    }
+    assert advice == "; ".join(["fill them in", *(texts[way] for way in ways)])
+
+
 def test_without_a_date_of_the_lesion_several_studies_are_a_doubt(export):
     draft = draft_cohort(export[2], records(), columns={"patient_id": "id"})
     assert draft.cohort.empty
@@ -229,6 +323,8 @@ def test_dates_that_contradict_each_other_are_listed(export):
         ),
         ({"date_order": "ydm"}, "date_order='ydm'; it must be one of 'ymd', 'dmy', 'mdy'"),
         ({"decimal": ";"}, "decimal must be"),
+        ({"decimal": {"Alter": ","}}, "'Alter' is no column of numbers; these are age_years"),
+        ({"decimal": {"age_years": ";"}}, "age_years: ';'; it must be '.' or ','"),
         ({"codes": {"sex": {"x": "other"}}}, "sex: 'x' -> 'other'; it takes 'female', 'male'"),
         ({"codes": {"age": {}}}, "'age' has no codes"),
         ({"constants": {"sex": "male"}}, "sex is in columns, too"),

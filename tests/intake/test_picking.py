@@ -114,6 +114,18 @@ def test_who_cannot_tell_withdraws_the_own_pick(table):
     assert session_of(table, "CD").pick("P1", 6) is True
 
 
+def test_a_pick_that_was_taken_out_of_the_table_is_open_again(table):
+    session, second = session_of(table), session_of(table, "CD")
+    session.pick("P1", 4)
+    second.pick("P1", 6)
+    table.write_bytes(table.read_bytes().replace(b"55,5;4", b"55,5;"))
+    assert session.overview()[0] == {"patient_id": "P1", "own": None, "in_table": False, "readers": ["CD"]}
+    # This pick never was in the table.
+    assert second.overview()[0]["own"] == 6
+    assert session.pick("P1", 5) is True
+    assert session.overview()[0]["own"] == 5
+
+
 def test_a_position_of_another_origin_stays_unless_it_is_replaced(table, images):
     height = f"{session_of(table).volume('P1').height_mm(8):.1f}".replace(".", ",")
     lines = table.read_text(encoding="cp1252").replace("age_years", "lesion_z_mm").replace("55,5", "").splitlines()

@@ -3,6 +3,9 @@
 import gzip
 import http.client
 import json
+import socket
+import struct
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -37,7 +40,7 @@ class Running:
     def __init__(self, table, **options):
         self.ready, self.picks = threading.Event(), None
         options = {"reader": "AB", "open_browser": False, "on_ready": self._begin, **options}
-        self.thread = threading.Thread(target=self._run, args=[table, options])
+        self.thread = threading.Thread(target=self._run, args=[table, options], daemon=True)
         self.thread.start()
         assert self.ready.wait(30)
 
@@ -254,6 +257,90 @@ def test_an_image_that_cannot_be_read_is_said_without_its_path(table, cohort, tm
     running.thread.join(30)
 
 
+@pytest.fixture
+def ended(monkeypatch):
+    """Errors that reach the terminal, and a semaphore that counts the connections that have ended."""
+    errors, connections = [], threading.Semaphore(0)
+    server, end = picking_server.PickingServer, picking_server.PickingServer.shutdown_request
+
+    def shutdown_request(self, request):
+        end(self, request)
+        connections.release()
+
+    monkeypatch.setattr(server, "handle_error", lambda self, *_: errors.append(sys.exc_info()[1]))
+    monkeypatch.setattr(server, "shutdown_request", shutdown_request)
+    return errors, connections
+
+
+def break_off(running, sent, answer=0):
+    """Send bytes, read so many of the answer, and reset the connection as a browser does that is closed."""
+    host, port = running.host.split(":")
+    with socket.create_connection((host, int(port)), timeout=30) as browser:
+        browser.sendall(sent)
+        while answer > 0:
+            answer -= len(browser.recv(answer))
+        browser.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+@pytest.mark.parametrize(
+    ("line", "rest", "answer"),
+    [
+        ("", "", 0),
+        ("GET /", "", 0),
+        ("GET /{token}/session HTTP/1.1\r\nHost: {host}\r\n", "", 0),
+        # Between two requests of one connection.
+        ("GET /{token}/session HTTP/1.1\r\nHost: {host}\r\n\r\n", "", 20),
+        ("POST /{token}/pick HTTP/1.1\r\nHost: {host}\r\nContent-Length: 99\r\n\r\n", '{"patient_id"', 0),
+        ("GET /{token}/volume/0 HTTP/1.1\r\nHost: {host}\r\n\r\n", "", 0),
+        ("GET /{token}/nothing HTTP/1.1\r\nHost: {host}\r\n\r\n", "", 0),
+    ],
+)
+def test_a_browser_that_breaks_off_leaves_no_traceback(ended, running, line, rest, answer):
+    errors, connections = ended
+    break_off(running, (line.format(token=running.token, host=running.host) + rest).encode(), answer)
+    assert connections.acquire(timeout=30)
+    assert errors == []
+    assert running.get("session")[0] == 200
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError, ConnectionAbortedError, BrokenPipeError, TimeoutError])
+def test_an_answer_that_cannot_be_sent_is_no_error_of_the_table(ended, running, monkeypatch, caplog, error):
+    errors, connections = ended
+
+    def write(_self, _content):
+        raise error
+
+    monkeypatch.setattr("socketserver._SocketWriter.write", write)
+    break_off(running, f"GET /{running.token}/volume/0 HTTP/1.1\r\nHost: {running.host}\r\n\r\n".encode())
+    assert connections.acquire(timeout=30)
+    monkeypatch.undo()
+    assert (errors, caplog.text) == ([], "")
+
+
+@pytest.mark.parametrize("error", [TimeoutError, ConnectionResetError])
+def test_a_share_that_is_gone_is_said(ended, running, monkeypatch, cohort, error):
+    """A table on a network drive may raise what a browser raises that is gone; the reader must know."""
+
+    def save(_self):
+        raise error(110, "the share is gone")
+
+    monkeypatch.setattr("sklearn_pspd.cohort.cell_writing.EditableTable.save", save)
+    status, _, content = running.post("pick", {"patient_id": cohort["patient_id"].iloc[0], "slice": 6})
+    assert status == 500
+    assert json.loads(content)["error"] == "Nothing was written: the share is gone."
+    assert ended[0] == []
+
+
+def test_a_defect_is_still_reported(ended, running, monkeypatch):
+    def overview(_self):
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(PickingSession, "overview", overview)
+    with pytest.raises(http.client.RemoteDisconnected):
+        running.get("session")
+    assert [str(error) for error in ended[0]] == ["a defect"]
+
+
 def test_it_ends_when_the_last_page_is_closed(table, monkeypatch):
     monkeypatch.setattr(picking_server, "CLOSE_SECONDS", 0.6)
     running = Running(table)
@@ -322,9 +409,16 @@ def test_a_reader_picks_by_keyboard(table, cohort, tmp_path):
         browser.press("ArrowDown", times=10 - truth[last])
         browser.press("Enter")
         browser.wait_for(f"document.body.dataset.saved === '{last} {truth[last]}'")
-        # It fits a narrow window.
-        browser.resize(700, 1000)
-        assert browser.value("document.documentElement.scrollWidth <= innerWidth")
+        # In a narrow window everything fits, and a slice can be picked without scrolling, wherever the page is.
+        box = "document.getElementById('pick').getBoundingClientRect()"
+        for width, height in ((700, 1000), (390, 844), (390, 560), (844, 390)):
+            browser.resize(width, height)
+            browser.wait_for(f"innerWidth === {width}")
+            assert browser.value("document.documentElement.scrollWidth <= innerWidth")
+            browser.value("scrollTo(0, 0)")
+            assert browser.value(f"{box}.top >= 0 && {box}.bottom <= innerHeight"), (width, height)
+            browser.value("document.getElementById('preview').scrollIntoView()")
+            assert browser.value(f"document.elementFromPoint({box}.left + 9, {box}.top + 9).id === 'pick'"), width
         browser.value("document.getElementById('finish').click()")
         browser.wait_for("document.getElementById('over').textContent.startsWith('Finished')")
     running.thread.join(30)
