@@ -72,5 +72,5 @@ class CalibrationCurveDisplay(ScoreDisplay):
     def _heading(self, model, evaluation):
         is_here = (self.summary["model"] == model) & (self.summary["evaluation"] == evaluation)
         rows = self.summary[is_here].set_index("metric")
-        numbers = [f"{name} {interval_text(rows.loc[name], decimals=1)}" for name in ("slope", "intercept")]
+        numbers = [f"{name} {interval_text(rows.loc[name])}" for name in ("slope", "intercept")]
         return "\n".join([wrapped(model, 34), evaluation, *numbers])

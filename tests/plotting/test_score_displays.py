@@ -196,17 +196,17 @@ def test_calibration(comparison):
     intercept = comparison.calibration().query(
         "model == 'strong' and evaluation == 'external' and metric == 'intercept'"
     )
-    assert f"intercept {intercept['value'].item():.1f}" in panel.get_title()
+    assert f"intercept {intercept['value'].item():.2f} (" in panel.get_title()
 
 
 def test_zeros_have_no_sign_and_what_is_not_known_has_no_limits(comparison):
-    summary = comparison.calibration().assign(value=-0.01, low=-0.04, high=0.04, method="likelihood")
+    summary = comparison.calibration().assign(value=-0.001, low=-0.004, high=0.004, method="likelihood")
     is_slope = summary["metric"] == "slope"
     summary.loc[is_slope & (summary["model"] == "weak"), "method"] = "likelihood; not estimable from 9 patients"
     summary.loc[is_slope & (summary["model"] == "strong"), ["value", "low", "high"]] = np.nan, -np.inf, np.inf
     display = CalibrationCurveDisplay(curves=comparison.calibration_curves(), summary=summary).plot()
     for ax, slope in zip(display.axes_[1], ("not estimable", "undefined"), strict=True):
-        assert ax.get_title().split("\n")[2:] == [f"slope {slope}", "intercept 0.0 (0.0 to 0.0)"]
+        assert ax.get_title().split("\n")[2:] == [f"slope {slope}", "intercept 0.00 (0.00 to 0.00)"]
 
 
 def test_decision_curves(comparison):
