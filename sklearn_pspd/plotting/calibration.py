@@ -1,6 +1,6 @@
 """Predicted against observed risk of PsPD."""
 
-from .display import Grid, ScoreDisplay, panels
+from .display import Grid, ScoreDisplay, left_panels, panels
 from .number_texts import interval_text
 from .style import GUIDE, colour_of, wrapped
 
@@ -64,7 +64,7 @@ class CalibrationCurveDisplay(ScoreDisplay):
             )
             ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
             ax.set_title(self._heading(*points[["model", "evaluation"]].iloc[0]), fontsize="medium")
-        for ax in axes[:, 0]:
+        for ax in left_panels(axes):
             ax.set_ylabel("Observed proportion of PsPD")
         for ax in axes[-1]:
             ax.set_xlabel("Predicted probability of PsPD")
@@ -72,5 +72,5 @@ class CalibrationCurveDisplay(ScoreDisplay):
     def _heading(self, model, evaluation):
         is_here = (self.summary["model"] == model) & (self.summary["evaluation"] == evaluation)
         rows = self.summary[is_here].set_index("metric")
-        numbers = [f"{name} {interval_text(rows.loc[name], decimals=1)}" for name in ("slope", "intercept")]
+        numbers = [f"{name} {interval_text(rows.loc[name])}" for name in ("slope", "intercept")]
         return "\n".join([wrapped(model, 34), evaluation, *numbers])

@@ -4,7 +4,7 @@ import pandas as pd
 
 from sklearn_pspd.model_selection.score_summaries import of_first_repeat
 
-from .display import Grid, ScoreDisplay, panels
+from .display import Grid, ScoreDisplay, left_panels, panels
 from .style import wrapped
 
 OUTCOMES = {0: "PD", 1: "PsPD"}
@@ -81,12 +81,12 @@ class ConfusionMatrixDisplay(ScoreDisplay):
         return Grid((self.scores["evaluation"].nunique(), self.scores["model"].nunique()), (2.6, 2.8))
 
     def _draw(self, axes):
-        for ax, number, cells in panels(self.frame(), axes):
+        for ax, _, cells in panels(self.frame(), axes):
             _draw_matrix(ax, cells)
             model, evaluation = cells[["model", "evaluation"]].iloc[0]
             ax.set_title(f"{wrapped(model, 28)}\n{evaluation}", fontsize="medium")
-            if number == 0:
-                ax.set_ylabel("True outcome")
+        for ax in left_panels(axes):
+            ax.set_ylabel("True outcome")
         for ax in axes[-1]:
             ax.set_xlabel("Predicted outcome")
 

@@ -1,7 +1,14 @@
 """Net benefit of classifying patients by a model's probability."""
 
-from .display import Grid, ScoreDisplay
-from .style import line_style, wrapped
+import numpy as np
+from matplotlib.lines import Line2D
+
+from .display import Grid, ScoreDisplay, left_panels, panels
+from .style import colour_of, wrapped
+
+OTHERS = {"color": "0.7", "linewidth": 0.8}
+TREAT_ALL = {"color": "0.35", "linewidth": 1, "linestyle": "--"}
+TREAT_NONE = {"color": "0", "linewidth": 1}
 
 
 class DecisionCurveDisplay(ScoreDisplay):
@@ -19,8 +26,8 @@ class DecisionCurveDisplay(ScoreDisplay):
     ----------
     figure_ : matplotlib.figure.Figure
         The figure, after :meth:`plot`.
-    axes_ : ndarray of matplotlib.axes.Axes of shape (n_evaluations,)
-        One panel per evaluation.
+    axes_ : ndarray of matplotlib.axes.Axes of shape (n_evaluations, n_models)
+        One row per evaluation, one column per model.
 
     Examples
     --------
@@ -50,24 +57,44 @@ class DecisionCurveDisplay(ScoreDisplay):
         return self.curves
 
     def _grid(self):
-        return Grid((self.curves["evaluation"].nunique(),), (4.8, 3.7))
+        return Grid((self.curves["evaluation"].nunique(), self.curves["model"].nunique()), (3.2, 3.1))
 
     def _draw(self, axes):
-        for ax, (evaluation, curves) in zip(axes, self.curves.groupby("evaluation", sort=False), strict=True):
-            handles = _draw_curves(ax, curves)
-            ax.set(title=evaluation.capitalize(), xlabel="Threshold probability of PsPD")
-        axes[0].set_ylabel("Net benefit, with 95 % interval")
+        depths = [_draw_panel(ax, number, rows, self._others(rows)) for ax, number, rows in panels(self.curves, axes)]
+        for ax in left_panels(axes):
+            ax.set_ylabel("Net benefit")
+        for ax in axes[-1]:
+            ax.set_xlabel("Threshold probability of PsPD")
+        handles = [
+            Line2D([], [], color="0.25", linewidth=2, label="model, with 95 % interval"),
+            *([Line2D([], [], **OTHERS, label="other models")] if axes.shape[1] > 1 else []),
+            Line2D([], [], **TREAT_ALL, label="all classified as PsPD"),
+            Line2D([], [], **TREAT_NONE, label="none classified as PsPD"),
+        ]
+        if any(depths):
+            handles.append(Line2D([], [], color="0.25", marker="v", linestyle="", label="model below the panel"))
         return handles
 
+    def _others(self, rows):
+        """Return the curves of the other models in the same evaluation."""
+        same = self.curves[self.curves["evaluation"] == rows["evaluation"].iloc[0]]
+        return same[same["model"] != rows["model"].iloc[0]]
 
-def _draw_curves(ax, curves):
-    handles = []
-    for number, (model, rows) in enumerate(curves.groupby("model", sort=False)):
-        style = line_style(number)
-        handles += ax.plot(rows["threshold"], rows["net_benefit"], label=wrapped(model, 40), **style)
-        ax.fill_between(rows["threshold"], rows["low"], rows["high"], color=style["color"], alpha=0.12, lw=0)
-    handles += ax.plot(rows["threshold"], rows["treat_all"], color="0.45", linewidth=1, label="all classified as PsPD")
-    handles.append(ax.axhline(0, color="0", linewidth=1, label="none classified as PsPD"))
+
+def _draw_panel(ax, number, rows, others):
+    """Draw a model before the others; return whether its curve leaves the panel."""
+    for _, curve in others.groupby("model", sort=False):
+        ax.plot(curve["threshold"], curve["net_benefit"], **OTHERS)
+    ax.plot(rows["threshold"], rows["treat_all"], **TREAT_ALL)
+    ax.axhline(0, **TREAT_NONE)
+    colour = colour_of(number)
+    ax.fill_between(rows["threshold"], rows["low"], rows["high"], color=colour, alpha=0.2, lw=0)
+    ax.plot(rows["threshold"], rows["net_benefit"], color=colour, linewidth=2)
+    # The largest benefit that there can be is the prevalence. A model that is as harmful needs no figure of its harm,
+    # which would leave no room for the benefit of the others.
     top = rows["treat_all"].max()
-    ax.set(xlim=(0, 1), ylim=(-0.6 * top, 1.6 * top))
-    return handles
+    below = rows[rows["net_benefit"] < -top]
+    ax.plot(below["threshold"], np.full(len(below), -0.95 * top), "v", color=colour, markersize=4)
+    ax.set(xlim=(0, 1), ylim=(-top, 1.6 * top))
+    ax.set_title(f"{wrapped(rows['model'].iloc[0], 34)}\n{rows['evaluation'].iloc[0]}", fontsize="medium")
+    return len(below) > 0

@@ -13,6 +13,7 @@ from sklearn_pspd.model_selection.folds import CROSS_VALIDATION
 
 # In a legend, at 10 points: width of a letter, width of a line sample, height of a line of text, in inches.
 LETTER_IN, SAMPLE_IN, LINE_IN = 0.08, 0.6, 0.21
+MAX_SIDE_BY_SIDE = 3  # columns of a table of panels
 
 
 class Grid(NamedTuple):
@@ -25,7 +26,8 @@ class Grid(NamedTuple):
     panel_in : tuple of float
         Width and height of a panel in inches, labels included.
     n_columns : int or None
-        Columns of a series, by which its number of panels can be divided; None draws it in one row.
+        Columns side by side: of a series, by which its number of panels can be divided, and None draws it in one row;
+        of a table, and None draws blocks of at most three, so that panels stay large in a page.
     share : bool
         Whether the panels have the same axes, labelled at the left and at the bottom only.
     """
@@ -354,6 +356,45 @@ def panels(table, axes):
             yield ax, number, table[(table["model"] == model) & (table["evaluation"] == evaluation)]
 
 
+def columns_per_block(n_columns):
+    """Return how many columns of a table of panels are drawn side by side.
+
+    Parameters
+    ----------
+    n_columns : int
+        Columns of the table.
+
+    Returns
+    -------
+    int
+        At most three; blocks are as equal as they can be.
+
+    Examples
+    --------
+    >>> from sklearn_pspd.plotting.display import columns_per_block
+    >>> [columns_per_block(n_columns) for n_columns in (1, 3, 4, 5, 6)]
+    [1, 3, 2, 3, 3]
+    """
+    n_blocks = -(-n_columns // MAX_SIDE_BY_SIDE)
+    return -(-n_columns // n_blocks)
+
+
+def left_panels(axes):
+    """Return the panels of a table of panels that begin a row.
+
+    Parameters
+    ----------
+    axes : ndarray of matplotlib.axes.Axes of shape (n_rows, n_columns)
+        The panels.
+
+    Returns
+    -------
+    list of matplotlib.axes.Axes
+        Those at the left of each block.
+    """
+    return axes[:, :: columns_per_block(axes.shape[1])].ravel().tolist()
+
+
 def _legend_size(labels, n_columns):
     """Return width and height in inches of a legend of these lines, which is filled column by column."""
     columns = [[labels[number] for number in column] for column in np.array_split(range(len(labels)), n_columns)]
@@ -362,12 +403,19 @@ def _legend_size(labels, n_columns):
 
 
 def _make_axes(grid):
-    n_columns = grid.shape[1] if len(grid.shape) == 2 else grid.n_columns or grid.n_panels
-    n_rows = grid.n_panels // n_columns
+    is_table = len(grid.shape) == 2
+    n_columns = grid.n_columns or (columns_per_block(grid.shape[1]) if is_table else grid.n_panels)
+    n_blocks = -(-grid.shape[1] // n_columns) if is_table else 1
+    n_rows = n_blocks * grid.shape[0] if is_table else grid.n_panels // n_columns
     size = (n_columns * grid.panel_in[0], n_rows * grid.panel_in[1])
     shared = {"sharex": grid.share, "sharey": grid.share}
     _, axes = plt.subplots(n_rows, n_columns, figsize=size, squeeze=False, layout="constrained", **shared)
-    return axes.reshape(grid.shape)
+    if not is_table:
+        return axes.reshape(grid.shape)
+    side_by_side = np.hstack(np.split(axes, n_blocks))
+    for ax in side_by_side[:, grid.shape[1] :].flat:
+        ax.remove()
+    return side_by_side[:, : grid.shape[1]]
 
 
 def _check_axes(axes, grid, display):

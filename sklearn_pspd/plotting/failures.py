@@ -80,7 +80,7 @@ class FailureDisplay(GridDisplay):
         return self.failures.frame()
 
     def _grid(self):
-        return Grid((len(self.frame()), 4), (2.6, 2.2))
+        return Grid((len(self.frame()), 4), (2.6, 2.2), n_columns=4)
 
     def _draw(self, axes):
         failures = self.failures

@@ -7,7 +7,7 @@ from sklearn.metrics import average_precision_score
 from sklearn_pspd.model_selection.score_summaries import of_model
 from sklearn_pspd.statistics import fold_table
 
-from .display import Grid, ScoreDisplay
+from .display import Grid, ScoreDisplay, left_panels
 from .score_curves import (
     curve_table,
     fold_curves,
@@ -109,8 +109,9 @@ class FoldCurvesDisplay(ScoreDisplay):
             axes[0, number].set_title(wrapped(model, 34), fontsize="medium")
             axes[0, number].set_xlabel("1 - specificity")
             axes[1, number].set_xlabel("Recall of PsPD")
-        axes[0, 0].set_ylabel("Sensitivity for PsPD")
-        axes[1, 0].set_ylabel("Precision of PsPD")
+        for row, name in zip(axes, ("Sensitivity for PsPD", "Precision of PsPD"), strict=True):
+            for ax in left_panels(row[np.newaxis]):
+                ax.set_ylabel(name)
 
 
 def _draw_panel(ax, kind, scores, mean, colour):
@@ -127,7 +128,7 @@ def _draw_panel(ax, kind, scores, mean, colour):
     fold = Line2D([], [], color=colour, linewidth=0.8, alpha=0.6, label="one fold")
     ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     # Below the panel, where it hides no curve.
-    ax.legend(handles=[line, fold, guide], loc="upper left", bbox_to_anchor=(0, -0.18), frameon=False, fontsize="small")
+    ax.legend(handles=[line, fold, guide], loc="upper left", bbox_to_anchor=(0, -0.18), frameon=False)
 
 
 def _mean_label(scores, kind):

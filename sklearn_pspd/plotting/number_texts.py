@@ -7,15 +7,13 @@ from sklearn_pspd.statistics.calibration import NOT_ESTIMABLE
 UNDEFINED = "undefined"
 
 
-def number_text(value, *, decimals=2):
-    """Write a number, without the sign of a zero.
+def number_text(value):
+    """Write a number with two decimals, without the sign of a zero.
 
     Parameters
     ----------
     value : float
         Any number.
-    decimals : int, default=2
-        Digits after the point.
 
     Returns
     -------
@@ -28,7 +26,7 @@ def number_text(value, *, decimals=2):
     >>> number_text(-0.004), number_text(float("nan"))
     ('0.00', '-')
     """
-    return "-" if math.isnan(value) else f"{value:z.{decimals}f}".replace("inf", "infinite")
+    return "-" if math.isnan(value) else f"{value:z.2f}".replace("inf", "infinite")
 
 
 def signed_text(value):
@@ -53,15 +51,13 @@ def signed_text(value):
     return f"{value:+z.2f}"
 
 
-def interval_text(row, *, decimals=2):
+def interval_text(row):
     """Write a value with its interval, or why there is none.
 
     Parameters
     ----------
     row : dict or Series
         ``value``, ``low``, ``high`` and, where the value has one, ``method``.
-    decimals : int, default=2
-        Digits after the point.
 
     Returns
     -------
@@ -81,5 +77,5 @@ def interval_text(row, *, decimals=2):
         return UNDEFINED
     if NOT_ESTIMABLE in str(row.get("method")):
         return NOT_ESTIMABLE
-    value, low, high = (number_text(row[name], decimals=decimals) for name in ("value", "low", "high"))
+    value, low, high = (number_text(row[name]) for name in ("value", "low", "high"))
     return f"{value} ({low} to {high})"

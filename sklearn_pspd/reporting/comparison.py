@@ -53,8 +53,8 @@ NEEDED_NOTE = (
 )
 CALIBRATION_NOTE = (
     "Calibration: ideal are slope 1 and intercept 0; with a slope below 1, predictions are too extreme. Slopes of a "
-    "cross-validation are estimated within folds; beside them is the SD of the folds' levels (mean log odds). A slope is "
-    "not estimable if an outcome has fewer than 20 patients, or if its interval is too wide."
+    "cross-validation are estimated within folds; beside them is the SD of the folds' levels (mean log odds). A slope "
+    "is not estimable if an outcome has fewer than 20 patients, or if its interval is too wide."
 )
 BENEFIT_NOTE = "Net benefit of classifying as PsPD at a threshold probability (treat none = 0)"
 TUNING_NOTE = "Tuning inside each training fold: mean score of the selected values in the inner folds and held out"

@@ -26,7 +26,7 @@ CAPTIONS = {
     ),
     "confusion_matrices": "Confusion matrices of all models, as proportions of the patients with each outcome.",
     "calibration": "Observed proportion of PsPD against predicted probability, in groups of patients.",
-    "decision_curves": "Net benefit of classifying patients as PsPD from a threshold probability on.",
+    "decision_curves": "Net benefit of classifying patients as PsPD from a threshold probability on, by model.",
     "thresholds": "Thresholds with their sampling variability, and their sensitivity and specificity.",
     "negative_control": "Scores on permuted outcomes, and on the original outcomes.",
 }

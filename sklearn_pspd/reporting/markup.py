@@ -5,6 +5,8 @@ from html import escape
 # Cells with more characters are broken into lines; a table with fewer in all is printed without breaking any; one with
 # at most this number of rows is printed on one page.
 LONGEST_CELL, PRINTED_CHARACTERS, ROWS_OF_A_SHORT_TABLE = 45, 105, 16
+# A column whose heading has more characters is made wide enough to have it in few lines.
+LONGEST_HEADING = 24
 
 
 def table_element(table, *, number=None):
@@ -32,7 +34,7 @@ def table_element(table, *, number=None):
     True
     """
     caption = f"Table {number}. {table.title}" if number else table.title
-    head = "".join(f'<th scope="col">{escape(str(name))}</th>' for name in table.frame.columns)
+    head = "".join(_heading(table.frame.iloc[:, number]) for number in range(table.frame.shape[1]))
     rows = "\n".join(_row(cells) for cells in table.frame.to_numpy().tolist())
     kind = " ".join(name for name, applies in _classes(table).items() if applies)
     notes = "".join(f'<p class="note">{escape(note)}</p>' for note in table.notes)
@@ -41,6 +43,16 @@ def table_element(table, *, number=None):
         f"<caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody></table></div>"
         f"{notes}"
     )
+
+
+def _heading(column):
+    """Return the heading of a column, with a class if texts are long, since narrow columns would make rows tall."""
+    kind = ""
+    if max(map(len, column), default=0) > LONGEST_CELL:
+        kind = ' class="long"'
+    elif len(str(column.name)) > LONGEST_HEADING:
+        kind = ' class="headed"'
+    return f'<th scope="col"{kind}>{escape(str(column.name))}</th>'
 
 
 def _classes(table):

@@ -148,7 +148,7 @@ def _summary(page):
     yield paragraphs(use_notes(result.tables.get("external_uses")))
     note = ""
     if "replicates" in result.tables:
-        note = " Thin lines with an open point: a single network of an ensemble."
+        note = " Thin lines with an open point: mean AUC of the single networks of an ensemble."
     yield page.figure("aucs", page.displays["aucs"].plot, caption=CAPTIONS["aucs"] + note)
 
 

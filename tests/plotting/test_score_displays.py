@@ -29,7 +29,7 @@ SHAPES = {
     CalibrationCurveDisplay: (2, 2),
     ComparisonDisplay: (2, 3),
     ConfusionMatrixDisplay: (2, 2),
-    DecisionCurveDisplay: (2,),
+    DecisionCurveDisplay: (2, 2),
     FoldCurvesDisplay: (2, 2),
     ThresholdDisplay: (3,),
 }
@@ -196,17 +196,17 @@ def test_calibration(comparison):
     intercept = comparison.calibration().query(
         "model == 'strong' and evaluation == 'external' and metric == 'intercept'"
     )
-    assert f"intercept {intercept['value'].item():.1f}" in panel.get_title()
+    assert f"intercept {intercept['value'].item():.2f} (" in panel.get_title()
 
 
 def test_zeros_have_no_sign_and_what_is_not_known_has_no_limits(comparison):
-    summary = comparison.calibration().assign(value=-0.01, low=-0.04, high=0.04, method="likelihood")
+    summary = comparison.calibration().assign(value=-0.001, low=-0.004, high=0.004, method="likelihood")
     is_slope = summary["metric"] == "slope"
     summary.loc[is_slope & (summary["model"] == "weak"), "method"] = "likelihood; not estimable from 9 patients"
     summary.loc[is_slope & (summary["model"] == "strong"), ["value", "low", "high"]] = np.nan, -np.inf, np.inf
     display = CalibrationCurveDisplay(curves=comparison.calibration_curves(), summary=summary).plot()
     for ax, slope in zip(display.axes_[1], ("not estimable", "undefined"), strict=True):
-        assert ax.get_title().split("\n")[2:] == [f"slope {slope}", "intercept 0.0 (0.0 to 0.0)"]
+        assert ax.get_title().split("\n")[2:] == [f"slope {slope}", "intercept 0.00 (0.00 to 0.00)"]
 
 
 def test_decision_curves(comparison):
@@ -214,10 +214,40 @@ def test_decision_curves(comparison):
     rows = display.frame().query("model == 'weak' and evaluation == 'cross-validation'")
     (legend,) = display.figure_.legends
     labels = [text.get_text() for text in legend.get_texts()]
-    assert labels == ["weak", "strong", "all classified as PsPD", "none classified as PsPD"]
-    lines = display.axes_[0].lines
-    np.testing.assert_allclose(lines[0].get_xydata(), rows[["threshold", "net_benefit"]])
-    np.testing.assert_allclose(lines[2].get_ydata(), rows["treat_all"])
+    named = ["model, with 95 % interval", "other models", "all classified as PsPD", "none classified as PsPD"]
+    assert labels[:4] == named
+    other, treat_all, _, model, _ = display.axes_[0, 0].lines
+    np.testing.assert_allclose(model.get_xydata(), rows[["threshold", "net_benefit"]])
+    np.testing.assert_allclose(treat_all.get_ydata(), rows["treat_all"])
+    strong = display.frame().query("model == 'strong' and evaluation == 'cross-validation'")
+    np.testing.assert_allclose(other.get_ydata(), strong["net_benefit"])
+
+
+def test_a_decision_curve_that_leaves_its_panel_is_marked(comparison):
+    curves = comparison.decision_curves(thresholds=[0.2, 0.4, 0.6])
+    for value, n_marks in ((0.1, 0), (-5.0, 3)):
+        display = DecisionCurveDisplay(curves=curves.assign(net_benefit=value)).plot()
+        for ax in display.axes_.flat:
+            (marks,) = [line for line in ax.lines if line.get_marker() == "v"]
+            assert len(marks.get_xdata()) == n_marks
+            assert all(ax.get_ylim()[0] < height < ax.get_ylim()[1] for height in marks.get_ydata())
+        labels = [text.get_text() for text in display.figure_.legends[0].get_texts()]
+        assert ("model below the panel" in labels) == (n_marks > 0)
+
+
+@pytest.mark.parametrize("display_class", [CalibrationCurveDisplay, DecisionCurveDisplay, FoldCurvesDisplay])
+def test_panels_of_many_models_stay_large(display_class, comparison):
+    strong = comparison.scores.query("model == 'strong'")
+    scores = pd.concat([strong.assign(model=f"model {number}") for number in range(5)])
+    display = display_class.from_comparison(ModelComparison(scores))
+    assert display.axes_.shape == (2, 5)
+    width, _ = display.figure_.get_size_inches()
+    assert width < 10
+    assert len(display.figure_.axes) == 10
+    assert [bool(ax.get_ylabel()) for ax in display.axes_[0]] == [True, False, False, True, False]
+    tops = [ax.get_position().y0 for ax in display.axes_[:, ::3].T.ravel()]
+    assert tops == sorted(tops, reverse=True)
+    assert [pair for pair in overlapping(display.figure_) if not all(map(is_number, pair))] == []
 
 
 def test_comparison(comparison):

@@ -16,7 +16,8 @@ from sklearn_pspd.plotting.number_texts import interval_text
 from sklearn_pspd.reporting import html_report, methods_text
 from sklearn_pspd.reporting.cohort import image_line
 from sklearn_pspd.reporting.conclusion import conclusion_sentences
-from sklearn_pspd.reporting.tables import report_tables
+from sklearn_pspd.reporting.markup import table_element
+from sklearn_pspd.reporting.tables import ReportTable, report_tables
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 MEGABYTE = 1_000_000
@@ -232,3 +233,10 @@ def test_each_method_of_an_interval_is_named(six):
         assert len(methods)
         for word in {word for method in methods for word in method.split()}:
             assert word in text
+
+
+def test_columns_of_long_texts_or_headings_are_wide():
+    frame = pd.DataFrame({"n": ["1"], "detail": ["word " * 20], "95 % interval expected of an AUC": ["0.38 to 0.93"]})
+    element = table_element(ReportTable("Findings", frame))
+    assert '<th scope="col">n</th><th scope="col" class="long">detail</th>' in element
+    assert '<th scope="col" class="headed">95 % interval' in element
