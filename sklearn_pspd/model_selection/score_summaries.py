@@ -115,8 +115,10 @@ def summarise(scores, confidence_level, random_state):
         outcomes_and_scores = model["y_true"].to_numpy(), model["y_score"].to_numpy()
         rows["auc"] = ensemble_auc(*outcomes_and_scores, single, confidence_level=confidence_level)
     rows |= _single_network(scores, confidence_level, is_defined=not np.isnan(rows["auc"].value))
-    n_positive = int((model["y_true"] == 1).sum())
-    by_chance = average_precision_by_chance(n_positive, len(model) - n_positive)
+    # Each patient once, as in the average precision of each repeat.
+    outcomes = of_first_repeat(model)["y_true"]
+    n_positive = int((outcomes == 1).sum())
+    by_chance = average_precision_by_chance(n_positive, len(outcomes) - n_positive)
     chance = _row("average_precision_by_chance", Estimate(by_chance, np.nan, np.nan, "mean over all rankings"))
     aucs = pd.DataFrame([_row(metric, estimate) for metric, estimate in rows.items()])
     return pd.concat([aucs, table, pd.DataFrame([chance])], ignore_index=True)

@@ -414,6 +414,8 @@ def test_repeats_score_each_patient_once_each(patients, models):
     # More repeats of the same patients are not more patients.
     widths = [table.loc[("auc", ""), "high"] - table.loc[("auc", ""), "low"] for table in [rows, *once]]
     assert widths[0] == pytest.approx(np.mean(widths[1:]), rel=0.25)
+    by_chance = [table.loc[("average_precision_by_chance", ""), "value"] for table in [rows, *once]]
+    assert by_chance == pytest.approx([by_chance[1]] * 4)
     assert set(comparison.tests()["metric"]) == {"auc", "accuracy"}
     assert "3 repeats of 4 folds" in comparison_text(comparison)
 
