@@ -116,7 +116,7 @@ def summarise(scores, confidence_level, random_state):
         rows["auc"] = ensemble_auc(*outcomes_and_scores, single, confidence_level=confidence_level)
     rows |= _single_network(scores, confidence_level, is_defined=not np.isnan(rows["auc"].value))
     # Each patient once, as in the average precision of each repeat.
-    outcomes = of_first_repeat(model)["y_true"]
+    outcomes = model.loc[model["repeat"] == model["repeat"].iloc[0], "y_true"]
     n_positive = int((outcomes == 1).sum())
     by_chance = average_precision_by_chance(n_positive, len(outcomes) - n_positive)
     chance = _row("average_precision_by_chance", Estimate(by_chance, np.nan, np.nan, "mean over all rankings"))
