@@ -145,7 +145,7 @@ def test_spacing_and_field_of_view_of_the_command_line(folder, tmp_path, monkeyp
     monkeypatch.chdir(tmp_path)
     workspace = tmp_path / "workspace"
     workspace.mkdir()
-    options = command._parser().parse_args(
+    options = command._parser()[0].parse_args(
         ["study", str(folder / "cohort.csv"), "--slice-spacing-mm", "0.5", "--fov-mm", "150", "--allow-sequence", "all"]
     )
     assert (options.slice_spacing_mm, options.fov_mm, options.allow_sequence) == (0.5, 150.0, True)

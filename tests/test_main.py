@@ -44,7 +44,7 @@ def test_no_argument_study(study):
     assert result.returncode == 0, result.stderr
     title = "Synthetic cohort: these figures say nothing about patients"
     assert result.stdout.startswith(title)
-    assert result.stdout.count(title) == 2
+    assert result.stdout.count(title) == 3
     headings = (
         "Leakage checks: ",
         "Training patients by outcome",

@@ -15,6 +15,8 @@ from sklearn_pspd import __main__ as command
 pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs Linux")
 
 LONG = ["--patients", "24", "--folds", "2", "--epochs", "5000", "--size-px", "8", "--filters", "2", "--slices", "3"]
+# The study says how to go on.
+INTERRUPTED = "interrupted; what was complete is in the folder of the results: the same command goes on from there\n"
 
 
 def default_signals():
@@ -102,7 +104,7 @@ def test_a_study_with_workers_that_is_ended_leaves_nothing(tmp_path, number, who
     send(study.process.pid, number)
     _, messages = study.process.communicate(timeout=60)
     assert study.process.returncode == status, messages
-    assert "interrupted; what was complete is in the folder of the results\n" in messages
+    assert INTERRUPTED in messages
     assert "Traceback" not in messages
     assert study.left_behind() == ([], [])
     assert (tmp_path / "pspd-study" / "tensorflow.log").exists()
@@ -138,7 +140,7 @@ def ended_by(number, monkeypatch):
 def test_status_and_handlers(number, status, monkeypatch, capsys):
     before = [signal.getsignal(each) for each in command.SIGNALS]
     assert ended_by(number, monkeypatch) == status
-    assert capsys.readouterr().err == "interrupted; what was complete is in the folder of the results\n"
+    assert capsys.readouterr().err == INTERRUPTED
     assert [signal.getsignal(each) for each in command.SIGNALS] == before
 
 

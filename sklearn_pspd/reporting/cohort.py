@@ -75,7 +75,9 @@ def cohort_text(
         )
     if missing is not None and missing["missing"].any():
         shown = missing.groupby("column", sort=False)[["missing", "unknown"]].sum().query("missing > 0")
-        counts = [f"{column} in {row.missing} patient{'s' * (row.missing != 1)}" for column, row in shown.iterrows()]
+        counts = [
+            f"{column} in {row.missing} patient{'' if row.missing == 1 else 's'}" for column, row in shown.iterrows()
+        ]
         lines.append(
             _paragraph(f"Missing numbers of training patients, replaced inside each training fold: {', '.join(counts)}")
         )
