@@ -332,10 +332,6 @@ def _misspelt_columns(cohort, clinical, needed):
     if set(POSITION_COLUMNS) & set(names):
         others = [name for name in names if name not in POSITION_COLUMNS]
         absent |= {name: did_you_mean(name, others) for name in POSITION_COLUMNS if name in absent}
-    # A clinical column would leave the study unseen: "age" for age_years.
-    for name in CLINICAL_COLUMNS:
-        if absent.get(name) == "":
-            absent[name] = _of_the_same_words(name, names)
     return [
         f"column {name}: missing{proposal} Rename it, or name the clinical columns to use by clinical"
         for name, proposal in absent.items()
@@ -343,21 +339,18 @@ def _misspelt_columns(cohort, clinical, needed):
     ]
 
 
-def _of_the_same_words(name, columns):
-    """Return which of the columns has the words of a name but for the unit, or nothing."""
-    wanted = set(name.split("_")) - UNITS
-    for column in columns:
-        if column not in CLINICAL_COLUMNS and wanted == set(re.split(r"[\W_]+", column.casefold())) - UNITS:
-            return f"; did you mean {column!r}?"
-    return ""
-
-
 def _proposal(name, columns):
     """Return which of the columns may be meant by a name that is missing, or nothing."""
     known = (*IDENTITY_COLUMNS, *POSITION_COLUMNS, *CLINICAL_COLUMNS, "outcome")
     others = [column for column in columns if column not in known]
     near = difflib.get_close_matches(name, others, n=1, cutoff=NEAR_NAMES)
+    # "age" for age_years is not near, but has its words.
+    near += [column for column in others if _words(column) == _words(name)]
     return did_you_mean(name, others) or (f"; did you mean {near[0]!r}?" if near else "")
+
+
+def _words(name):
+    return set(re.split(r"[\W_]+", name.casefold())) - UNITS
 
 
 def _no_header(rows):
